@@ -1,0 +1,26 @@
+/**
+ * What a member holds, as a restore or a drill compares it.
+ * `counts` and `digests` must be equal after a restore; `facts` inform and are not compared.
+ */
+export interface Contents {
+  /** For example rows per table (`rows.messages`), or `files` and `bytes`. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** For example the hash of the schema; lower-case hex SHA-256 or short text. */
+  readonly digests: Readonly<Record<string, string>>;
+  /** For example `pageCount`, `journalMode`. */
+  readonly facts: Readonly<Record<string, string | number | boolean>>;
+}
+
+export const emptyContents: Contents = { counts: {}, digests: {}, facts: {} };
+
+/** One difference per line, for people; none when a restored copy holds what was backed up. */
+export function compareContents(expected: Contents, found: Contents): readonly string[] {
+  return [...compareRecords(expected.counts, found.counts), ...compareRecords(expected.digests, found.digests)];
+}
+
+function compareRecords(expected: Readonly<Record<string, number | string>>, found: Readonly<Record<string, number | string>>): string[] {
+  const names = [...new Set([...Object.keys(expected), ...Object.keys(found)])].sort();
+  return names
+    .filter((name) => expected[name] !== found[name])
+    .map((name) => `${name}: expected ${expected[name] ?? "nothing"}, found ${found[name] ?? "nothing"}`);
+}

@@ -1,0 +1,53 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { HoldfastError } from "./errors.ts";
+import { runProgram, streamProgram } from "./subprocess.ts";
+
+const signal = new AbortController().signal;
+
+test("a program's output, status and a minimal environment", async () => {
+  process.env["PGPASSWORD"] = "leak";
+  const { stdout, exitCode } = await runProgram("sh", ["-c", "env; exit 3"], { accept: [3] }, signal);
+  delete process.env["PGPASSWORD"];
+  assert.equal(exitCode, 3);
+  assert.doesNotMatch(stdout, /PGPASSWORD/);
+});
+
+test("a failing program is an error that tells its status and reason", async () => {
+  await assert.rejects(runProgram("sh", ["-c", "echo why >&2; exit 4"], {}, signal), (error: unknown) => {
+    assert.ok(error instanceof HoldfastError);
+    assert.equal(error.code, "tool-failed");
+    assert.equal(error.message, "sh exited with 4: why");
+    return true;
+  });
+});
+
+test("a program that is not installed is named", async () => {
+  await assert.rejects(runProgram("no-such-program", [], {}, signal), { code: "tool-missing", message: "no-such-program is not installed" });
+});
+
+test("F34 a stream whose producer dies is an error, never a short success", async () => {
+  let bytes = 0;
+  await assert.rejects(
+    async () => {
+      for await (const chunk of streamProgram("sh", ["-c", "echo some; kill -9 $$"], {}, signal)) bytes += chunk.length;
+    },
+    { code: "tool-failed" },
+  );
+  assert.equal(bytes, 5);
+});
+
+test("a time limit and a cancellation end the child", async () => {
+  await assert.rejects(runProgram("sleep", ["100"], { timeoutMs: 50 }, signal), { code: "timeout" });
+  const controller = new AbortController();
+  const running = runProgram("sleep", ["100"], {}, controller.signal);
+  controller.abort();
+  await assert.rejects(running, { code: "cancelled" });
+});
+
+test("ending the iteration early stops the producer", async () => {
+  for await (const chunk of streamProgram("yes", [], {}, signal)) {
+    assert.ok(chunk.length > 0);
+    break;
+  }
+});

@@ -1,0 +1,151 @@
+import { execa, type Options, type ResultPromise } from "execa";
+import type { Readable, Writable } from "node:stream";
+import { HoldfastError } from "./errors.ts";
+
+/** How long a child has between SIGTERM and SIGKILL. */
+const graceMs = 5_000;
+/** How much of a child's standard error is kept: the last part, where the reason stands. */
+const stderrKeptChars = 4_000;
+
+export interface ProgramOptions {
+  readonly cwd?: string;
+  /** Added to the minimal environment; the daemon's own environment is never passed on. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** A file descriptor to read from, or `pipe`; nothing by default. */
+  readonly stdin?: number | "pipe";
+  /** A file descriptor to write to; a pipe by default. */
+  readonly stdout?: number;
+  readonly timeoutMs?: number;
+  /** Exit statuses that are no failure; 0 by default. */
+  readonly accept?: readonly number[];
+  readonly uid?: number;
+  readonly gid?: number;
+}
+
+export interface FinishedProgram {
+  readonly exitCode: number;
+  readonly stderr: string;
+}
+
+/** A running child. It dies with this process; closing it kills it. */
+export interface RunningProgram extends AsyncDisposable {
+  readonly pid: number | undefined;
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  /** Resolves when the child has ended with an accepted status, else rejects: tool-missing, tool-failed, timeout, cancelled. */
+  readonly finished: Promise<FinishedProgram>;
+}
+
+/** The environment that every child gets: nothing of ours bleeds into tools (`TAR_OPTIONS`, `PG*`, `LD_PRELOAD` …). */
+export function createChildEnvironment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const kept: Record<string, string> = { PATH: process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8", LANG: "C.UTF-8" };
+  for (const name of ["HOME", "TMPDIR", "TZ", "HOLDFAST_TASK", "HOLDFAST_TEST_RUN"]) {
+    const value = process.env[name];
+    if (value !== undefined) kept[name] = value;
+  }
+  return { ...kept, ...extra };
+}
+
+/** The argument list that runs a program so that the kernel kills it when this process dies. */
+export function tieToParent(program: string, args: readonly string[]): readonly [string, readonly string[]] {
+  return ["setpriv", ["--pdeathsig", "KILL", "--", program, ...args]];
+}
+
+/** Starts a program: argument list, never a shell. Its standard output must be read (or be a descriptor). */
+export function openProgram(program: string, args: readonly string[], options: ProgramOptions, signal: AbortSignal): RunningProgram {
+  const [command, commandArgs] = tieToParent(program, args);
+  let stderr = "";
+  const settings = {
+    cwd: options.cwd ?? "/",
+    env: createChildEnvironment(options.env),
+    extendEnv: false,
+    // execa takes any descriptor; its types name only 0 to 9.
+    stdin: (options.stdin ?? "ignore") as "pipe",
+    stdout: (options.stdout ?? "pipe") as "pipe",
+    stderr: "pipe",
+    buffer: false,
+    reject: false,
+    cancelSignal: signal,
+    forceKillAfterDelay: graceMs,
+    cleanup: true,
+    ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+    ...(options.uid === undefined ? {} : { uid: options.uid }),
+    ...(options.gid === undefined ? {} : { gid: options.gid }),
+  } satisfies Options;
+  const child: ResultPromise = execa(command, commandArgs, settings);
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
+    stderr = (stderr + text).slice(-stderrKeptChars);
+  });
+  const finished = settle(child, program, options, () => stderr, signal);
+  // Whoever closes a program without waiting for it has no use for its failure.
+  finished.catch(() => undefined);
+  return {
+    pid: child.pid,
+    stdin: child.stdin,
+    stdout: child.stdout,
+    finished,
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGTERM");
+      await child.catch(() => undefined);
+    },
+  };
+}
+
+async function settle(child: ResultPromise, program: string, options: ProgramOptions, readStderr: () => string, signal: AbortSignal): Promise<FinishedProgram> {
+  const result = await child;
+  const stderr = readStderr().trim();
+  if (signal.aborted || result.isCanceled) throw createAbortError(signal, `${program} was stopped`);
+  if (result.timedOut) throw new HoldfastError("timeout", `${program} did not end within ${options.timeoutMs} ms`, { details: { stderr } });
+  // setpriv exits with 127 when the program is not there.
+  if (result.exitCode === 127 || result.code === "ENOENT") {
+    throw new HoldfastError("tool-missing", `${program} is not installed`, { hint: `Install the package that has ${program}, then run \`holdfast check\`.` });
+  }
+  if (result.exitCode === undefined || !(options.accept ?? [0]).includes(result.exitCode)) {
+    const how = result.signal === undefined ? `exited with ${result.exitCode ?? "no status"}` : `was killed by ${result.signal}`;
+    const reason = stderr === "" ? "" : `: ${stderr.split("\n").slice(-3).join("; ")}`;
+    throw new HoldfastError("tool-failed", `${program} ${how}${reason}`, { details: { exitCode: result.exitCode ?? null, signal: result.signal ?? null, stderr } });
+  }
+  return { exitCode: result.exitCode, stderr };
+}
+
+/** The error of an aborted signal: its reason where that says more than "aborted". */
+export function createAbortError(signal: AbortSignal, message: string): HoldfastError {
+  const reason: unknown = signal.reason;
+  if (reason instanceof HoldfastError) return reason;
+  return new HoldfastError("cancelled", message, { cause: reason });
+}
+
+/** Runs a program to its end and gives its standard output, which must be small. */
+export async function runProgram(
+  program: string,
+  args: readonly string[],
+  options: ProgramOptions & { readonly input?: string },
+  signal: AbortSignal,
+): Promise<FinishedProgram & { readonly stdout: string }> {
+  await using child = openProgram(program, args, options.input === undefined ? options : { ...options, stdin: "pipe" }, signal);
+  if (options.input !== undefined) {
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(options.input);
+  }
+  let stdout = "";
+  if (child.stdout !== null) {
+    child.stdout.setEncoding("utf8");
+    for await (const text of child.stdout) stdout += String(text);
+  }
+  return { ...(await child.finished), stdout };
+}
+
+/**
+ * The standard output of a program as a stream. The iteration ends normally only when the program has exited with an accepted status:
+ * a truncated output is an error, never a short success.
+ */
+export async function* streamProgram(
+  program: string,
+  args: readonly string[],
+  options: ProgramOptions,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, FinishedProgram, undefined> {
+  await using child = openProgram(program, args, options, signal);
+  if (child.stdout !== null) for await (const chunk of child.stdout) yield chunk as Uint8Array;
+  return await child.finished;
+}

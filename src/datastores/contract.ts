@@ -1,0 +1,170 @@
+import type { ByteSource } from "../base/byte-source.ts";
+import type { ConcurrencyKey } from "../base/concurrency-key.ts";
+import type { Contents } from "../base/contents.ts";
+import type { Note } from "../base/note.ts";
+import type { z } from "zod";
+
+/** What a driver is given besides its options. */
+export interface DriverContext {
+  /** The datastore's name in the config. */
+  readonly name: string;
+  /** A private, empty directory (mode 0700, root's) for this datastore and task; whoever made it removes it afterwards. */
+  readonly stagingDir: string;
+  /** Nothing about progress may throw. `bytes` counts plain bytes of the source read so far. */
+  readonly progress: (progress: { readonly phase: string; readonly bytes?: number; readonly totalBytes?: number }) => void;
+}
+
+/** Attributes of a source file; a restore gives them back. */
+export interface FileAttributes {
+  /** Permission bits including set-uid, set-gid and sticky: `mode & 0o7777`. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  /** Nanoseconds since the epoch, decimal text (it does not fit a double). */
+  readonly mtimeNs: string;
+}
+
+/** One file of a member, as it goes into the backup. */
+export interface DumpEntry {
+  /** Path in the member: relative, `/`-separated, without `.` or `..`, unique in the member, UTF-8. */
+  readonly name: string;
+  /** `file`: restored as this one file. `tree`: a POSIX tar stream of a directory tree. */
+  readonly form: "file" | "tree";
+  readonly body: ByteSource;
+  /** Where it came from, for RESTORE.txt and for a restore without a config. */
+  readonly sourcePath: string;
+  /** Of the source when it was opened; absent for trees, whose tar holds them. */
+  readonly attributes?: FileAttributes;
+  /**
+   * To be called once, after the body has been read to its end. Tells what happened while it was read (changed, cut at a whole line).
+   * Throws when the copy must not be used.
+   */
+  finish(): Promise<readonly Note[]>;
+}
+
+/** The outcome of a dump: the generator's return value. */
+export interface DumpFacts {
+  /** Absent when they are only known from reading the stored bytes (trees): then `check` gives them. */
+  readonly contents?: Contents;
+  /** True when the driver has checked the format of exactly the bytes that it handed over; a read-back then compares hashes only. */
+  readonly checked: boolean;
+  readonly notes: readonly Note[];
+  /** An optional datastore that is not there: no entries, and a restore re-creates its absence. */
+  readonly absent: boolean;
+}
+
+export interface ProbeFacts {
+  /** For people: "SQLite database, 12.3 MB, WAL, 3 tables". */
+  readonly summary: string;
+  /** Upper estimate of plain bytes that a dump yields; undefined when it cannot be known. */
+  readonly estimatedBytes?: number;
+  /** Bytes that a dump needs in the staging directory. */
+  readonly stagingBytes: number;
+  /** The device number (`stat.dev`) of the source, for the same-disk warning. */
+  readonly device?: number;
+  readonly absent: boolean;
+  readonly notes: readonly Note[];
+}
+
+/** A stored entry on its way back; bodies are decompressed and already verified against the manifest. Read each body before the next. */
+export interface StoredEntry {
+  readonly name: string;
+  readonly form: "file" | "tree";
+  readonly bytes: number;
+  readonly sourcePath: string;
+  readonly attributes?: FileAttributes;
+  readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
+}
+
+export interface CheckResult {
+  readonly contents: Contents;
+  readonly notes: readonly Note[];
+  /** A JSON-lines file in the staging directory that lists what a tree holds; see docs/FORMAT.md. Absent where a member has no tree. */
+  readonly indexPath?: string;
+}
+
+/** One step of a swap, recorded durably before it is done. Its shape is the driver's own; it must survive JSON. */
+export type SwapStep = Readonly<Record<string, string | number | boolean | null>>;
+
+/** What is there now, before a restore. */
+export interface TargetFacts {
+  readonly summary: string;
+  readonly present: boolean;
+  readonly bytes: number;
+  /** How the restore will be made, for people: "replaces the file", "writes into the live database in one transaction". */
+  readonly method: string;
+  /** Bytes needed beside the target for the staging copy. */
+  readonly neededBytes: number;
+  readonly notes: readonly Note[];
+  /** Process ids that have the target open. */
+  readonly users: readonly number[];
+}
+
+/** `original`: where the datastore lives, by its options. `directory`: a place of its own, made by us, for drills and `--to`. */
+export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "directory"; readonly path: string };
+
+/**
+ * A restore of one member into one target: inspect, stage, then swap. Until `swap` is called the target is untouched.
+ * Closing removes the staging copy unless it has been swapped in; it never removes what `swap` put aside.
+ */
+export interface RestoreSession extends AsyncDisposable {
+  inspect(signal: AbortSignal): Promise<TargetFacts>;
+  /** Writes the staging copy (beside the target where a rename is to follow), makes it durable, and reads its contents from the copy. */
+  stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents>;
+  /**
+   * Puts the staged copy in place. `record` makes a step durable; every change of the target is recorded before it is made.
+   * What was there is put aside, not removed. For an absent member (`stage` was given no entries and `absent` is set) it puts aside only.
+   */
+  swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void>;
+  /** Reads the contents of the target itself, after the swap. */
+  summarize(signal: AbortSignal): Promise<Contents>;
+}
+
+/** A configured datastore. */
+export interface Datastore extends AsyncDisposable {
+  probe(signal: AbortSignal): Promise<ProbeFacts>;
+  /** May be called once. Ending early stops its children. Everything it stages lies in the context's staging directory. */
+  dump(signal: AbortSignal): AsyncGenerator<DumpEntry, DumpFacts, undefined>;
+  openRestore(target: RestoreTarget, options: { readonly absent: boolean }, signal: AbortSignal): Promise<RestoreSession>;
+}
+
+export interface DatastoreSpec<Options> {
+  readonly kind: string;
+  /** One sentence for the config reference. */
+  readonly description: string;
+  readonly options: z.ZodType<Options>;
+  /** Paths that a datastore reads or replaces, as the config names them (globs as their fixed part), for checks of unit sandboxes and overlaps. */
+  sourcePaths(options: Options): readonly string[];
+  /** Resolves links, so that two names of one physical datastore give one key. Works when the datastore is absent. */
+  identify(options: Options, signal: AbortSignal): Promise<ConcurrencyKey>;
+  open(options: Options, context: DriverContext): Promise<Datastore>;
+  /** The options with which a backup can be restored to where it came from when there is no config: from what the manifest holds. */
+  deriveOptions(entries: readonly { readonly name: string; readonly form: "file" | "tree"; readonly sourcePath: string }[]): unknown;
+  /** Reads stored entries to their end and checks their format; needs no live datastore. */
+  check(entries: AsyncIterable<StoredEntry>, context: DriverContext, signal: AbortSignal): Promise<CheckResult>;
+  /** Undoes a swap by its recorded steps. Idempotent, and safe at every point at which the swap may have stopped. */
+  rollBack(steps: readonly SwapStep[], signal: AbortSignal): Promise<void>;
+  /** Removes what a finished swap put aside. Idempotent. */
+  settle(steps: readonly SwapStep[], signal: AbortSignal): Promise<void>;
+}
+
+/** A driver with its options closed over; the rest of the program never sees them. */
+export interface ConfiguredDatastore {
+  readonly kind: string;
+  readonly sourcePaths: readonly string[];
+  identify(signal: AbortSignal): Promise<ConcurrencyKey>;
+  open(context: DriverContext): Promise<Datastore>;
+}
+
+export interface DatastoreDriver {
+  readonly kind: string;
+  readonly description: string;
+  /** For the generated config schema. */
+  readonly optionsSchema: z.ZodType;
+  /** Throws `config-invalid` when the options do not fit the schema. */
+  configure(options: unknown): ConfiguredDatastore;
+  readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];
+  readonly check: DatastoreSpec<unknown>["check"];
+  readonly rollBack: DatastoreSpec<unknown>["rollBack"];
+  readonly settle: DatastoreSpec<unknown>["settle"];
+}

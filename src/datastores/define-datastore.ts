@@ -1,0 +1,29 @@
+import { HoldfastError } from "../base/errors.ts";
+import type { ConfiguredDatastore, DatastoreDriver, DatastoreSpec } from "./contract.ts";
+
+/** Closes a driver's options over its spec, so that nothing outside the driver's folder sees them. */
+export function defineDatastore<Options>(spec: DatastoreSpec<Options>): DatastoreDriver {
+  return {
+    kind: spec.kind,
+    description: spec.description,
+    optionsSchema: spec.options,
+    deriveOptions: (entries) => spec.deriveOptions(entries),
+    check: (entries, context, signal) => spec.check(entries, context, signal),
+    rollBack: (steps, signal) => spec.rollBack(steps, signal),
+    settle: (steps, signal) => spec.settle(steps, signal),
+    configure(raw): ConfiguredDatastore {
+      const parsed = spec.options.safeParse(raw);
+      if (!parsed.success) {
+        const issue = parsed.error.issues[0];
+        throw new HoldfastError("config-invalid", `Options of a ${spec.kind} datastore: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
+      }
+      const options = parsed.data;
+      return {
+        kind: spec.kind,
+        sourcePaths: spec.sourcePaths(options),
+        identify: (signal) => spec.identify(options, signal),
+        open: (context) => spec.open(options, context),
+      };
+    },
+  };
+}
