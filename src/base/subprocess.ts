@@ -1,4 +1,4 @@
-import { execa, type Options, type ResultPromise } from "execa";
+import { execa } from "execa";
 import type { Readable, Writable } from "node:stream";
 import { HoldfastError } from "./errors.ts";
 
@@ -53,26 +53,8 @@ export function tieToParent(program: string, args: readonly string[]): readonly 
 
 /** Starts a program: argument list, never a shell. Its standard output must be read (or be a descriptor). */
 export function openProgram(program: string, args: readonly string[], options: ProgramOptions, signal: AbortSignal): RunningProgram {
-  const [command, commandArgs] = tieToParent(program, args);
   let stderr = "";
-  const settings = {
-    cwd: options.cwd ?? "/",
-    env: createChildEnvironment(options.env),
-    extendEnv: false,
-    // execa takes any descriptor; its types name only 0 to 9.
-    stdin: (options.stdin ?? "ignore") as "pipe",
-    stdout: (options.stdout ?? "pipe") as "pipe",
-    stderr: "pipe",
-    buffer: false,
-    reject: false,
-    cancelSignal: signal,
-    forceKillAfterDelay: graceMs,
-    cleanup: true,
-    ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
-    ...(options.uid === undefined ? {} : { uid: options.uid }),
-    ...(options.gid === undefined ? {} : { gid: options.gid }),
-  } satisfies Options;
-  const child: ResultPromise = execa(command, commandArgs, settings);
+  const child = startChild(program, args, options, signal);
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     stderr = (stderr + text).slice(-stderrKeptChars);
   });
@@ -91,7 +73,27 @@ export function openProgram(program: string, args: readonly string[], options: P
   };
 }
 
-async function settle(child: ResultPromise, program: string, options: ProgramOptions, readStderr: () => string, signal: AbortSignal): Promise<FinishedProgram> {
+function startChild(program: string, args: readonly string[], options: ProgramOptions, signal: AbortSignal) {
+  const [command, commandArgs] = tieToParent(program, args);
+  return execa(command, commandArgs, {
+    cwd: options.cwd ?? "/",
+    env: createChildEnvironment(options.env),
+    extendEnv: false,
+    // execa takes any descriptor; its types name only 0 to 9.
+    stdin: (options.stdin ?? "ignore") as "pipe",
+    stdout: (options.stdout ?? "pipe") as "pipe",
+    stderr: "pipe",
+    buffer: false,
+    reject: false,
+    cancelSignal: signal,
+    forceKillAfterDelay: graceMs,
+    ...(options.timeoutMs === undefined ? {} : { timeout: options.timeoutMs }),
+    ...(options.uid === undefined ? {} : { uid: options.uid }),
+    ...(options.gid === undefined ? {} : { gid: options.gid }),
+  });
+}
+
+async function settle(child: ReturnType<typeof startChild>, program: string, options: ProgramOptions, readStderr: () => string, signal: AbortSignal): Promise<FinishedProgram> {
   const result = await child;
   const stderr = readStderr().trim();
   if (signal.aborted || result.isCanceled) throw createAbortError(signal, `${program} was stopped`);
