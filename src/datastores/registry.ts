@@ -1,0 +1,18 @@
+import { HoldfastError } from "../base/errors.ts";
+import type { DatastoreDriver } from "./contract.ts";
+
+/** Every datastore kind. A driver is added here, and nowhere else. */
+const drivers: readonly DatastoreDriver[] = [];
+
+export function listDatastoreDrivers(): readonly DatastoreDriver[] {
+  return drivers;
+}
+
+/** Throws `config-invalid` for a kind that this version does not have. */
+export function findDatastoreDriver(kind: string): DatastoreDriver {
+  const driver = drivers.find((candidate) => candidate.kind === kind);
+  if (driver === undefined) {
+    throw new HoldfastError("config-invalid", `Unknown datastore kind "${kind}"`, { hint: `Known kinds: ${drivers.map(({ kind: known }) => known).join(", ")}.` });
+  }
+  return driver;
+}

@@ -1,0 +1,18 @@
+import { HoldfastError } from "../base/errors.ts";
+import type { DestinationDriver } from "./contract.ts";
+
+/** Every destination kind. A driver is added here, and nowhere else. */
+const drivers: readonly DestinationDriver[] = [];
+
+export function listDestinationDrivers(): readonly DestinationDriver[] {
+  return drivers;
+}
+
+/** Throws `config-invalid` for a kind that this version does not have. */
+export function findDestinationDriver(kind: string): DestinationDriver {
+  const driver = drivers.find((candidate) => candidate.kind === kind);
+  if (driver === undefined) {
+    throw new HoldfastError("config-invalid", `Unknown destination kind "${kind}"`, { hint: `Known kinds: ${drivers.map(({ kind: known }) => known).join(", ")}.` });
+  }
+  return driver;
+}
