@@ -1,0 +1,22 @@
+import { execa } from "execa";
+import { dirname, delimiter } from "node:path";
+
+/** A check of the whole tree, run as a program. */
+export type Step = { readonly name: string } & ({ readonly npmScript: string } | { readonly command: readonly string[] });
+
+const stepTimeoutMs = 10 * 60_000;
+
+export async function runStep(root: string, step: Step, signal: AbortSignal): Promise<{ readonly ok: boolean; readonly output: string }> {
+  const [file = "", ...args] = "command" in step ? step.command : ["npm", "run", "--silent", "--loglevel=error", step.npmScript];
+  const result = await execa(file, args, {
+    cwd: root,
+    env: { PATH: `${dirname(process.execPath)}${delimiter}${process.env["PATH"] ?? ""}` },
+    stdin: "ignore",
+    all: true,
+    reject: false,
+    timeout: stepTimeoutMs,
+    cancelSignal: signal,
+  });
+  const warned = /^\(node:\d+\) /m.test(result.stderr);
+  return { ok: !result.failed && !warned, output: result.exitCode === undefined ? `${result.all}\n${result.message ?? ""}` : result.all };
+}
