@@ -17,7 +17,10 @@ function readPackages(file: string): Lock {
   return lock.packages;
 }
 
-/** npm writes node_modules/.package-lock.json last, so an install that broke off has none. Optional packages may be absent: other platforms'. */
+/**
+ * npm writes node_modules/.package-lock.json last, so an install that broke off has none. Optional packages may differ: those of other
+ * platforms are not installed, and the lockfile knows only those that its registry had.
+ */
 function isCurrent(): boolean {
   if (!existsSync(join(root, "node_modules/.package-lock.json"))) return false;
   const wanted = readPackages("package-lock.json");
@@ -27,7 +30,9 @@ function isCurrent(): boolean {
     if (found === undefined || !existsSync(join(root, path, "package.json"))) return path === "" || entry.optional === true;
     return found.version === entry.version && found.integrity === entry.integrity;
   };
-  return Object.entries(wanted).every(isRight) && Object.keys(installed).every((path) => path in wanted);
+  return (
+    Object.entries(wanted).every(isRight) && Object.entries(installed).every(([path, entry]) => path in wanted || entry.optional === true)
+  );
 }
 
 process.exitCode = isCurrent() ? 0 : 1;
