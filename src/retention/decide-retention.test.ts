@@ -149,7 +149,38 @@ test("F66 protected ones: pinned, in use, not ours, unreadable, without a usable
   assertVerdicts("f66-protected", decide({ keepLast: 1 }, backups, { nowMs: Date.parse("2026-11-20T04:00Z") }));
 });
 
-test("F66 what is not ours fills no count", () => {
+test("F66 what is not ours or unreadable fills no count, and its being suspect or in the future freezes nothing", () => {
+  const own = [createBackup("2026-11-18T03:00Z", 1), createBackup("2026-11-17T03:00Z", 2), createBackup("2026-11-16T03:00Z", 3)];
+  const foreign = createBackup("2030-11-19T03:00Z", 1, { id: "foreign", owned: false, suspect: true });
+  const unreadable = createBackup("2026-11-19T03:00Z", 4, { id: "unreadable", manifestReadable: false });
+  const verdicts = decide({ keepLast: 1 }, [...own, foreign, unreadable], { nowMs: Date.parse("2026-11-20T03:00Z") });
+  assert.deepEqual(listKept(verdicts), ["foreign", "unreadable", "b1", "b3"]);
+});
+
+test("F66 equal times are ordered by sequence, then id, and dates that cannot be used disturb no order", () => {
+  const at = "2026-11-18T03:00Z";
+  const backups = [
+    createBackup(at, 2),
+    createBackup(at, 3),
+    createBackup(at, 1, { id: "y" }),
+    createBackup(at, 1, { id: "x" }),
+    createBackup(0, 8, { createdAtMs: Number.NaN, name: "odd" }),
+    createBackup("2026-11-19T03:00Z", 4),
+    createBackup(0, 9, { createdAtMs: Number.NaN, name: "odd" }),
+  ];
+  const expected = ["b4", "b3", "b2", "y", "x", "b9", "b8"];
+  for (let turn = 0; turn < backups.length; turn += 1) {
+    const turned = [...backups.slice(turn), ...backups.slice(0, turn)];
+    const verdicts = decide({ keepDaily: 2 }, turned, { nowMs: Date.parse("2026-11-20T03:00Z") });
+    assert.deepEqual(
+      verdicts.map(({ id }) => id),
+      expected,
+    );
+    assert.deepEqual(listKept(verdicts), ["b4", "x", "b9", "b8"]);
+  }
+});
+
+test("F66 another job's backup of the same time fills no count", () => {
   const backups = [createBackup("2026-11-18T03:00Z", 1), createBackup("2026-11-19T03:00Z", 1, { id: "other", owned: false })];
   assert.deepEqual(listKept(decide({ keepLast: 1 }, backups)), ["other", "b1"]);
 });

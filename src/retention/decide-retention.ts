@@ -61,7 +61,7 @@ export function decideRetention(input: RetentionInput): Verdict[] {
 function findFreeze(input: RetentionInput, ordered: readonly RetentionBackup[], good: readonly RetentionBackup[]): string | undefined {
   if (input.frozen !== undefined) return input.frozen.reason;
   const newest = ordered.find(isJudgeable);
-  if (newest !== undefined && !(input.nowMs >= newest.createdAtMs - clockToleranceMs)) {
+  if (newest !== undefined && input.nowMs < newest.createdAtMs - clockToleranceMs) {
     return `the clock is behind backup "${newest.name}" by ${describeAge(newest.createdAtMs - input.nowMs)}`;
   }
   const sinceGood = good[0] === undefined ? [] : ordered.slice(0, ordered.indexOf(good[0]));

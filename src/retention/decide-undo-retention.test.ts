@@ -65,6 +65,16 @@ test("F66 undo backups that are pinned, in use, not ours or unreadable stay, dam
   ]);
 });
 
+test("F66 undo backups that are not ours or unreadable fill no count", () => {
+  const others = [createUndo(1, { owned: false }), createUndo(2, { manifestReadable: false })];
+  assert.deepEqual(listVerdicts([...others, createUndo(20), createUndo(21)], { keepLast: 1 }), [
+    "undo-1 keep: not made by this job",
+    "undo-2 keep: its manifest cannot be read",
+    "undo-20 keep: last 1 of 1",
+    "undo-21 remove: its undo expired (14d, last 1)",
+  ]);
+});
+
 test("F64 no undo backup goes while the clock is behind one of them", () => {
   const backups = [createUndo(-1), ...[15, 16, 17, 18].map((days) => createUndo(days))];
   const verdicts = listVerdicts(backups);

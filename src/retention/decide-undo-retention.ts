@@ -41,7 +41,7 @@ export function decideUndoRetention(input: UndoRetentionInput): Verdict[] {
       if (!isUsable && newerUsable < keepLast) reasons.push(`${describeDefect(backup)}, but among the last ${keepLast}`);
     }
     if (reasons.length > 0) return { id, name, createdAtMs, action: "keep", reasons };
-    if (!(behindMs <= clockToleranceMs)) {
+    if (behindMs > clockToleranceMs) {
       const reason = `retention is frozen: the clock is behind backup "${newest?.name ?? ""}" by ${describeAge(behindMs)}`;
       return { id, name, createdAtMs, action: "keep", reasons: [reason] };
     }
