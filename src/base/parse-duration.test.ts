@@ -39,7 +39,7 @@ describe("durations", () => {
     [{}, /must be text/],
     ["99999999999999w", /too long/],
   ] as const) {
-    test(`refuses ${JSON.stringify(input) ?? String(input)}`, () => {
+    test(`refuses ${JSON.stringify(input) ?? "undefined"}`, () => {
       assert.throws(
         () => parseDuration(input),
         (error) =>
