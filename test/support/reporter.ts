@@ -27,9 +27,7 @@ export default async function* report(events: AsyncIterable<TestEvent>): AsyncGe
         yield* settle(progress(event.data.file), event);
         break;
       case "test:complete":
-        if (isFile(event.data)) {
-          record({ kind: "finished", file: progress(event.data.file).file });
-        }
+        record({ kind: isFile(event.data) ? "finished" : "progressed", file: progress(event.data.file).file });
         break;
       case "test:stdout":
       case "test:stderr":

@@ -10,7 +10,10 @@ export async function runStep(root: string, step: Step, signal: AbortSignal): Pr
   const [file = "", ...args] = "command" in step ? step.command : ["npm", "run", "--silent", "--loglevel=error", step.npmScript];
   const result = await execa(file, args, {
     cwd: root,
-    env: { PATH: `${dirname(process.execPath)}${delimiter}${process.env["PATH"] ?? ""}` },
+    env: {
+      PATH: `${dirname(process.execPath)}${delimiter}${process.env["PATH"] ?? ""}`,
+      NODE_REDIRECT_WARNINGS: undefined, // set when this runs inside a test
+    },
     stdin: "ignore",
     all: true,
     reject: false,

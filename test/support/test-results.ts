@@ -16,7 +16,7 @@ export interface TestResult {
 /** What the reporter writes, one JSON value per line, as things happen: the runner watches the file grow. */
 export type ResultRecord =
   | TestResult
-  | { readonly kind: "started" | "finished"; readonly file: string }
+  | { readonly kind: "started" | "progressed" | "finished"; readonly file: string }
   | { readonly kind: "warning"; readonly file: string; readonly text: string };
 
 export function readResults(path: string): readonly ResultRecord[] {
