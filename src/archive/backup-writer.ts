@@ -136,14 +136,14 @@ export class BackupWriter {
       members: draft.members.map((member) => ({ ...member, entries: member.entries.map((entry) => ({ ...entry, offset: offsets.get(entry.object) ?? null })) })),
     });
     const embed = (): Uint8Array => sealManifest(this.#complete(locate(), { object: name }));
-    await store.put(name, meterBytes(this.#frame(draft, offsets, meter, embed), meter), signal);
+    await store.put(name, meterBytes(this.#frame(offsets, meter, embed), meter), signal);
     const stored = meter.finish();
     await this.#assertStored(name, stored, signal);
     for (const { spool } of this.#parts.values()) if (spool !== undefined) await rm(spool, { force: true });
     return this.#complete(locate(), { object: name, stored });
   }
 
-  async *#frame(draft: ManifestDraft, offsets: Map<string, number>, meter: Meter, embed: () => Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+  async *#frame(offsets: Map<string, number>, meter: Meter, embed: () => Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
     const { compression, startedAtMs } = this.#options;
     const top = archiveStem(this.#options.name);
     for (const { entry, spool } of this.#parts.values()) {

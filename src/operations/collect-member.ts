@@ -1,0 +1,104 @@
+import { createReadStream } from "node:fs";
+import { buffer } from "node:stream/consumers";
+import type { BackupWriter } from "../archive/backup-writer.ts";
+import type { ManifestEntry, ManifestMember } from "../archive/manifest.ts";
+import { emptyContents, type Contents } from "../base/contents.ts";
+import type { Note } from "../base/note.ts";
+import type { Datastore, DumpEntry, StoredEntry } from "../datastores/contract.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
+import type { TaskPorts } from "./setup.ts";
+import { openStagingDirectory } from "./staging.ts";
+
+export interface CollectedMember {
+  readonly member: ManifestMember;
+  readonly plainBytes: number;
+}
+
+interface Source {
+  readonly datastore: string;
+  readonly kind: string;
+  /** The datastore id. */
+  readonly id: string;
+  readonly opened: Datastore;
+  readonly openWriter: (firstEntry: string) => Promise<BackupWriter>;
+  readonly stagingDir: string;
+}
+
+/** Dumps one datastore into the backup and reads back what was stored. */
+export async function collectMember(source: Source, ports: TaskPorts, signal: AbortSignal): Promise<CollectedMember> {
+  const { datastore, kind, id, opened } = source;
+  const startedAtMs = ports.now();
+  const { estimatedBytes: totalBytes } = await opened.probe(signal);
+  const entries: ManifestEntry[] = [];
+  const notes: Note[] = [];
+  let plainBytes = 0;
+  const dump = opened.dump(signal);
+  // Not `for await`: the generator's return value says how it went.
+  let step = await dump.next();
+  try {
+    for (; step.done !== true; step = await dump.next()) {
+      const entry: DumpEntry = step.value;
+      const writer = await source.openWriter(entry.name);
+      const before = plainBytes;
+      const onPlain = (bytes: number): void => ports.progress({ phase: "storing", datastore, bytes: before + bytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
+      const stored = await writer.store(datastore, entry, onPlain, signal);
+      notes.push(...(await entry.finish()));
+      entries.push(stored);
+      plainBytes += stored.plain.bytes;
+    }
+  } finally {
+    if (step.done !== true) await dump.return({ checked: false, notes: [], absent: false });
+  }
+  const facts = step.value;
+  notes.push(...facts.notes);
+
+  if (facts.absent) {
+    return { plainBytes: 0, member: { datastore, kind, id, status: "absent", entries: [], contents: emptyContents, readBack: { hashes: true, format: true }, index: null, notes, tookMs: ports.now() - startedAtMs } };
+  }
+  ports.progress({ phase: "reading back", datastore });
+  const read = await readBack(source, entries, facts.checked ? facts.contents : undefined, signal);
+  notes.push(...read.notes);
+  const status = notes.some(({ level }) => level === "partial") ? "partial" : "ok";
+  const member: ManifestMember = {
+    datastore,
+    kind,
+    id,
+    status,
+    entries,
+    contents: facts.contents ?? read.contents,
+    readBack: { hashes: true, format: true },
+    index: read.index,
+    notes,
+    tookMs: ports.now() - startedAtMs,
+  };
+  return { member, plainBytes };
+}
+
+/**
+ * Reads every stored entry to its end with all hashes. Where the driver has already checked exactly these bytes, equal hashes are proof
+ * enough; otherwise the driver reads the format as well.
+ */
+async function readBack(
+  { datastore, kind, openWriter, stagingDir }: Source,
+  entries: readonly ManifestEntry[],
+  known: Contents | undefined,
+  signal: AbortSignal,
+): Promise<{ readonly contents: Contents; readonly notes: readonly Note[]; readonly index: string | null }> {
+  const writer = await openWriter("");
+  if (known !== undefined) {
+    for (const entry of entries) for await (const _ of writer.read(entry, signal));
+    return { contents: known, notes: [], index: null };
+  }
+  await using staging = await openStagingDirectory(stagingDir, `${datastore}-check`);
+  const stored = async function* (): AsyncGenerator<StoredEntry, void, undefined> {
+    for (const entry of entries) {
+      const { name, form, sourcePath, attributes, plain } = entry;
+      yield { name, form, sourcePath, bytes: plain.bytes, ...(attributes === undefined ? {} : { attributes }), open: (inner) => writer.read(entry, inner) };
+    }
+  };
+  const context = { name: datastore, stagingDir: staging.path, progress: () => undefined };
+  const { contents, notes, indexPath } = await findDatastoreDriver(kind).check(stored(), context, signal);
+  const index = indexPath === undefined ? null : `${datastore}.index.jsonl`;
+  if (index !== null && indexPath !== undefined) writer.addText(index, await buffer(createReadStream(indexPath)));
+  return { contents, notes, index };
+}

@@ -1,0 +1,74 @@
+import type { Compression } from "../archive/compression.ts";
+import type { InfoFileName } from "../archive/info-files.ts";
+import type { Manifest } from "../archive/manifest.ts";
+
+/** A datastore as a task gets it: everything resolved, nothing looked up later. */
+export interface DatastoreSetup {
+  readonly name: string;
+  readonly kind: string;
+  readonly options: unknown;
+  readonly shrink: ShrinkRule | "off";
+}
+
+export interface DestinationSetup {
+  readonly name: string;
+  readonly kind: string;
+  readonly options: unknown;
+}
+
+/** A run is suspect when a datastore's plain bytes fall below `ratio` × the median of its history, once that has `minHistory` entries. */
+export interface ShrinkRule {
+  readonly ratio: number;
+  readonly minHistory: number;
+}
+
+/** What every task needs of its surroundings. */
+export interface Surroundings {
+  readonly host: string;
+  /** Private to the task; removed by whoever made it. */
+  readonly stagingDir: string;
+  readonly version: string;
+}
+
+export interface BackupSetup extends Surroundings {
+  readonly backupId: string;
+  readonly job: string;
+  readonly class: Manifest["class"];
+  readonly trigger: string;
+  readonly note: string | null;
+  readonly folder: string;
+  readonly layout: Manifest["layout"];
+  readonly nameTemplate: string;
+  /** IANA zone of names and info files. */
+  readonly timezone: string;
+  readonly compression: Compression;
+  readonly infoFiles: readonly InfoFileName[];
+  readonly datastores: readonly DatastoreSetup[];
+  readonly destination: DestinationSetup;
+  /** The job's config without secrets, for the manifest. */
+  readonly config: unknown;
+  readonly history: BackupHistory;
+}
+
+/** What came before, from the catalog. */
+export interface BackupHistory {
+  /** Of the job's newest backup at this destination; 0 when there is none. */
+  readonly sequence: number;
+  readonly previous: string | null;
+  /** Plain bytes of each datastore in the last good backups, newest first. */
+  readonly sizes: Readonly<Record<string, readonly number[]>>;
+}
+
+export interface Progress {
+  readonly phase: string;
+  readonly datastore?: string;
+  readonly bytes?: number;
+  readonly totalBytes?: number;
+}
+
+/** How a task speaks to whoever runs it; neither may throw. */
+export interface TaskPorts {
+  readonly now: () => number;
+  readonly progress: (progress: Progress) => void;
+  readonly log: (level: "info" | "warn" | "error", message: string, details?: Readonly<Record<string, unknown>>) => void;
+}
