@@ -7,7 +7,7 @@ export type Step = { readonly name: string } & ({ readonly npmScript: string } |
 const stepTimeoutMs = 10 * 60_000;
 
 export async function runStep(root: string, step: Step, signal: AbortSignal): Promise<{ readonly ok: boolean; readonly output: string }> {
-  const [file = "", ...args] = "command" in step ? step.command : ["npm", "run", "--silent", "--loglevel=error", step.npmScript];
+  const [file = "", ...args] = "command" in step ? step.command : ["npm", "run", "--silent", step.npmScript];
   const result = await execa(file, args, {
     cwd: root,
     env: {

@@ -43,7 +43,7 @@ function lint(seeds: Readonly<Record<string, string>>): LintOutcome {
       mkdirSync(dirname(join(tree, path)), { recursive: true });
       writeFileSync(join(tree, path), text);
     }
-    const { status, stdout, stderr } = spawnSync("npm", ["run", "--silent", "--loglevel=error", "lint"], { cwd: tree, encoding: "utf8" });
+    const { status, stdout, stderr } = spawnSync("npm", ["run", "--silent", "lint"], { cwd: tree, encoding: "utf8" });
     return { status, output: stdout + stderr };
   } finally {
     rmSync(tree, { recursive: true, force: true });
