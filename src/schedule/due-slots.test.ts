@@ -155,7 +155,7 @@ describe("G1 F65 due slots", () => {
           assert.deepEqual(settled, expected);
         },
       ),
-      { numRuns: process.env["HOLDFAST_LONG"] === "1" ? 20_000 : 300 },
+      { numRuns: process.env["HOLDFAST_LONG"] === "1" ? 5000 : 300 },
     );
   });
 });

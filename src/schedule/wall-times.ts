@@ -7,7 +7,7 @@ import type { CronFields } from "./parse-cron.ts";
 
 const minuteMs = 60_000;
 export const dayMs = 86_400_000;
-/** The longest wait is 40 years, for 29 February on one weekday across 2100; a longer search is for a date that never comes. */
+/** The longest wait is 28 years, for 29 February on a weekend across 2100; parseCron refuses dates that never come. */
 const searchLimitMs = 100 * 366 * dayMs;
 
 /** The wall times that the fields allow in the span, in order. Ends after a century without one; of an endless span the reader stops. */

@@ -7,45 +7,36 @@ export interface ZoneSpan {
   /** Wall time is instant plus offset. */
   readonly offsetMs: number;
   /**
-   * The wall time up to which clocks had shown everything before this span began. Behind the span's first wall time: a gap lies
-   * between. Ahead of it: an overlap. -Infinity for the first one.
+   * The wall time that the span before reached, -Infinity for the first one. Less than this span's first wall time: a gap lies
+   * between; more: an overlap. No zone has changed twice within two days, so the spans before that one reached no further.
    */
   readonly seenWallMs: number;
 }
 
-/** Offsets lie less than two days apart, so older spans cannot have shown a later wall time. */
-const memoryMs = 2 * 86_400_000;
-
 /** The spans of a zone from the one that contains the instant on; the reader stops. */
 export function* listZoneSpans(timezone: string, atMs: number): Generator<ZoneSpan, void, void> {
-  let start: Temporal.ZonedDateTime | null = findTransition(timezone, atMs + 1, "previous");
-  let fromMs = start?.epochMilliseconds ?? -Infinity;
-  let seenWallMs = -Infinity;
-  for (
-    let end = start;
-    end !== null && fromMs - end.epochMilliseconds < memoryMs;
-    end = findTransition(timezone, end.epochMilliseconds, "previous")
-  ) {
-    seenWallMs = Math.max(seenWallMs, end.epochMilliseconds + readOffsetMs(timezone, end.epochMilliseconds - 1));
-  }
-  for (;;) {
-    const insideMs: number = start === null ? atMs : fromMs;
+  const before = findTransition(timezone, atMs + 1, "previous");
+  let fromMs = before ?? -Infinity;
+  let seenWallMs = before === undefined ? -Infinity : before + readOffsetMs(timezone, before - 1);
+  for (let insideMs = atMs; ; insideMs = fromMs) {
     const offsetMs = readOffsetMs(timezone, insideMs);
-    const end = findTransition(timezone, insideMs, "next");
-    const untilMs = end?.epochMilliseconds ?? Infinity;
+    const untilMs = findTransition(timezone, insideMs, "next") ?? Infinity;
     yield { fromMs, untilMs, offsetMs, seenWallMs };
-    if (end === null) return;
-    seenWallMs = Math.max(seenWallMs, untilMs + offsetMs);
-    start = end;
+    if (untilMs === Infinity) return;
+    seenWallMs = untilMs + offsetMs;
     fromMs = untilMs;
   }
 }
 
-/** The transition strictly before or after an instant, as the first instant after it. */
-function findTransition(timezone: string, atMs: number, direction: "next" | "previous"): Temporal.ZonedDateTime | null {
-  return Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timezone).getTimeZoneTransition(direction);
+/** The change of offset strictly before or after an instant: the first instant after the change. */
+function findTransition(timezone: string, atMs: number, direction: "next" | "previous"): number | undefined {
+  return readZoned(timezone, atMs).getTimeZoneTransition(direction)?.epochMilliseconds;
 }
 
 function readOffsetMs(timezone: string, atMs: number): number {
-  return Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timezone).offsetNanoseconds / 1e6;
+  return readZoned(timezone, atMs).offsetNanoseconds / 1e6;
+}
+
+function readZoned(timezone: string, atMs: number): Temporal.ZonedDateTime {
+  return Temporal.Instant.fromEpochMilliseconds(atMs).toZonedDateTimeISO(timezone);
 }
