@@ -1,7 +1,7 @@
 import { isJudgeable, type RetentionBackup } from "./verdict.ts";
 
 /** No job runs less than yearly: a longer step between two consecutive backups is a wrong clock, or a machine that was off. */
-export const leapMs = 366 * 86_400_000;
+const leapMs = 366 * 86_400_000;
 
 /**
  * The age of an instant as `keepWithin` counts it: up to the newest good backup, not up to now, so that a stopped job never ages itself
