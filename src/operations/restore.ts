@@ -1,0 +1,201 @@
+import type { BackupReader } from "../archive/backup-reader.ts";
+import type { ManifestMember } from "../archive/manifest.ts";
+import { formatInstant } from "../base/clock.ts";
+import { compareContents } from "../base/contents.ts";
+import { describeCause, HoldfastError } from "../base/errors.ts";
+import type { Check, Hook } from "../config/config.ts";
+import type { RestoreSession, TargetFacts } from "../datastores/contract.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
+import { runBackup, type BackupResult } from "./backup.ts";
+import { createStuckError, rollBackSteps, settleSteps, startAgain } from "./finish-restore.ts";
+import { openRestoreJournal, type RestoreRecord } from "./restore-journal.ts";
+import { runCheck } from "./run-check.ts";
+import { runHook } from "./run-hook.ts";
+import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
+import { openStagingDirectory } from "./staging.ts";
+import { openAddressed, openDestination, verifyBackup, type BackupAddress } from "./verify.ts";
+
+export interface RestoreMember {
+  readonly datastore: string;
+  /** From the config; without a config what the driver derives from the manifest is taken. */
+  readonly options: unknown;
+}
+
+export interface RestoreSetup extends Surroundings {
+  readonly restoreId: string;
+  readonly address: BackupAddress;
+  readonly job: string;
+  readonly members: readonly RestoreMember[];
+  readonly stop: readonly Hook[];
+  readonly start: readonly Hook[];
+  readonly check: readonly Check[];
+  readonly journalDir: string;
+  /** How the present data is saved first. */
+  readonly preRestore: BackupSetup;
+  /** `raw`: where the present data cannot be backed up (damaged) it is left aside as it is, after an explicit word. */
+  readonly unsavable: "refuse" | "raw";
+}
+
+export interface RestoreResult {
+  readonly restoreId: string;
+  readonly backup: string;
+  readonly members: readonly { readonly datastore: string; readonly method: string }[];
+  /** Undefined when there was nothing to save. */
+  readonly preRestore: BackupResult | undefined;
+  readonly tookMs: number;
+}
+
+interface Target {
+  readonly member: ManifestMember;
+  readonly session: RestoreSession;
+  readonly facts: TargetFacts;
+}
+
+/**
+ * Brings a backup back. It ends with the restored data verified in place, or with the data as it was:
+ * verify the backup → stage and compare → stop → save the present data → swap → start → check; on any failure swap back and start again.
+ * The present data is saved after the stop, so that the last write is in it (docs/decisions/0002).
+ * @throws restore-failed when it was rolled back; restore-stuck when the rollback failed too
+ */
+export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: AbortSignal): Promise<RestoreResult> {
+  await using resources = new AsyncDisposableStack();
+  const startedAtMs = ports.now();
+  const destination = resources.use(await openDestination(setup.address.destination));
+  const backup = await openAddressed(destination, setup.address, signal);
+  const members = setup.members.map(({ datastore }) => backup.findMember(datastore));
+  const failed = members.find(({ status }) => status === "failed");
+  if (failed !== undefined) throw new HoldfastError("backup-incomplete", `The backup ${backup.manifest.name} does not hold "${failed.datastore}": it was left out`);
+  await verifyBackup(backup, members, setup.stagingDir, ports, signal);
+
+  const targets: Target[] = [];
+  for (const member of members) targets.push(await openTarget(setup, member, resources, ports, signal));
+  for (const target of targets) await stageTarget(backup, target, ports, signal);
+
+  const journal = resources.use(await openRestoreJournal(setup.journalDir, setup.restoreId));
+  const records: RestoreRecord[] = [];
+  const record = async (entry: RestoreRecord): Promise<void> => {
+    records.push(entry);
+    await journal.append(entry);
+  };
+  await record({ type: "begin", at: formatInstant(ports.now()), id: setup.restoreId, backup: backup.manifest.name, job: setup.job, start: setup.start.map(copyHook), stop: setup.stop.map(copyHook) });
+  let preRestore: BackupResult | undefined;
+  try {
+    await stopApplication(setup, record, ports, signal);
+    preRestore = await savePresent(setup, targets, ports, signal);
+    await swapTargets(targets, record, ports, signal);
+    await startAndCheck(setup, ports, signal);
+    await record({ type: "committed" });
+  } catch (error) {
+    await undoAttempt(setup, records, error, ports);
+    await record({ type: "end", at: formatInstant(ports.now()), outcome: "rolled-back", message: describeCause(error) });
+    throw describeFailure(backup, error);
+  }
+  // From here on nothing may fail the restore: the data is in place and healthy.
+  if (preRestore !== undefined || targets.every(({ facts }) => !facts.present)) await settleSteps(records, signal);
+  await record({ type: "end", at: formatInstant(ports.now()), outcome: "done", message: "" });
+  return {
+    restoreId: setup.restoreId,
+    backup: backup.manifest.name,
+    members: targets.map(({ member, facts }) => ({ datastore: member.datastore, method: facts.method })),
+    preRestore,
+    tookMs: ports.now() - startedAtMs,
+  };
+}
+
+async function openTarget(setup: RestoreSetup, member: ManifestMember, resources: AsyncDisposableStack, ports: TaskPorts, signal: AbortSignal): Promise<Target> {
+  const { datastore, kind, entries } = member;
+  const driver = findDatastoreDriver(kind);
+  const options = setup.members.find((candidate) => candidate.datastore === datastore)?.options ?? driver.deriveOptions(entries);
+  const staging = resources.use(await openStagingDirectory(setup.stagingDir, `${datastore}-restore`));
+  const context = { name: datastore, stagingDir: staging.path, progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }) };
+  const opened = resources.use(await driver.configure(options).open(context));
+  const session = resources.use(await opened.openRestore({ kind: "original" }, { absent: member.status === "absent" }, signal));
+  return { member, session, facts: await session.inspect(signal) };
+}
+
+async function stageTarget(backup: BackupReader, { member, session }: Target, ports: TaskPorts, signal: AbortSignal): Promise<void> {
+  ports.progress({ phase: "staging", datastore: member.datastore });
+  const contents = await session.stage(backup.readMember(member), signal);
+  if (member.status !== "absent") assertSame(member, compareContents(member.contents, contents), "the staged copy");
+}
+
+function assertSame(member: ManifestMember, differences: readonly string[], what: string): void {
+  if (differences.length === 0) return;
+  throw new HoldfastError("backup-damaged", `Of "${member.datastore}" ${what} does not hold what the manifest states: ${differences.slice(0, 5).join("; ")}`);
+}
+
+async function stopApplication(setup: RestoreSetup, record: (entry: RestoreRecord) => Promise<void>, ports: TaskPorts, signal: AbortSignal): Promise<void> {
+  if (setup.stop.length === 0) return;
+  ports.progress({ phase: "stopping the application" });
+  await record({ type: "stopping" });
+  for (const hook of setup.stop) await runHook(hook, "stop", signal);
+}
+
+/** The pre-restore backup. Nothing to save is fine; data that cannot be saved needs an explicit word and is then left aside as it is. */
+async function savePresent(setup: RestoreSetup, targets: readonly Target[], ports: TaskPorts, signal: AbortSignal): Promise<BackupResult | undefined> {
+  if (targets.every(({ facts }) => !facts.present)) return undefined;
+  ports.progress({ phase: "saving the present data" });
+  try {
+    return await runBackup(setup.preRestore, ports, signal);
+  } catch (error) {
+    if (setup.unsavable === "raw" && !signal.aborted) {
+      ports.log("warn", `The present data cannot be backed up and is left aside as it is: ${describeCause(error)}`);
+      return undefined;
+    }
+    throw new HoldfastError("restore-failed", `The present data cannot be saved first: ${describeCause(error)}`, {
+      cause: error,
+      hint: "If it is damaged and you want it moved aside as it is, restore with --unsavable=raw.",
+    });
+  }
+}
+
+async function swapTargets(targets: readonly Target[], record: (entry: RestoreRecord) => Promise<void>, ports: TaskPorts, signal: AbortSignal): Promise<void> {
+  for (const { member, session, facts } of targets) {
+    const { datastore, kind } = member;
+    ports.progress({ phase: "swapping", datastore });
+    await session.swap((step) => record({ type: "step", datastore, kind, step }), signal);
+    // While an application has the data open it may have written already: then the staged copy's comparison is all there can be.
+    if (member.status !== "absent" && facts.users.length === 0) assertSame(member, compareContents(member.contents, await session.summarize(signal)), "the restored data");
+  }
+}
+
+async function startAndCheck(setup: RestoreSetup, ports: TaskPorts, signal: AbortSignal): Promise<void> {
+  if (setup.start.length > 0) ports.progress({ phase: "starting the application" });
+  await startAgain(setup.start, signal);
+  if (setup.start.length === 0 && setup.stop.length > 0) return;
+  for (const check of setup.check) {
+    ports.progress({ phase: "checking the application" });
+    await runCheck(check, signal);
+  }
+}
+
+/** Puts everything back, with time of its own: the task's signal may be the reason for the failure. */
+async function undoAttempt(setup: RestoreSetup, records: readonly RestoreRecord[], reason: unknown, ports: TaskPorts): Promise<void> {
+  const signal = AbortSignal.timeout(10 * 60_000);
+  ports.progress({ phase: "rolling back" });
+  ports.log("warn", `The restore failed and is rolled back: ${describeCause(reason)}`);
+  const stopped = records.some(({ type }) => type === "stopping");
+  const swapped = records.some(({ type }) => type === "step");
+  try {
+    // The application may be running on the restored data by now.
+    if (stopped && swapped) for (const hook of setup.stop) await runHook(hook, "stop", signal);
+    await rollBackSteps(records, signal);
+    if (stopped) await startAgain(setup.start, signal);
+  } catch (error) {
+    throw createStuckError(setup.restoreId, reason, error);
+  }
+}
+
+function describeFailure(backup: BackupReader, error: unknown): HoldfastError {
+  const known = error instanceof HoldfastError ? error : undefined;
+  return new HoldfastError("restore-failed", `Cannot restore ${backup.manifest.name}; the data is as it was: ${describeCause(error)}`, {
+    cause: error,
+    ...(known?.hint === undefined ? {} : { hint: known.hint }),
+    details: { cause: known?.code ?? "internal" },
+  });
+}
+
+/** A plain, mutable copy, as the journal's schema has it. */
+function copyHook({ command, env, ...rest }: Hook): Extract<RestoreRecord, { type: "begin" }>["start"][number] {
+  return { ...rest, command: [...command], ...(env === undefined ? {} : { env: { ...env } }) };
+}

@@ -1,0 +1,89 @@
+import { openBackup, openLoneArchive, type BackupReader } from "../archive/backup-reader.ts";
+import type { ManifestMember } from "../archive/manifest.ts";
+import { compareContents } from "../base/contents.ts";
+import { HoldfastError } from "../base/errors.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
+import type { Destination } from "../destinations/contract.ts";
+import { findDestinationDriver } from "../destinations/registry.ts";
+import type { DestinationSetup, Surroundings, TaskPorts } from "./setup.ts";
+import { openStagingDirectory } from "./staging.ts";
+
+/** Where a backup's manifest is; an archive that was copied alone has it inside. */
+export interface BackupAddress {
+  readonly destination: DestinationSetup;
+  readonly folder: string;
+  /** Key of the manifest, or of the archive itself when `lone`. */
+  readonly key: string;
+  readonly lone: boolean;
+}
+
+export interface VerifySetup extends Surroundings {
+  readonly address: BackupAddress;
+}
+
+export interface VerifyResult {
+  readonly id: string;
+  readonly name: string;
+  readonly members: readonly { readonly datastore: string; readonly bytes: number }[];
+  readonly tookMs: number;
+}
+
+export async function openDestination({ name, kind, options }: DestinationSetup): Promise<Destination> {
+  return await findDestinationDriver(kind).configure(options).open({ name });
+}
+
+export async function openAddressed(destination: Destination, address: BackupAddress, signal: AbortSignal): Promise<BackupReader> {
+  if (!address.lone) return await openBackup(destination, address.folder, address.key, signal);
+  return await openLoneArchive(destination, address.folder, address.key.slice(address.key.lastIndexOf("/") + 1), signal);
+}
+
+/**
+ * Reads a stored backup to its end: every hash, every format, contents against the manifest. Touches no datastore.
+ * @throws backup-damaged, backup-incomplete, manifest-invalid
+ */
+export async function runVerify(setup: VerifySetup, ports: TaskPorts, signal: AbortSignal): Promise<VerifyResult> {
+  await using destination = await openDestination(setup.address.destination);
+  const startedAtMs = ports.now();
+  const backup = await openAddressed(destination, setup.address, signal);
+  await verifyBackup(backup, backup.manifest.members, setup.stagingDir, ports, signal);
+  const members = backup.manifest.members.map(({ datastore, entries }) => ({ datastore, bytes: entries.reduce((sum, entry) => sum + entry.plain.bytes, 0) }));
+  return { id: backup.manifest.id, name: backup.manifest.name, members, tookMs: ports.now() - startedAtMs };
+}
+
+/** Verifies the frame and the given members of a backup. */
+export async function verifyBackup(
+  backup: BackupReader,
+  members: readonly ManifestMember[],
+  stagingDir: string,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<void> {
+  ports.progress({ phase: "verifying" });
+  await withMissingAsIncomplete(backup, () => backup.verifyFrame(signal));
+  for (const member of members) {
+    if (member.entries.length === 0) continue;
+    ports.progress({ phase: "verifying", datastore: member.datastore });
+    await using staging = await openStagingDirectory(stagingDir, `${member.datastore}-verify`);
+    const context = { name: member.datastore, stagingDir: staging.path, progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: member.datastore }) };
+    const { contents } = await withMissingAsIncomplete(backup, () => findDatastoreDriver(member.kind).check(backup.readMember(member), context, signal));
+    const differences = compareContents(member.contents, contents);
+    if (differences.length > 0) {
+      throw new HoldfastError("backup-damaged", `${backup.manifest.name}: "${member.datastore}" does not hold what its manifest states: ${differences.slice(0, 5).join("; ")}`, {
+        hint: "Use another backup; `holdfast verify --all` tells which ones are good.",
+      });
+    }
+  }
+}
+
+/** An object that the manifest names and the destination does not have is damage, not a wrong name. */
+async function withMissingAsIncomplete<Result>(backup: BackupReader, read: () => Promise<Result>): Promise<Result> {
+  try {
+    return await read();
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== "backup-not-found") throw error;
+    throw new HoldfastError("backup-incomplete", `A part of ${backup.manifest.name} is missing: ${error.message}`, {
+      cause: error,
+      hint: "Use another backup, or bring the part back from a copy.",
+    });
+  }
+}
