@@ -1,8 +1,9 @@
 import { HoldfastError } from "../base/errors.ts";
 import type { DestinationDriver } from "./contract.ts";
+import { localDestination } from "./local/local-destination.ts";
 
 /** Every destination kind. A driver is added here, and nowhere else. */
-const drivers: readonly DestinationDriver[] = [];
+const drivers: readonly DestinationDriver[] = [localDestination];
 
 export function listDestinationDrivers(): readonly DestinationDriver[] {
   return drivers;
@@ -12,7 +13,9 @@ export function listDestinationDrivers(): readonly DestinationDriver[] {
 export function findDestinationDriver(kind: string): DestinationDriver {
   const driver = drivers.find((candidate) => candidate.kind === kind);
   if (driver === undefined) {
-    throw new HoldfastError("config-invalid", `Unknown destination kind "${kind}"`, { hint: `Known kinds: ${drivers.map(({ kind: known }) => known).join(", ")}.` });
+    throw new HoldfastError("config-invalid", `Unknown destination kind "${kind}"`, {
+      hint: `Known kinds: ${drivers.map(({ kind: known }) => known).join(", ")}.`,
+    });
   }
   return driver;
 }
