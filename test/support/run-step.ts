@@ -1,5 +1,6 @@
 import { execa } from "execa";
-import { dirname, delimiter } from "node:path";
+import { delimiter, dirname } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 
 /** A check of the whole tree, run as a program. */
 export type Step = { readonly name: string } & ({ readonly npmScript: string } | { readonly command: readonly string[] });
@@ -21,5 +22,6 @@ export async function runStep(root: string, step: Step, signal: AbortSignal): Pr
     cancelSignal: signal,
   });
   const warned = /^\(node:\d+\) /m.test(result.stderr);
-  return { ok: !result.failed && !warned, output: result.exitCode === undefined ? `${result.all}\n${result.message ?? ""}` : result.all };
+  const output = result.exitCode === undefined ? `${result.all}\n${result.message ?? ""}` : result.all;
+  return { ok: !result.failed && !warned, output: stripVTControlCharacters(output) }; // some tools colour wherever CI is set
 }

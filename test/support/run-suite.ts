@@ -1,5 +1,5 @@
 // The story of scripts/test: static steps, then the tests group by group, then what they left behind. The last line counts it all.
-import { existsSync, globSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -147,7 +147,10 @@ function updateStatus(results: readonly TestResult[], how: "write" | "compare"):
   const path = join(root, "docs/STATUS.md");
   const text = formatStatus(root, results);
   if (existsSync(path) && readFileSync(path, "utf8") === text) return;
-  if (how === "write" && existsSync(dirname(path))) writeFileSync(path, text);
+  if (how === "write") {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
   console.log(
     how === "write"
       ? "docs/STATUS.md was brought up to date"

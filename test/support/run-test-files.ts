@@ -53,7 +53,7 @@ async function runNode(
   warningsFile: string,
   signal: AbortSignal,
 ): Promise<BadEnd | undefined> {
-  const { NODE_TEST_CONTEXT: _, ...inherited } = process.env; // set when this runner is itself under test
+  const { NODE_TEST_CONTEXT: _, FORCE_COLOR: __, ...inherited } = process.env; // the first is set when this runner is itself under test
   const options = ["--trace-warnings", "--test", `--test-timeout=${timeoutMs}`, `--test-concurrency=${run.concurrency}`];
   const reporter = [`--test-reporter=${join(import.meta.dirname, "reporter.ts")}`, "--test-reporter-destination=stdout"];
   const child = spawn(process.execPath, [...options, ...reporter, ...run.files], {

@@ -4,6 +4,7 @@ import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } fr
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { test } from "node:test";
+import { stripVTControlCharacters } from "node:util";
 import { findBreach, rows } from "../../scripts/lint/layers.ts";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -43,8 +44,11 @@ function lint(seeds: Readonly<Record<string, string>>): LintOutcome {
       mkdirSync(dirname(join(tree, path)), { recursive: true });
       writeFileSync(join(tree, path), text);
     }
-    const { status, stdout, stderr } = spawnSync("npm", ["run", "--silent", "lint"], { cwd: tree, encoding: "utf8" });
-    return { status, output: stdout + stderr };
+    const { status, stdout, stderr } = spawnSync("npm", ["run", "--silent", "lint"], {
+      cwd: tree,
+      encoding: "utf8",
+    });
+    return { status, output: stripVTControlCharacters(stdout + stderr) }; // it colours wherever CI is set
   } finally {
     rmSync(tree, { recursive: true, force: true });
   }

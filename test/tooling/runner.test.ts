@@ -158,6 +158,28 @@ test("a test over its time limit fails; a file that never ends is named and ende
   assert.match(hung.output, /hung or was stopped; not finished: \S+one\.test\.ts\n/);
 });
 
+test("a run that is told to stop ends its tests, cleans up and says so", async (context) => {
+  const runnerPid = 'readFileSync(`/proc/${process.ppid}/status`, "utf8").match(/PPid:\\s+(\\d+)/)[1]';
+  const imports = 'import { mkdtempSync, readFileSync } from "node:fs";';
+  const stop = `mkdtempSync(process.env.TMPDIR + "/open-"); process.kill(Number(${runnerPid}), "SIGTERM"); await new Promise((go) => setTimeout(go, 60_000));`;
+  const { status, output, lastLine } = await runOn(context, { one: `${imports} test("stops it", async () => { ${stop} });` });
+  assert.equal(status, 1, output);
+  assert.match(output, /\n {2}the run was interrupted\n/);
+  assert.match(lastLine, /^0 passed, \d failed, 0 skipped$/);
+  const left = /left in TMPDIR: (open-\w+)/.exec(output)?.[1];
+  assert.ok(left !== undefined, output);
+});
+
+test("--long reaches the tests", async (context) => {
+  const directory = makeDirectory(context);
+  writeFileSync(
+    join(directory, "one.test.ts"),
+    'import { test } from "node:test";\ntest("x", { skip: process.env.HOLDFAST_LONG !== "1" }, () => {});\n',
+  );
+  assert.equal((await runSuite([join(directory, "one.test.ts")], {})).lastLine, "0 passed, 0 failed, 1 skipped");
+  assert.equal((await runSuite(["--long", join(directory, "one.test.ts")], {})).lastLine, "1 passed, 0 failed, 0 skipped");
+});
+
 test("a path that is not there fails the run", async () => {
   const { status, lastLine } = await runSuite(["/nowhere/at-all.test.ts"], {});
   assert.equal(lastLine, "0 passed, 1 failed, 0 skipped");
