@@ -1,6 +1,6 @@
 import { describeDuration } from "../base/parse-duration.ts";
 import { calendarRules, describeBucket, describeCalendarRule, findDay } from "./calendar-buckets.ts";
-import { describeAge } from "./describe-amount.ts";
+import { describeAge } from "../base/describe-amount.ts";
 import type { RetentionPolicy } from "./policy.ts";
 import { createRunningAge } from "./running-age.ts";
 import {

@@ -1,5 +1,5 @@
 import { describeDuration } from "../base/parse-duration.ts";
-import { describeAge } from "./describe-amount.ts";
+import { describeAge } from "../base/describe-amount.ts";
 import {
   clockToleranceMs,
   compareNewestFirst,

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { assertGolden } from "../../test/support/golden.ts";
-import { describeAge, describeBytes } from "./describe-amount.ts";
+import { describeAge, describeBytes } from "../base/describe-amount.ts";
 import { describeVerdicts } from "./plan-removal.ts";
 import type { Verdict } from "./verdict.ts";
 

@@ -1,4 +1,4 @@
-import { describeAge, describeBytes } from "./describe-amount.ts";
+import { describeAge, describeBytes } from "../base/describe-amount.ts";
 import type { Verdict } from "./verdict.ts";
 
 export interface RemovalRow {
