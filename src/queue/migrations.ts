@@ -1,6 +1,6 @@
 /**
  * Forward only: the schema's version is how many of these were run. Never edit one that was released; append.
- * quick_check tests the CHECK clauses too, so damaged JSON is found when the queue is opened.
+ * The integrity check at opening tests the CHECK clauses too, so damaged JSON is found then.
  */
 export const migrations: readonly string[] = [
   `

@@ -82,7 +82,7 @@ function checkQueueFile(database: Database.Database, path: string, knownVersion:
       hint: "Install the later version again; the queue is not changed.",
     });
   }
-  const verdict = database.pragma("quick_check(1)", { simple: true });
+  const verdict = database.pragma("integrity_check(1)", { simple: true });
   if (version < 1 || verdict !== "ok") {
     throw new HoldfastError("state-corrupt", `The queue ${path} is damaged: ${version < 1 ? "it has no schema" : String(verdict)}`, {
       hint: rebuildHint,
