@@ -1,8 +1,10 @@
 import { HoldfastError } from "../base/errors.ts";
 import type { DatastoreDriver } from "./contract.ts";
+import { filesDatastore } from "./files/files-datastore.ts";
+import { sqliteDriver } from "./sqlite/sqlite.ts";
 
 /** Every datastore kind. A driver is added here, and nowhere else. */
-const drivers: readonly DatastoreDriver[] = [];
+const drivers: readonly DatastoreDriver[] = [filesDatastore, sqliteDriver];
 
 export function listDatastoreDrivers(): readonly DatastoreDriver[] {
   return drivers;

@@ -1,0 +1,91 @@
+import type { Contents } from "../../base/contents.ts";
+import type { ErrorReport } from "../../base/errors.ts";
+import type { Note } from "../../base/note.ts";
+import type { Identity } from "./identity.ts";
+
+/** How thoroughly a copy is examined. */
+export interface ExamineSettings {
+  readonly integrity: "full" | "quick";
+  /** Tables for the statistics. */
+  readonly countRows: "all" | readonly string[];
+}
+
+/** Opens the live database, reads it, and closes it. */
+export interface ProbeRequest {
+  readonly op: "probe";
+  readonly path: string;
+  readonly busyTimeoutMs: number;
+}
+
+/** Copies the live database to `copy`, which must not exist, and examines the copy. */
+export interface SnapshotRequest extends ExamineSettings {
+  readonly op: "snapshot";
+  readonly path: string;
+  readonly copy: string;
+  readonly busyTimeoutMs: number;
+  readonly maxHoldMs: number;
+  readonly maxDurationMs: number;
+}
+
+/** Examines a file that nobody else has open. `header`: leaves its journal mode, or makes it a self-contained file. */
+export interface ExamineRequest extends ExamineSettings {
+  readonly op: "examine";
+  readonly path: string;
+  readonly header: "keep" | "self-contained";
+}
+
+/** Makes a self-contained file a WAL database, as the one it replaces. */
+export interface ConvertRequest {
+  readonly op: "convert-to-wal";
+  readonly path: string;
+}
+
+/** Reads the schema cookie, which a later overwrite raises by one. */
+export interface CookieRequest {
+  readonly op: "read-cookie";
+  readonly path: string;
+  readonly busyTimeoutMs: number;
+}
+
+/** Replaces the content of the live database at `path` by that of `copy`, in one transaction. */
+export interface OverwriteRequest {
+  readonly op: "overwrite";
+  readonly path: string;
+  readonly copy: string;
+  readonly busyTimeoutMs: number;
+}
+
+export type ChildOperation = ProbeRequest | SnapshotRequest | ExamineRequest | ConvertRequest | CookieRequest | OverwriteRequest;
+
+/** The one line that a child reads from its standard input; the end of that input ends the child. */
+export interface ChildRequest {
+  readonly operation: ChildOperation;
+  /** Who to become after the modules are loaded; absent: stay. */
+  readonly identity: Identity | null;
+}
+
+export interface ProbeResult {
+  readonly tables: number;
+  readonly journalMode: string;
+}
+
+/** What the way of a copy was. */
+export interface SnapshotResult {
+  readonly contents: Contents;
+  readonly notes: readonly Note[];
+}
+
+export interface ChildResults {
+  readonly probe: ProbeResult;
+  readonly snapshot: SnapshotResult;
+  readonly examine: SnapshotResult;
+  readonly "convert-to-wal": null;
+  readonly "read-cookie": number;
+  readonly overwrite: null;
+}
+
+/** One line of a child's standard output. */
+export type ChildMessage =
+  | { readonly type: "progress"; readonly phase: string; readonly bytes: number; readonly totalBytes: number }
+  | { readonly type: "done"; readonly result: unknown }
+  | { readonly type: "failed"; readonly error: ErrorReport };

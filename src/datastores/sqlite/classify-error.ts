@@ -1,0 +1,45 @@
+import { HoldfastError, describeCause, readErrno, type ErrorCode, type ErrorInit } from "../../base/errors.ts";
+
+const rules: readonly (readonly [RegExp, ErrorCode, string])[] = [
+  [
+    /^SQLITE_(BUSY|LOCKED)/,
+    "source-locked",
+    "Another program holds a lock on the database; try again when it is done, or raise busyTimeoutMs.",
+  ],
+  [/^SQLITE_CORRUPT/, "source-corrupt", "Run `PRAGMA integrity_check`; `sqlite3 FILE .recover` may save what is left."],
+  [
+    /^SQLITE_NOTADB/,
+    "source-encrypted",
+    "Is the file encrypted (SQLCipher), or of another kind? Back it up with a files datastore, with its application stopped.",
+  ],
+  [/^SQLITE_(FULL|IOERR_WRITE)/, "no-space", "Free space where the copy is staged."],
+  [
+    /^SQLITE_(CANTOPEN|PERM|READONLY|AUTH|IOERR)/,
+    "source-unreadable",
+    "The user who opens the database (its owner, or runAs) must be able to read it, and to write to its directory when the database is in WAL mode or was left by a crash.",
+  ],
+];
+
+/** Turns what SQLite throws into an expected failure whose message is the reason alone; anything else is given back as it is. */
+export function classifySqliteError(thrown: unknown): unknown {
+  if (thrown instanceof HoldfastError) return thrown;
+  const code = readErrno(thrown) ?? "";
+  for (const [pattern, errorCode, hint] of rules) {
+    if (pattern.test(code)) return new HoldfastError(errorCode, `${describeCause(thrown)} (${code})`, { hint, cause: thrown });
+  }
+  if (code === "ENOSPC" || code === "EDQUOT") return new HoldfastError("no-space", describeCause(thrown), { cause: thrown });
+  return thrown;
+}
+
+/** The same failure, told as that of the operation that it ended: `Cannot dump "crm": database is locked`. */
+export function prefixError(what: string, thrown: unknown, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): unknown {
+  if (!(thrown instanceof HoldfastError)) return thrown;
+  const code = codes[thrown.code] ?? thrown.code;
+  const init: ErrorInit = {
+    cause: thrown,
+    ...(code === thrown.code ? { retryable: thrown.retryable } : {}),
+    ...(thrown.hint === undefined ? {} : { hint: thrown.hint }),
+    ...(thrown.details === undefined ? {} : { details: thrown.details }),
+  };
+  return new HoldfastError(code, `${what}: ${thrown.message}`, init);
+}

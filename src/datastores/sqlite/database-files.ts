@@ -1,0 +1,29 @@
+import { lstat } from "node:fs/promises";
+import { readErrno } from "../../base/errors.ts";
+
+/** What SQLite keeps beside a database. A database must never meet those of another one: a stale WAL silently undoes a restore. */
+export const companionSuffixes = ["-journal", "-wal", "-shm"] as const;
+
+export interface FoundFile {
+  readonly path: string;
+  readonly dev: number;
+  readonly ino: number;
+  readonly bytes: number;
+}
+
+/** The file itself, not what a link points to; undefined when there is none. */
+export async function findFile(path: string): Promise<FoundFile | undefined> {
+  try {
+    const { dev, ino, size } = await lstat(path);
+    return { path, dev, ino, bytes: size };
+  } catch (error) {
+    if (readErrno(error) === "ENOENT" || readErrno(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+/** The companions that are there. */
+export async function findCompanions(path: string): Promise<readonly FoundFile[]> {
+  const found = await Promise.all(companionSuffixes.map((suffix) => findFile(path + suffix)));
+  return found.filter((file) => file !== undefined);
+}

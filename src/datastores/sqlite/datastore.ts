@@ -1,0 +1,22 @@
+import type { Datastore, DriverContext, DumpEntry, DumpFacts, ProbeFacts, RestoreSession, RestoreTarget } from "../contract.ts";
+import { dumpDatabase } from "./dump.ts";
+import type { SqliteOptions } from "./options.ts";
+import { probeDatabase } from "./probe.ts";
+import { prefixError } from "./classify-error.ts";
+import { SqliteRestore } from "./restore.ts";
+
+/** A configured database. It holds nothing open between calls: each opens the database in a process of its own. */
+export function createSqliteDatastore(options: SqliteOptions, context: DriverContext): Datastore {
+  return {
+    probe: (signal: AbortSignal): Promise<ProbeFacts> => probeDatabase(options, context, signal),
+    dump: (signal: AbortSignal): AsyncGenerator<DumpEntry, DumpFacts, undefined> => dumpDatabase(options, context, signal),
+    async openRestore(target: RestoreTarget, { absent }: { readonly absent: boolean }): Promise<RestoreSession> {
+      try {
+        return await SqliteRestore.open(options, target, absent, context);
+      } catch (error) {
+        throw prefixError(`Cannot restore "${context.name}"`, error);
+      }
+    },
+    [Symbol.asyncDispose]: () => Promise.resolve(),
+  };
+}

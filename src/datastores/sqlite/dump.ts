@@ -1,0 +1,36 @@
+import { basename } from "node:path";
+import { emptyContents } from "../../base/contents.ts";
+import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
+import { prefixError } from "./classify-error.ts";
+import { copyLive } from "./copy-live.ts";
+import type { SqliteOptions } from "./options.ts";
+import { createMissingError, readSourceFile } from "./source-file.ts";
+
+/** Copies the live database and yields the copy, which has been checked, as the one file of the member. */
+export async function* dumpDatabase(
+  options: SqliteOptions,
+  context: DriverContext,
+  signal: AbortSignal,
+): AsyncGenerator<DumpEntry, DumpFacts, undefined> {
+  const dumped = await dumpOnce(options, context, signal).catch((error: unknown) => {
+    throw prefixError(`Cannot dump "${context.name}"`, error);
+  });
+  if (dumped === undefined) return { contents: emptyContents, checked: true, notes: [], absent: true };
+  const { source, copy } = dumped;
+  yield {
+    name: options.entry ?? basename(options.path),
+    form: "file",
+    body: { kind: "file", path: copy.path, bytes: copy.bytes },
+    sourcePath: options.path,
+    attributes: source.attributes,
+    finish: () => Promise.resolve([]),
+  };
+  return { contents: copy.contents, checked: true, notes: copy.notes, absent: false };
+}
+
+async function dumpOnce(options: SqliteOptions, context: DriverContext, signal: AbortSignal) {
+  const source = await readSourceFile(options.path);
+  if (source === undefined && options.optional) return undefined;
+  if (source === undefined) throw createMissingError(options.path);
+  return { source, copy: await copyLive(options, source, context, signal) };
+}

@@ -1,0 +1,41 @@
+import type { Note } from "../../base/note.ts";
+import type { TargetFacts } from "../contract.ts";
+import { findCompanions } from "./database-files.ts";
+import { describeBytes } from "./describe-bytes.ts";
+import { findUsers } from "./find-users.ts";
+import { readTargetFile } from "./target-file.ts";
+
+/** What a restore would find now. How it replaces is decided again when it does: an application may stop or start meanwhile. */
+export async function inspectTarget(configured: string, absent: boolean): Promise<TargetFacts> {
+  const { path, stats } = await readTargetFile(configured);
+  const companions = await findCompanions(path);
+  const database = stats === undefined ? [] : [{ path, dev: Number(stats.dev), ino: Number(stats.ino), bytes: Number(stats.size) }];
+  const files = [...database, ...companions];
+  const { pids, complete } = await findUsers(files);
+  const bytes = files.reduce((sum, file) => sum + file.bytes, 0);
+  const notes: Note[] = [];
+  if (!complete)
+    notes.push({ level: "info", code: "users-unknown", message: `Some processes could not be asked whether they have ${path} open` });
+  if (stats !== undefined && stats.nlink > 1n) {
+    notes.push({
+      level: "warning",
+      code: "hard-links",
+      message: `${path} has other names (hard links); those keep the old content when the file is replaced`,
+    });
+  }
+  return {
+    summary: stats === undefined ? `${path} does not exist` : `${path}, ${describeBytes(bytes)}`,
+    present: stats !== undefined,
+    bytes,
+    method: describeMethod(absent, pids.length > 0),
+    // A live database is copied aside as well.
+    neededBytes: pids.length > 0 ? 2 * bytes : bytes,
+    notes,
+    users: pids,
+  };
+}
+
+function describeMethod(absent: boolean, used: boolean): string {
+  if (absent) return "puts the file aside";
+  return used ? "writes into the live database in one transaction" : "replaces the file";
+}

@@ -1,0 +1,36 @@
+import { unlink } from "node:fs/promises";
+import type { SwapStep } from "../contract.ts";
+import type { Identity } from "./identity.ts";
+import type { SqliteOptions } from "./options.ts";
+import { createNameBeside } from "./replace-file.ts";
+import { runChild } from "./run-child.ts";
+
+/** Where and how a database is written into while applications have it open. */
+export interface LiveTarget {
+  readonly path: string;
+  readonly identity: Identity | null;
+  readonly options: Pick<SqliteOptions, "busyTimeoutMs" | "maxHoldMs" | "maxDurationMs">;
+}
+
+/** Copies the live database to a file beside it, then overwrites it with the staged copy in one transaction. */
+export async function replaceLive(
+  staged: string,
+  target: LiveTarget,
+  record: (step: SwapStep) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { path, identity, options } = target;
+  const { busyTimeoutMs, maxHoldMs, maxDurationMs } = options;
+  const aside = createNameBeside(path, "aside");
+  await record({ op: "copy-aside", path, aside });
+  await runChild(
+    { op: "snapshot", path, copy: aside, busyTimeoutMs, maxHoldMs, maxDurationMs, integrity: "quick", countRows: "all" },
+    { identity },
+    signal,
+  );
+  const cookie = await runChild({ op: "read-cookie", path, busyTimeoutMs }, { identity }, signal);
+  const { uid, gid, user } = identity ?? { uid: null, gid: null, user: null };
+  await record({ op: "overwrite", path, aside, cookie, uid, gid, user });
+  await runChild({ op: "overwrite", path, copy: staged, busyTimeoutMs }, { identity }, signal);
+  await unlink(staged);
+}

@@ -1,0 +1,159 @@
+import { rm } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { emptyContents, type Contents } from "../../base/contents.ts";
+import { HoldfastError, type ErrorCode } from "../../base/errors.ts";
+import { createAbortError } from "../../base/subprocess.ts";
+import type { DriverContext, RestoreSession, RestoreTarget, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import { damagedCodes, requireSingleFile } from "./check.ts";
+import { classifySqliteError, prefixError } from "./classify-error.ts";
+import { copyLive } from "./copy-live.ts";
+import { findCompanions, findFile } from "./database-files.ts";
+import { findUsers, type FileUsers } from "./find-users.ts";
+import { resolveIdentity, type Identity } from "./identity.ts";
+import { inspectTarget } from "./inspect-target.ts";
+import type { SqliteOptions } from "./options.ts";
+import { createInUseError, createNameBeside, moveAside, placeFile } from "./replace-file.ts";
+import { replaceLive } from "./replace-live.ts";
+import { removeDatabase } from "./roll-back.ts";
+import { runChild } from "./run-child.ts";
+import { createMissingError, readSourceFile } from "./source-file.ts";
+import { isWalDatabase, readTargetFile } from "./target-file.ts";
+import { writeStaged, type Ownership } from "./write-staged.ts";
+
+const targetCodes: Partial<Record<ErrorCode, ErrorCode>> = {
+  "source-locked": "target-in-use",
+  "source-unreadable": "target-unsafe",
+  "source-corrupt": "restore-failed",
+  "source-encrypted": "restore-failed",
+  "source-empty": "restore-failed",
+  "source-missing": "restore-failed",
+};
+
+/** A restore of one database: into its own place, or into a directory made for it. */
+export class SqliteRestore implements RestoreSession {
+  readonly #options: SqliteOptions;
+  readonly #target: RestoreTarget;
+  readonly #absent: boolean;
+  readonly #context: DriverContext;
+  #path: string;
+  #identity: Identity | null = null;
+  #staged: string | undefined;
+
+  /** Throws `target-unsafe` where no database can be put. */
+  static async open(options: SqliteOptions, target: RestoreTarget, absent: boolean, context: DriverContext): Promise<SqliteRestore> {
+    const path =
+      target.kind === "original" ? (await readTargetFile(options.path)).path : join(target.path, options.entry ?? basename(options.path));
+    return new SqliteRestore(options, target, absent, context, path);
+  }
+
+  private constructor(options: SqliteOptions, target: RestoreTarget, absent: boolean, context: DriverContext, path: string) {
+    this.#options = options;
+    this.#target = target;
+    this.#absent = absent;
+    this.#context = context;
+    this.#path = path;
+  }
+
+  inspect(signal: AbortSignal): Promise<TargetFacts> {
+    return this.#explained(signal, () => inspectTarget(this.#path, this.#absent));
+  }
+
+  stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
+    return this.#explained(signal, () => this.#stage(entries, signal), damagedCodes);
+  }
+
+  async #stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
+    let count = 0;
+    for await (const entry of entries) {
+      count += 1;
+      requireSingleFile(entry, count);
+      await this.#stageEntry(entry, signal);
+    }
+    if (this.#absent && count === 0) return emptyContents;
+    if (this.#staged === undefined) throw new HoldfastError("backup-incomplete", "the backup has no database file");
+    // SQLite would take an empty file for an empty database.
+    await readSourceFile(this.#staged);
+    const settings = { identity: this.#identity, progress: this.#context.progress };
+    const request = { op: "examine", path: this.#staged, header: "self-contained", integrity: "full", countRows: "all" } as const;
+    const { contents } = await runChild(request, settings, signal);
+    // An application may rely on the mode that its database has had so far.
+    if (await isWalDatabase(this.#path)) await runChild({ op: "convert-to-wal", path: this.#staged }, settings, signal);
+    return contents;
+  }
+
+  async #stageEntry(entry: StoredEntry, signal: AbortSignal): Promise<void> {
+    if (this.#target.kind === "directory") this.#path = join(this.#target.path, basename(entry.name));
+    const ownership = await this.#findOwnership(entry);
+    // A directory of ours may be closed to the owner, and nobody else uses what is in it.
+    if (this.#target.kind === "original" && ownership !== undefined)
+      this.#identity = await resolveIdentity(this.#options.runAs, ownership, signal);
+    this.#staged = createNameBeside(this.#path, "restore");
+    const report = (bytes: number) => this.#context.progress({ phase: "staging", bytes, totalBytes: entry.bytes });
+    await writeStaged(entry, this.#staged, ownership, report, signal);
+  }
+
+  /** The present file's, else the backed-up one's. */
+  async #findOwnership(entry: StoredEntry): Promise<Ownership | undefined> {
+    const present = this.#target.kind === "original" ? (await readTargetFile(this.#path)).stats : undefined;
+    return present === undefined ? entry.attributes : { mode: Number(present.mode), uid: Number(present.uid), gid: Number(present.gid) };
+  }
+
+  swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    return this.#explained(signal, () => this.#swap(record, signal));
+  }
+
+  async #swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const users = await this.#findUsers();
+    if (this.#absent) {
+      if (users.pids.length > 0) throw createInUseError(this.#path, users.pids);
+      return moveAside(this.#path, record);
+    }
+    const staged = this.#staged === undefined ? undefined : await findFile(this.#staged);
+    if (staged === undefined) throw new HoldfastError("internal", "Bug: a restore was swapped before it was staged");
+    if (users.pids.length > 0) {
+      await replaceLive(staged.path, { path: this.#path, identity: this.#identity, options: this.#options }, record, signal);
+    } else {
+      await moveAside(this.#path, record);
+      await placeFile(staged, this.#path, record);
+    }
+    this.#staged = undefined;
+  }
+
+  summarize(signal: AbortSignal): Promise<Contents> {
+    return this.#explained(signal, () => this.#summarize(signal));
+  }
+
+  async #summarize(signal: AbortSignal): Promise<Contents> {
+    if (this.#absent) return emptyContents;
+    const settings = { identity: this.#identity, progress: this.#context.progress };
+    if ((await this.#findUsers()).pids.length === 0) {
+      const request = { op: "examine", path: this.#path, header: "keep", integrity: "full", countRows: "all" } as const;
+      return (await runChild(request, settings, signal)).contents;
+    }
+    // An examination would keep writers waiting too long: only a copy is examined.
+    const source = await readSourceFile(this.#path);
+    if (source === undefined) throw createMissingError(this.#path);
+    const copy = await copyLive({ ...this.#options, path: this.#path }, source, this.#context, signal);
+    await rm(copy.path, { force: true });
+    return copy.contents;
+  }
+
+  async #findUsers(): Promise<FileUsers> {
+    const database = await findFile(this.#path);
+    return findUsers([...(database === undefined ? [] : [database]), ...(await findCompanions(this.#path))]);
+  }
+
+  async #explained<T>(signal: AbortSignal, act: () => Promise<T>, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): Promise<T> {
+    try {
+      signal.throwIfAborted();
+      return await act();
+    } catch (error) {
+      if (signal.aborted) throw createAbortError(signal, `The restore of "${this.#context.name}" was stopped`);
+      throw prefixError(`Cannot restore "${this.#context.name}"`, classifySqliteError(error), { ...targetCodes, ...codes });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#staged !== undefined) await removeDatabase(this.#staged);
+  }
+}

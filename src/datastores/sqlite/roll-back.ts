@@ -1,0 +1,108 @@
+import { rm, unlink } from "node:fs/promises";
+import { dirname } from "node:path";
+import { syncDirectory } from "../../base/atomic-file.ts";
+import { HoldfastError } from "../../base/errors.ts";
+import type { SwapStep } from "../contract.ts";
+import { prefixError } from "./classify-error.ts";
+import { companionSuffixes, findCompanions, findFile, type FoundFile } from "./database-files.ts";
+import type { Identity } from "./identity.ts";
+import { renameToFreeName } from "./replace-file.ts";
+import { runChild } from "./run-child.ts";
+import { parseStep, type MoveStep, type OverwriteStep, type PlaceStep, type SqliteStep } from "./swap-steps.ts";
+
+const busyTimeoutMs = 10_000;
+
+/**
+ * Undoes a swap, last step first. Each step may or may not have happened, and may have been undone already: what is on disk decides,
+ * by inode. Throws `restore-stuck` when something else has taken a name that is needed.
+ */
+export async function rollBackSwap(steps: readonly SwapStep[], signal: AbortSignal): Promise<void> {
+  const known = steps.map(parseStep);
+  for (const step of known.toReversed()) {
+    try {
+      await undoStep(step, known, signal);
+    } catch (error) {
+      throw prefixError("Cannot roll back the restore", error);
+    }
+  }
+}
+
+async function undoStep(step: SqliteStep, steps: readonly SqliteStep[], signal: AbortSignal): Promise<void> {
+  switch (step.op) {
+    case "place":
+      return undoPlace(step, steps);
+    case "move":
+      return undoMove(step);
+    case "overwrite":
+      return undoOverwrite(step, signal);
+    case "copy-aside":
+      return removeDatabase(step.aside);
+  }
+}
+
+/** The restored file goes last: while it is there, what lies beside it is its own, and the work is not done. */
+async function undoPlace(step: PlaceStep, steps: readonly SqliteStep[]): Promise<void> {
+  const found = await findFile(step.to);
+  if (found !== undefined && isFile(found, step)) {
+    const own = (await findCompanions(step.to)).filter((file) => !steps.some((other) => other.op === "move" && isFile(file, other)));
+    for (const file of own) await rm(file.path, { force: true });
+    await unlink(step.to);
+    await syncDirectory(dirname(step.to));
+  }
+  const staged = await findFile(step.from);
+  if (staged !== undefined && isFile(staged, step)) await unlink(step.from);
+}
+
+async function undoMove(step: MoveStep): Promise<void> {
+  const aside = await findFile(step.to);
+  if (aside === undefined || !isFile(aside, step)) return;
+  const present = await findFile(step.from);
+  if (present !== undefined && isFile(present, step)) {
+    // Stopped between the two halves of a rename.
+    await unlink(step.to);
+  } else {
+    if (present !== undefined) {
+      throw new HoldfastError("restore-stuck", `another program has created ${step.from}; what was there before is ${step.to}`, {
+        hint: `Stop the application, move ${step.from} away, then repeat the rollback.`,
+      });
+    }
+    await renameToFreeName(step.to, step.from);
+  }
+  await syncDirectory(dirname(step.from));
+}
+
+/**
+ * The schema cookie tells whether the overwrite was committed. The copy is removed once it has been written back, so that a second
+ * rollback does not take away what the application has written since.
+ */
+async function undoOverwrite(step: OverwriteStep, signal: AbortSignal): Promise<void> {
+  if ((await findFile(step.aside)) === undefined) return;
+  const identity: Identity | null = step.uid === null || step.gid === null ? null : { uid: step.uid, gid: step.gid, user: step.user };
+  const cookie = await runChild({ op: "read-cookie", path: step.path, busyTimeoutMs }, { identity }, signal);
+  if (cookie !== step.cookie) await runChild({ op: "overwrite", path: step.path, copy: step.aside, busyTimeoutMs }, { identity }, signal);
+  await removeDatabase(step.aside);
+}
+
+/** Removes what a finished swap put aside. */
+export async function settleSwap(steps: readonly SwapStep[]): Promise<void> {
+  const directories = new Set<string>();
+  for (const step of steps.map(parseStep)) {
+    if (step.op === "overwrite") continue;
+    const leftover = step.op === "copy-aside" ? step.aside : step.op === "move" ? step.to : step.from;
+    if (step.op === "copy-aside") await removeDatabase(leftover);
+    else {
+      const found = await findFile(leftover);
+      if (found !== undefined && isFile(found, step)) await unlink(leftover);
+    }
+    directories.add(dirname(leftover));
+  }
+  for (const directory of directories) if ((await findFile(directory)) !== undefined) await syncDirectory(directory);
+}
+
+export async function removeDatabase(path: string): Promise<void> {
+  for (const suffix of [...companionSuffixes, ""]) await rm(path + suffix, { force: true });
+}
+
+function isFile(found: FoundFile, step: MoveStep | PlaceStep): boolean {
+  return found.ino === step.ino && found.dev === step.dev;
+}

@@ -1,0 +1,38 @@
+import type { SwapStep } from "../contract.ts";
+import { HoldfastError } from "../../base/errors.ts";
+
+/** A file was, or was about to be, renamed. `dev` and `ino` tell which of the two names it has now. */
+export type MoveStep = { readonly op: "move"; readonly from: string; readonly to: string; readonly dev: number; readonly ino: number };
+/** The staged copy was put in place; there was nothing of that name. */
+export type PlaceStep = { readonly op: "place"; readonly from: string; readonly to: string; readonly dev: number; readonly ino: number };
+/** A copy of the live database was made at `aside`. */
+export type CopyAsideStep = { readonly op: "copy-aside"; readonly path: string; readonly aside: string };
+/** The live database was overwritten; `cookie` is its schema cookie before that. The user is the one who opens it. */
+export type OverwriteStep = {
+  readonly op: "overwrite";
+  readonly path: string;
+  readonly aside: string;
+  readonly cookie: number;
+  readonly uid: number | null;
+  readonly gid: number | null;
+  readonly user: string | null;
+};
+
+export type SqliteStep = MoveStep | PlaceStep | CopyAsideStep | OverwriteStep;
+
+const fields: Readonly<Record<SqliteStep["op"], readonly string[]>> = {
+  move: ["from", "to", "dev", "ino"],
+  place: ["from", "to", "dev", "ino"],
+  "copy-aside": ["path", "aside"],
+  overwrite: ["path", "aside", "cookie"],
+};
+
+/** Throws `state-newer` for a step that this version does not know. */
+export function parseStep(step: SwapStep): SqliteStep {
+  const op = String(step["op"]);
+  const known = Object.hasOwn(fields, op) ? fields[op as SqliteStep["op"]] : undefined;
+  if (known === undefined || known.some((field) => step[field] === undefined || step[field] === null)) {
+    throw new HoldfastError("state-newer", `Cannot read a recorded step of a restore: ${JSON.stringify(step)}`);
+  }
+  return step as SqliteStep;
+}

@@ -1,0 +1,133 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { createInterface } from "node:readline";
+import { createReadStream } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import Database from "better-sqlite3";
+import type { Datastore, DriverContext, DumpEntry, DumpFacts, StoredEntry, SwapStep } from "../../src/datastores/contract.ts";
+import { sqliteDriver } from "../../src/datastores/sqlite/sqlite.ts";
+
+export const noSignal = new AbortController().signal;
+
+export interface Place extends AsyncDisposable {
+  readonly dir: string;
+  readonly context: DriverContext;
+}
+
+/** A directory for a test's databases and one for staging, as the program has it: closed to others. */
+export async function makePlace(): Promise<Place> {
+  const dir = await mkdtemp(join(tmpdir(), "sqlite-"));
+  await chmod(dir, 0o755);
+  const stagingDir = join(dir, "staging", "task", "member");
+  await mkdir(stagingDir, { recursive: true, mode: 0o700 });
+  return {
+    dir,
+    context: { name: "memory", stagingDir, progress: () => undefined },
+    [Symbol.asyncDispose]: () => rm(dir, { recursive: true, force: true }),
+  };
+}
+
+/** Runs SQL in a database that nobody else has open. */
+export function execute(path: string, sql: string): void {
+  const database = new Database(path);
+  try {
+    database.exec(sql);
+  } finally {
+    database.close();
+  }
+}
+
+export function query(path: string, sql: string): unknown {
+  const database = new Database(path);
+  try {
+    return database.prepare(sql).pluck().get();
+  } finally {
+    database.close();
+  }
+}
+
+export interface Program extends AsyncDisposable {
+  readonly pid: number;
+  readonly child: ChildProcess;
+  /** Sends a line and gives the last line that the program says before it ends. */
+  stop(line?: string): Promise<string>;
+}
+
+/** Starts one of the fixtures and waits until it says that it is ready (or ends). */
+export async function startProgram(
+  name: string,
+  args: readonly string[],
+  ids: { readonly uid?: number; readonly gid?: number } = {},
+): Promise<Program> {
+  const script = new URL(`../fixtures/programs/${name}`, import.meta.url).pathname;
+  const child = spawn(process.execPath, [script, ...args], { stdio: ["pipe", "pipe", "inherit"], ...ids });
+  let last = "";
+  const ended = once(child, "close");
+  await new Promise<void>((resolve) => {
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      last = line;
+      resolve();
+    });
+    child.once("close", () => resolve());
+  });
+  return {
+    pid: child.pid ?? 0,
+    child,
+    async stop(line) {
+      if (line === undefined) child.stdin.end();
+      else child.stdin.write(`${line}\n`);
+      await ended;
+      return last;
+    },
+    async [Symbol.asyncDispose]() {
+      child.kill("SIGKILL");
+      await ended;
+    },
+  };
+}
+
+export async function openSqlite(options: Readonly<Record<string, unknown>>, context: DriverContext): Promise<Datastore> {
+  return sqliteDriver.configure(options).open(context);
+}
+
+export interface Dumped {
+  readonly entries: readonly DumpEntry[];
+  readonly facts: DumpFacts;
+}
+
+/** Dumps; the staged files stay until the place is closed. */
+export async function dump(options: Readonly<Record<string, unknown>>, context: DriverContext, signal = noSignal): Promise<Dumped> {
+  await using datastore = await openSqlite(options, context);
+  const generator = datastore.dump(signal);
+  const entries: DumpEntry[] = [];
+  for (;;) {
+    const next = await generator.next();
+    if (next.done === true) return { entries, facts: next.value };
+    entries.push(next.value);
+    await next.value.finish();
+  }
+}
+
+export function pathOf(dumped: Dumped): string {
+  const body = dumped.entries[0]?.body;
+  if (body?.kind !== "file") throw new Error("no staged file");
+  return body.path;
+}
+
+/** The dump's entries as they come back from a backup, in chunks of any size. */
+export async function* asStored(dumped: Dumped, chunkBytes = 65_536): AsyncGenerator<StoredEntry> {
+  for (const { name, form, sourcePath, attributes, body } of dumped.entries) {
+    if (body.kind !== "file") throw new Error("not staged");
+    const open = () => createReadStream(body.path, { highWaterMark: chunkBytes });
+    yield { name, form, sourcePath, bytes: body.bytes, open, ...(attributes === undefined ? {} : { attributes }) };
+  }
+}
+
+/** Records steps as a journal would: through JSON. */
+export function recordInto(steps: SwapStep[]): (step: SwapStep) => Promise<void> {
+  return async (step) => {
+    steps.push(JSON.parse(JSON.stringify(step)) as SwapStep);
+  };
+}
