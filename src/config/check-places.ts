@@ -1,4 +1,4 @@
-import { matchesGlob } from "node:path";
+import { isAbsolute, join, matchesGlob } from "node:path";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { DatastoreConfig, JobConfig } from "./config.ts";
 import type { ConfigParts } from "./check-references.ts";
@@ -42,7 +42,8 @@ function checkContainment(name: string, job: JobConfig, parts: ConfigParts, refu
   const datastore = parts.datastores.get(name);
   if (datastore === undefined) return;
   const sources = readPatterns(datastore, "include") ?? findDatastoreDriver(datastore.kind).configure(datastore.options).sourcePaths;
-  const excluded = readPatterns(datastore, "exclude") ?? [];
+  // A relative pattern counts from the source's root.
+  const excluded = (readPatterns(datastore, "exclude") ?? []).flatMap((each) => (isAbsolute(each) ? [each] : sources.map((source) => join(source, each))));
   for (const destinationName of [job.destination, ...job.copies]) {
     const place = readPlace(parts.destinations.get(destinationName)?.options);
     if (place === undefined) continue;
@@ -72,7 +73,7 @@ function isGlob(pattern: string): boolean {
 
 function readPatterns(datastore: DatastoreConfig, key: "include" | "exclude"): readonly string[] | undefined {
   const value = readField(datastore.options, key);
-  return Array.isArray(value) ? value.filter((each) => typeof each === "string") : undefined;
+  return Array.isArray(value) ? value.map((each) => (typeof each === "string" ? each : readField(each, "path"))).filter((each) => typeof each === "string") : undefined;
 }
 
 function readPlace(options: unknown): string | undefined {

@@ -20,19 +20,28 @@ export function checkReferences(parts: ConfigParts, sections: Sections, context:
     const meant = findClosest(name, names);
     refuse(path, { message: `there is no ${what} ${JSON.stringify(name)}`, found: JSON.stringify(name), allowed: names, ...(meant === undefined ? {} : { didYouMean: meant }) });
   };
-  for (const job of parts.jobs.values()) {
-    const path = ["jobs", job.name];
-    job.datastores.forEach((name, at) => {
-      expect(name, sections.datastores, "datastore", [...path, "datastores", at]);
-      if (job.datastores.indexOf(name) < at) refuse([...path, "datastores", at], { message: `the datastore ${JSON.stringify(name)} stands here twice` });
-    });
-    expect(job.destination, sections.destinations, "destination", [...path, "destination"]);
-    job.copies.forEach((name, at) => {
-      expect(name, sections.destinations, "destination", [...path, "copies", at]);
-      if (name === job.destination) refuse([...path, "copies", at], { message: `${JSON.stringify(name)} is the job's own destination already` });
-      else if (job.copies.indexOf(name) < at) refuse([...path, "copies", at], { message: `the destination ${JSON.stringify(name)} stands here twice` });
-    });
-    job.notify.forEach((name, at) => expect(name, sections.notify, "channel", [...path, "notify", at]));
+  for (const [name, job] of Object.entries(sections.jobs)) {
+    const path = ["jobs", name];
+    const destination = readNames(job, "destination")[0];
+    const check = (key: string, known: Readonly<Record<string, unknown>>, what: string): void => {
+      const names = readNames(job, key);
+      names.forEach((each, at) => {
+        const place = key === "destination" ? [...path, key] : [...path, key, at];
+        if (names.indexOf(each) < at) refuse(place, { message: `the ${what} ${JSON.stringify(each)} stands here twice` });
+        else if (key === "copies" && each === destination) refuse(place, { message: `${JSON.stringify(each)} is the job's own destination already` });
+        else expect(each, known, what, place);
+      });
+    };
+    check("datastores", sections.datastores, "datastore");
+    check("destination", sections.destinations, "destination");
+    check("copies", sections.destinations, "destination");
+    check("notify", sections.notify, "channel");
   }
   checkPlaces(parts, refuse);
+}
+
+/** The names that a job as it was written holds under a key, be the rest of it right or not. */
+function readNames(job: unknown, key: string): readonly string[] {
+  const value = typeof job === "object" && job !== null && Object.hasOwn(job, key) ? (job as Readonly<Record<string, unknown>>)[key] : undefined;
+  return (Array.isArray(value) ? value : [value]).filter((each) => typeof each === "string");
 }

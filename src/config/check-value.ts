@@ -22,6 +22,7 @@ export function checkValue<T>(schema: z.ZodType<T>, value: unknown, path: Path, 
   if (!parsed.success && convertLoose(parsed.error.issues, value, path, context.index)) parsed = schema.safeParse(value, { error: noteAllowedKeys });
   if (parsed.success) return parsed.data;
   for (const { path: inner, at, facts } of explainIssues(parsed.error.issues, value, extraKeys)) {
+    if (context.index.broken.some((broken) => isWithin(broken, [...path, ...inner]) || isWithin([...path, ...inner], broken))) continue;
     context.problems.push(context.index.createProblem([...path, ...inner], at, facts, context.mainFile));
   }
   return undefined;
@@ -31,13 +32,16 @@ export function checkValue<T>(schema: z.ZodType<T>, value: unknown, path: Path, 
 function convertLoose(issues: readonly z.core.$ZodIssue[], value: unknown, base: Path, index: SourceIndex): boolean {
   let converted = false;
   for (const { path, text } of index.loose) {
-    const isBelow = base.every((part, at) => path[at] === part);
-    const inner = path.slice(base.length);
+        const inner = path.slice(base.length);
     const better = readNumber(text) ?? readFlag(text);
-    if (!isBelow || better === undefined || !issues.some((issue) => issue.path.every((part, at) => inner[at] === part))) continue;
+    if (!isWithin(path, base) || better === undefined || !issues.some((issue) => isWithin(inner, issue.path as Path))) continue;
     converted = writeAt(value, inner, better) || converted;
   }
   return converted;
+}
+
+function isWithin(inner: Path, outer: Path): boolean {
+  return outer.every((part, at) => inner[at] === part);
 }
 
 /** Replaces a value inside plain data; false when nothing is there. */

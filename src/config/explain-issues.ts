@@ -78,9 +78,32 @@ function explainIssue(issue: Issue, root: unknown, base: Path, extraKeys: readon
       return tell(isOwnMessage(issue) ? issue.message : describeLimit(issue, value));
     case "invalid_key":
       return [{ path, at: "key", facts: { message: issue.issues[0]?.message ?? issue.message } }];
+    case "custom": {
+      const at = issue.params?.["at"] === "key" ? "key" : "value";
+      const found = issue.params?.["secret"] === true ? {} : { found: describeFound(value) };
+      return [{ path, at, facts: { message: addFound(lowerFirst(issue.message), value), ...found, ...readParams(issue.params) } }];
+    }
     default:
-      return tell(issue.message.charAt(0).toLowerCase() + issue.message.slice(1));
+      return tell(addFound(lowerFirst(issue.message), value));
   }
+}
+
+/** Drivers' messages such as "must be an absolute path" do not say what was found. */
+function addFound(message: string, value: unknown): string {
+  return message.startsWith("must ") ? `${message}, found ${describeFound(value)}` : message;
+}
+
+function lowerFirst(message: string): string {
+  return message.charAt(0).toLowerCase() + message.slice(1);
+}
+
+/** What a schema's own check tells beside its message: `params: { allowed, didYouMean }`. */
+function readParams(params: Readonly<Record<string, unknown>> = {}): Pick<ConfigProblem, "allowed" | "didYouMean"> {
+  const { allowed, didYouMean } = params;
+  return {
+    ...(Array.isArray(allowed) ? { allowed: allowed.map(String) } : {}),
+    ...(typeof didYouMean === "string" ? { didYouMean } : {}),
+  };
 }
 
 /** zod's own texts start with these; a schema's own message is better than what can be made up here. */
@@ -109,13 +132,17 @@ function suggest(value: unknown, allowed: readonly string[]): Pick<ConfigProblem
 function explainUnion(branches: readonly (readonly Issue[])[], root: unknown, path: Path, extraKeys: readonly string[]): readonly Explanation[] {
   const value = readAt(root, path);
   const fitting = branches.filter((issues) => !issues.some((issue) => issue.path.length === 0 && (issue.code === "invalid_type" || issue.code === "invalid_value")));
-  const [best] = fitting.toSorted((one, other) => one.length - other.length);
+  const [best] = fitting.toSorted((one, other) => countFaults(one) - countFaults(other));
   if (best !== undefined) return best.flatMap((issue) => explainIssue(issue, root, path, extraKeys));
   const words = branches.flat().flatMap((issue) => {
     if (issue.code === "invalid_value") return issue.values.filter((each) => typeof each === "string").map((each) => JSON.stringify(each));
     return issue.code === "invalid_type" ? [typeWords[issue.expected] ?? issue.expected] : [];
   });
   return [{ path, at: "value", facts: { message: `expected ${[...new Set(words)].join(" or ")}, found ${describeFound(value)}`, found: describeFound(value) } }];
+}
+
+function countFaults(issues: readonly Issue[]): number {
+  return issues.reduce((count, issue) => count + (issue.code === "unrecognized_keys" ? issue.keys.length : 1), 0);
 }
 
 function describeLimit(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, value: unknown): string {

@@ -20,7 +20,8 @@ export function parseSource(file: string, text: string, index: SourceIndex, env:
   const lines = new LineCounter();
   let document: Document.Parsed;
   try {
-    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: true, version: "1.2", merge: false, stringKeys: false });
+    // Its own search for repeated keys takes the square of their number; Walker does it.
+    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, version: "1.2", merge: false, stringKeys: false });
   } catch (thrown) {
     return { value: undefined, problems: [{ file, line: 1, column: 1, path: "", message: `cannot be read as YAML: ${describeCause(thrown)}` }], secrets: [] };
   }
@@ -29,15 +30,15 @@ export function parseSource(file: string, text: string, index: SourceIndex, env:
     return { file, line: Math.max(line, 1), column: Math.max(col, 1), path: "", message: describeFlaw(flaw.code, flaw.message) };
   });
   // What follows a syntax error is guesswork: its other problems would mislead.
-  if (document.errors.some((flaw) => flaw.code !== "DUPLICATE_KEY")) return { value: undefined, problems: flaws, secrets: [] };
+  if (document.errors.length > 0) return { value: undefined, problems: flaws, secrets: [] };
   const walker = new Walker(file, document, lines, index, env);
-  const value = walker.read(document.contents, [], 0);
+  const read = walker.read(document.contents, [], 0);
+  const value = walker.isTooLarge ? undefined : read;
   return { value, problems: [...flaws, ...walker.problems], secrets: walker.secrets };
 }
 
 function describeFlaw(code: string, message: string): string {
   if (code === "TAB_AS_INDENT") return "a tab is used as indentation; YAML allows only spaces";
-  if (code === "DUPLICATE_KEY") return "this key stands here twice; keys are unique in a mapping";
   if (code === "MULTIPLE_DOCS") return "a second document starts here; a config file is one YAML document";
   const first = message.split("\n")[0] ?? message;
   return first.charAt(0).toLowerCase() + first.slice(1);
@@ -60,6 +61,11 @@ class Walker implements ReferenceSite {
     this.#lines = lines;
     this.index = index;
     this.env = env;
+  }
+
+  /** What was read then is not whole. */
+  get isTooLarge(): boolean {
+    return this.#tooLarge;
   }
 
   read(node: unknown, path: Path, depth: number): unknown {
@@ -92,18 +98,19 @@ class Walker implements ReferenceSite {
   }
 
   #readMap(pairs: readonly Pair[], path: Path, depth: number): unknown {
-    const entries: [string, unknown][] = [];
     const values = new Map<string, unknown>();
     for (const pair of pairs) {
       const key = isPair(pair) ? this.#readKey(pair, path) : undefined;
-      if (key === undefined || values.has(key)) continue;
+      if (key === undefined) continue;
+      if (values.has(key)) {
+        this.refuse([...path, key], pair.key, `the key ${describeFound(key)} stands here twice`);
+        continue;
+      }
       const at = this.#locate(pair.key) ?? { line: 1, column: 1 };
       this.index.record([...path, key], { file: this.file, key: at, value: this.#locate(pair.value) ?? at });
-      const value = this.read(pair.value, [...path, key], depth + 1);
-      values.set(key, value);
-      entries.push([key, value]);
+      values.set(key, this.read(pair.value, [...path, key], depth + 1));
     }
-    const result = Object.fromEntries(entries);
+    const result = Object.fromEntries(values);
     return readReference(this, path, result) ?? result;
   }
 

@@ -1,4 +1,5 @@
 import { HoldfastError } from "../base/errors.ts";
+import { Secret } from "../base/secret.ts";
 
 /** One thing that is wrong with the configuration. */
 export interface ConfigProblem {
@@ -16,18 +17,23 @@ export interface ConfigProblem {
   readonly didYouMean?: string;
 }
 
+/** A longer list of what is allowed is left out of the line where "did you mean" says enough. */
+const longestList = 8;
+
 /** `holdfast.yaml:12:5: jobs.nightly.corn: unknown key "corn"; did you mean "schedule"?` */
 export function formatProblem(problem: ConfigProblem): string {
   const { file, line, column, path, message, allowed, didYouMean } = problem;
   const place = [file, line, column].filter((part) => part !== undefined).join(":");
   const meant = didYouMean === undefined ? "" : `; did you mean "${didYouMean}"?`;
-  const list = allowed === undefined || allowed.length === 0 ? "" : `; allowed: ${allowed.join(", ")}`;
+  const isKnown = didYouMean !== undefined && (allowed?.length ?? 0) > longestList;
+  const list = allowed === undefined || allowed.length === 0 || isKnown ? "" : `; allowed: ${allowed.join(", ")}`;
   return `${place}: ${path === "" ? "" : `${path}: `}${message}${list}${meant}`;
 }
 
 /** The one error that tells all problems, in the order of their places. */
 export function createConfigError(path: string, problems: readonly ConfigProblem[]): HoldfastError {
-  const sorted = sortProblems(problems);
+  const lines = new Map(problems.map((problem) => [formatProblem(problem), problem]));
+  const sorted = sortProblems([...lines.values()]);
   const count = sorted.length === 1 ? "1 problem" : `${sorted.length} problems`;
   return new HoldfastError("config-invalid", [`Cannot use the config ${path}: ${count}`, ...sorted.map(formatProblem)].join("\n"), {
     hint: "Correct the file, then run `holdfast check`.",
@@ -51,5 +57,5 @@ export function describeFound(value: unknown): string {
   if (Array.isArray(value)) return "a list";
   if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
   if (typeof value === "number" || typeof value === "boolean") return String(value);
-  return value.constructor.name === "Secret" ? "a secret" : "a mapping";
+  return value instanceof Secret ? "a secret" : "a mapping";
 }

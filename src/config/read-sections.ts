@@ -90,11 +90,16 @@ function checkDriven<Own extends z.ZodObject>(drivers: readonly KindedDriver[], 
   const isOwn = ([key]: readonly [string, unknown]): boolean => Object.hasOwn(ownSchema.shape, key);
   const rest = Object.entries(entry).filter(([key]) => key !== "kind");
   const own = checkValue<z.output<Own>>(ownSchema as unknown as z.ZodType<z.output<Own>>, Object.fromEntries(rest.filter(isOwn)), path, context);
-  const isDrivers = ([key]: readonly [string, unknown]): boolean => driver.optionsSchema instanceof z.ZodObject && Object.hasOwn(driver.optionsSchema.shape, key);
+  const isDrivers = ([key]: readonly [string, unknown]): boolean => hasKey(driver.optionsSchema, key);
   const options = Object.fromEntries(rest.filter((each) => !isOwn(each) || isDrivers(each)));
   const before = context.problems.length;
   checkValue(makeStrict(driver.optionsSchema), options, path, context, ["kind", ...Object.keys(ownSchema.shape)]);
   return own === undefined || context.problems.length > before ? undefined : { kind, own, options };
+}
+
+function hasKey(schema: unknown, key: string): boolean {
+  if (schema instanceof z.ZodUnion) return schema.options.some((option) => hasKey(option, key));
+  return schema instanceof z.ZodObject && Object.hasOwn(schema.shape, key);
 }
 
 /** A driver's mapping never swallows an unknown key, whatever its author wrote. */

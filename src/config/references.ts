@@ -60,12 +60,14 @@ function readVariable(site: ReferenceSite, path: Path, fields: Fields, name: str
   const { default: fallback, unit } = fields;
   if (unit !== undefined && !units.includes(String(unit))) {
     site.refuse([...path, "unit"], undefined, `unknown unit ${describeFound(unit)}`, { allowed: units });
-    return fallback;
+    site.index.broken.push(path);
+    return fallback ?? null;
   }
   const text = site.env[name]?.trim();
   if (text === undefined || text === "") {
     if (fallback === undefined) {
       site.refuse([...path, "env"], undefined, `the environment variable ${name} is not set and there is no default`);
+      site.index.broken.push(path);
       return null;
     }
     return unit === undefined ? fallback : addUnit(String(fallback), String(unit));
@@ -76,7 +78,8 @@ function readVariable(site: ReferenceSite, path: Path, fields: Fields, name: str
   if (value === undefined) {
     const wanted = typeof fallback === "boolean" ? "true or false" : "a number";
     site.refuse(path, undefined, `the environment variable ${name} must be ${wanted}, found ${describeFound(text)}`);
-    return fallback;
+    site.index.broken.push(path);
+    return fallback ?? null;
   }
   return value;
 }

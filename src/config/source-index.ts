@@ -25,6 +25,8 @@ export class SourceIndex {
   readonly #places = new Map<string, Place>();
   readonly #variables = new Map<string, string>();
   readonly loose: LooseText[] = [];
+  /** References that gave no value; what is wrong with their place follows from that. */
+  readonly broken: Path[] = [];
 
   record(path: Path, place: Place): void {
     this.#places.set(joinPath(path), place);

@@ -1,5 +1,6 @@
 import { isAbsolute, normalize } from "node:path";
 import { z } from "zod";
+import { findClosest } from "../../base/closest-name.ts";
 import { describeCause, HoldfastError } from "../../base/errors.ts";
 import { parseDuration, type DurationLimits } from "../../base/parse-duration.ts";
 import { Secret } from "../../base/secret.ts";
@@ -31,8 +32,10 @@ function describeRefusal(error: HoldfastError, input: unknown): string {
   const shown = JSON.stringify(input) ?? String(input);
   const message = describeCause(error);
   const at = message.indexOf(`${shown}: `);
-  const why = message.startsWith("Cannot ") && at !== -1 ? `cannot read ${describeFound(input)}: ${message.slice(at + shown.length + 2)}` : message;
-  return error.hint === undefined ? why : `${why}. ${error.hint.replace(/\.$/, "")}`;
+  const reason = message.slice(at + shown.length + 2);
+  const isMapping = typeof input === "object" && input !== null;
+  const why = !message.startsWith("Cannot ") || at === -1 ? message : isMapping ? reason : `cannot read ${describeFound(input)}: ${reason}`;
+  return error.hint === undefined || why.includes("allowed are") ? why : `${why}. ${error.hint.replace(/\.$/, "")}`;
 }
 
 export function durationField(description: string, limits: DurationLimits = {}): z.ZodType<number> {
@@ -51,14 +54,31 @@ const scheduleKeys = {
   timezone: { type: "string" },
   jitter: { type: "string" },
 };
+const scheduleNames = ["hourly", "daily", "weekly", "monthly"];
 
 export function scheduleField(description: string): z.ZodType<Schedule> {
-  return createParsedField((input) => parseSchedule(input), {
+  const parsed = createParsedField((input) => parseSchedule(input), {
     anyOf: [{ type: "string" }, { type: "integer", minimum: 1000 }, { type: "object", properties: scheduleKeys, additionalProperties: false }],
     examples: ["daily", "0 3 * * *", "every 6h"],
     description,
   });
+  // Told here because the parser does not know where the keys stand.
+  const checked = z.unknown().superRefine((input, context) => {
+    if (typeof input === "string" && !/\s/.test(input)) {
+      const meant = findClosest(input, scheduleNames);
+      if (meant === undefined || meant === input.toLowerCase()) return;
+      context.addIssue({ code: "custom", message: `there is no schedule ${describeFound(input)}`, params: { allowed: scheduleForms, didYouMean: meant }, continue: false });
+    }
+    if (typeof input !== "object" || input === null || Array.isArray(input)) return;
+    for (const key of Object.keys(input).filter((each) => !Object.hasOwn(scheduleKeys, each))) {
+      const facts = { allowed: Object.keys(scheduleKeys), didYouMean: findClosest(key, Object.keys(scheduleKeys)), at: "key" };
+      context.addIssue({ code: "custom", message: `unknown key ${JSON.stringify(key)}`, path: [key], params: facts, continue: false });
+    }
+  });
+  return checked.pipe(parsed);
 }
+
+const scheduleForms = [...scheduleNames, "a cron text", "every 6h", "{cron | every | at, timezone, jitter}"];
 
 export const timeZoneField = createParsedField(parseTimeZone, {
   type: "string",
@@ -76,10 +96,16 @@ export const absolutePathField = z
 /** Text in the config, `{env: …}`, `{file: …}` or `{credential: …}`; never shown again. */
 export const secretField = z
   .custom<Secret | string>((value) => value instanceof Secret || (typeof value === "string" && value !== ""), {
-    error: (issue) => `expected a secret: {file: /path}, {credential: NAME} or {env: NAME}, found ${describeFound(issue.input)}`,
+    error: (issue) => `expected a secret: {file: /path}, {credential: NAME} or {env: NAME}, found ${describeKind(issue.input)}`,
+    params: { secret: true },
   })
   .transform((value) => (value instanceof Secret ? value : new Secret(value)))
   .meta({ type: "string", secret: true });
+
+/** Never the value: it may be the secret. */
+function describeKind(value: unknown): string {
+  return typeof value === "object" || value === undefined ? describeFound(value) : value === "" ? "an empty text" : `a ${typeof value}`;
+}
 
 /** Of jobs, datastores, destinations and channels: they become parts of file names. */
 export const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;

@@ -55,33 +55,31 @@ function createHook(fields: z.output<typeof hookFields>, action: Action): Hook {
   return { command: createCommand(fields, action), timeoutMs: timeout ?? hookTimeoutMs, ...pickDefined({ runAs, cwd, env }) };
 }
 
-/** A hook: a list (the command), or a mapping with command, shell or unit. */
-function hookField(action: Action) {
-  const described = hookFields.superRefine(requireOne(["command", "shell", "unit"]));
-  return z
-    .union([commandField, described], { error: (issue) => (typeof issue.input === "string" ? describeBareCommand(issue.input) : undefined) })
-    .transform((value) => createHook(Array.isArray(value) ? { command: value } : (value as z.output<typeof hookFields>), action));
-}
-
-/** One hook or a list of hooks, in their order. */
+/** One hook or a list of hooks, in their order. A hook is a list (the command), or a mapping with command, shell or unit. */
 export function hooksField(action: "stop" | "start"): z.ZodType<readonly Hook[]> {
-  return createListField(hookField(action)).describe(`What is run to ${action} the applications around a restore.`);
+  const mapping = hookFields.superRefine(requireOne(["command", "shell", "unit"])).transform((fields) => createHook(fields, action));
+  const list = commandField.transform((command) => createHook({ command }, action));
+  return createListField(list, mapping).describe(`What is run to ${action} the applications around a restore.`);
 }
 
-/** One mapping or a list. A list of texts is one command that lost its brackets, or several that need them. */
-function createListField<T>(field: z.ZodType<T>): z.ZodType<readonly T[]> {
-  const isLostCommand = (input: unknown): boolean => Array.isArray(input) && input.length > 1 && input.every((word) => typeof word === "string");
-  const list = z.array(field).superRefine(() => undefined);
-  const wrapped = z.preprocess((input) => (typeof input === "object" && input !== null && !Array.isArray(input) ? [input] : input), list);
+function createListField<T>(list: z.ZodType<T>, mapping: z.ZodType<T>): z.ZodType<readonly T[]> {
+  const item = z.union([list, mapping], { error: (issue) => (typeof issue.input === "string" ? describeBareCommand(issue.input) : undefined) });
   return z
     .unknown()
     .superRefine((input, context) => {
-      if (!isLostCommand(input)) return;
-      const words = input as readonly string[];
-      const example = words.some((word) => word.includes(" ")) ? '[[pm2, stop, a], {shell: "pm2 stop b"}]' : `[[${words.join(", ")}]]`;
-      context.addIssue({ code: "custom", message: `expected a list of commands, each a list itself, found a list of texts; write ${example}`, continue: false });
+      if (isLostCommand(input)) context.addIssue({ code: "custom", message: describeLostCommand(input), continue: false });
     })
-    .pipe(wrapped as unknown as z.ZodType<readonly T[]>);
+    .pipe(z.union([z.array(item), mapping.transform((one) => [one])]));
+}
+
+/** A list of texts is one command that lost its brackets, or several that need them. */
+function isLostCommand(input: unknown): input is readonly string[] {
+  return Array.isArray(input) && input.length > 1 && input.every((word) => typeof word === "string");
+}
+
+function describeLostCommand(words: readonly string[]): string {
+  const example = words.some((word) => word.includes(" ")) ? "[{shell: ...}, {shell: ...}]" : `[[${words.join(", ")}]]`;
+  return `expected a list of commands, each a list itself, found a list of texts; write ${example}`;
 }
 
 function createCheck(fields: z.output<typeof checkFields>): Check {
@@ -99,7 +97,9 @@ function refuseMixed(fields: z.output<typeof checkFields>, context: z.Refinement
 }
 
 export const checksField: z.ZodType<readonly Check[]> = createListField(
-  z
-    .union([commandField, checkFields.superRefine(requireOne(["http", "command", "shell", "unit"])).superRefine(refuseMixed)])
-    .transform((value) => createCheck(Array.isArray(value) ? { command: value } : (value as z.output<typeof checkFields>))),
+  commandField.transform((command) => createCheck({ command })),
+  checkFields
+    .superRefine(requireOne(["http", "command", "shell", "unit"]))
+    .superRefine(refuseMixed)
+    .transform(createCheck),
 ).describe("How a restore proves that the application is well.");
