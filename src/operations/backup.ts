@@ -3,7 +3,7 @@ import { manifestKey } from "../archive/backup-keys.ts";
 import { BackupWriter, type ManifestDraft } from "../archive/backup-writer.ts";
 import { compressionSuffix } from "../archive/compression.ts";
 import { formatInfoFile, formatRestoreText } from "../archive/info-files.ts";
-import type { Manifest } from "../archive/manifest.ts";
+import { parseManifest, type Manifest } from "../archive/manifest.ts";
 import { createNameVariant, formatName } from "../archive/name-template.ts";
 import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
@@ -21,6 +21,7 @@ import { openStagingDirectory } from "./staging.ts";
 export interface BackupResult {
   readonly folder: string;
   readonly manifestKey: string;
+  readonly manifestSha256: string;
   readonly manifest: Manifest;
 }
 
@@ -91,7 +92,7 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   ports.progress({ phase: "publishing" });
   const { manifest, name: manifestName, body } = await finished.finish(draft, signal);
   await publication?.publish({ name: manifestName, body }, signal);
-  return { folder: setup.folder, manifestKey: manifestKey({ folder: setup.folder, name, layout: setup.layout }), manifest };
+  return { folder: setup.folder, manifestKey: manifestKey({ folder: setup.folder, name, layout: setup.layout }), manifestSha256: parseManifest(body, name).sha256, manifest };
 }
 
 /** A name that exists gets `-2`, `-3` …: a second run never overwrites the first. */

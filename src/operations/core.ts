@@ -1,0 +1,32 @@
+import type { Catalog } from "../catalog/contract.ts";
+import type { Clock } from "../base/clock.ts";
+import type { Config } from "../config/config.ts";
+import type { Queue } from "../queue/contract.ts";
+import type { Log } from "../telemetry/open-log.ts";
+import type { Notifier } from "../telemetry/open-notifier.ts";
+import type { Progress } from "./setup.ts";
+
+/** A task that a worker is carrying out now. */
+export interface LiveTask {
+  readonly runId: string;
+  readonly controller: AbortController;
+  progress: Progress;
+}
+
+/** What the daemon's operations share. It lives as long as the daemon; only `config` is replaced, as a whole, by a reload. */
+export interface Core {
+  config: Config;
+  readonly queue: Queue;
+  readonly catalog: Catalog;
+  readonly log: Log;
+  readonly notifier: Notifier;
+  readonly clock: Clock;
+  /** The program's own entry, for workers. */
+  readonly entry: string;
+  readonly version: string;
+  readonly startedAtMs: number;
+  /** Why retention is frozen everywhere: the wall clock jumped. */
+  clockJump: string | undefined;
+  /** By task id. */
+  readonly live: Map<string, LiveTask>;
+}

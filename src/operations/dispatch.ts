@@ -1,0 +1,208 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { join } from "node:path";
+import { createId } from "../base/ids.ts";
+import { describeCause, HoldfastError, reportError } from "../base/errors.ts";
+import { endProcessGroup, identifyProcess } from "../base/process-group.ts";
+import type { RunKind } from "../catalog/contract.ts";
+import type { Task } from "../queue/contract.ts";
+import { acquireLocks, type HeldLocks } from "../queue/locks.ts";
+import { openWorker } from "../worker/open-worker.ts";
+import { completeFailure, completeTask, type Completion } from "./complete-task.ts";
+import type { Core, LiveTask } from "./core.ts";
+import { parsePayload, type TaskPayload } from "./payload.ts";
+import { prepareTask } from "./prepare-task.ts";
+import { openStagingDirectory } from "./staging.ts";
+import { tellOutcome, tellStart } from "./tell-run.ts";
+
+/** A lock that an outside program holds is tried again this often. */
+const lockRetryMs = 1_000;
+const killGraceMs = 5_000;
+
+/**
+ * Claims tasks from the queue and has workers carry them out, until it is drained. Every task ends with a run on record, whatever
+ * happens to its worker.
+ */
+export class Dispatcher {
+  readonly #core: Core;
+  readonly #running = new Set<Promise<void>>();
+  readonly #unsubscribe: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #draining = false;
+
+  constructor(core: Core) {
+    this.#core = core;
+    this.#unsubscribe = core.queue.subscribe((change) => {
+      if (change.type === "cancel-requested") core.live.get(change.task.id)?.controller.abort(new HoldfastError("cancelled", "The run was cancelled"));
+      this.pump();
+    });
+  }
+
+  /** Starts every task that may start now. */
+  pump(): void {
+    clearTimeout(this.#timer);
+    if (this.#draining) return;
+    const { queue, clock } = this.#core;
+    for (let task = queue.claimNext(clock.now()); task !== undefined; task = queue.claimNext(clock.now())) {
+      const running = this.#run(task).finally(() => {
+        this.#running.delete(running);
+        this.pump();
+      });
+      this.#running.add(running);
+    }
+    this.#wakeForRetries();
+  }
+
+  #wakeForRetries(): void {
+    const { queue, clock } = this.#core;
+    const later = queue.list({ states: ["waiting"] }).map(({ notBeforeMs }) => notBeforeMs - clock.now()).filter((ms) => ms > 0);
+    if (later.length === 0) return;
+    this.#timer = setTimeout(() => this.pump(), Math.min(...later, 60_000) + 5);
+  }
+
+  /** Takes no more tasks; running ones may go on until the signal aborts them. Resolves when none is left. */
+  async drain(signal: AbortSignal): Promise<void> {
+    this.#draining = true;
+    clearTimeout(this.#timer);
+    this.#unsubscribe();
+    const abort = (): void => {
+      for (const { controller } of this.#core.live.values()) controller.abort(new HoldfastError("interrupted", "The daemon is being stopped"));
+    };
+    if (signal.aborted) abort();
+    else signal.addEventListener("abort", abort, { once: true });
+    await Promise.all(this.#running);
+    signal.removeEventListener("abort", abort);
+  }
+
+  async #run(task: Task): Promise<void> {
+    const { catalog, clock, log, live, config } = this.#core;
+    const controller = new AbortController();
+    const runId = createId(clock.now());
+    const entry: LiveTask = { runId, controller, progress: { phase: "starting" } };
+    live.set(task.id, entry);
+    const deadline =
+      task.deadlineMs === undefined
+        ? undefined
+        : setTimeout(() => controller.abort(new HoldfastError("timeout", `The run took longer than ${task.deadlineMs} ms`, { hint: "Raise the job's `maxDuration` if that is normal." })), task.deadlineMs);
+    if (task.cancelRequestedAtMs !== undefined) controller.abort(new HoldfastError("cancelled", "The run was cancelled"));
+    const requester = task.requesters[0]?.name ?? "unknown";
+    catalog.runs.start({
+      id: runId,
+      taskId: task.id,
+      attempt: task.attempt,
+      kind: task.kind as RunKind,
+      ...(task.job === undefined ? {} : { job: task.job }),
+      trigger: requester,
+      startedAtMs: clock.now(),
+      summary: "",
+      details: {},
+    });
+    log.info(`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} started`, { task: task.id, run: runId, requester });
+    let payload: TaskPayload | undefined;
+    try {
+      payload = parsePayload(task.payload);
+      tellStart(this.#core, task);
+      await using staging = await openStagingDirectory(config.settings.stagingDir, task.id);
+      using locks = await this.#waitForLocks(task, entry);
+      const result = await this.#work(task, payload, entry, staging.path, locks);
+      const completion = await completeTask(this.#core, payload, result, AbortSignal.timeout(60_000));
+      this.#finish(task, runId, completion);
+    } catch (error) {
+      await this.#fail(task, runId, payload, error);
+    } finally {
+      clearTimeout(deadline);
+      live.delete(task.id);
+    }
+  }
+
+  async #work(task: Task, payload: TaskPayload, entry: LiveTask, stagingDir: string, locks: HeldLocks): Promise<unknown> {
+    const core = this.#core;
+    const { kind, setup, job } = prepareTask(core, payload, stagingDir);
+    const worker = openWorker(
+      {
+        entry: core.entry,
+        kind,
+        input: setup,
+        marker: task.id,
+        lockFds: locks.fds,
+        ...(job?.nice === undefined ? {} : { nice: job.nice }),
+        ...(job?.ionice === undefined ? {} : { ionice: job.ionice }),
+      },
+      {
+        onProgress: (progress) => {
+          const { datastore, bytes, totalBytes, phase } = progress;
+          entry.progress = { phase, ...(datastore === undefined ? {} : { datastore }), ...(bytes === undefined ? {} : { bytes }), ...(totalBytes === undefined ? {} : { totalBytes }) };
+        },
+        onLog: (level, message, details) => core.log[level](message, { ...details, task: task.id }),
+      },
+      entry.controller.signal,
+    );
+    const identity = identifyProcess(worker.pid);
+    if (identity !== undefined) core.queue.recordWorker(task.id, { ...identity, marker: task.id });
+    return await worker.finished;
+  }
+
+  /** An outside program that holds a lock is waited for; the deadline and a cancellation end the wait. */
+  async #waitForLocks(task: Task, entry: LiveTask): Promise<HeldLocks> {
+    const { config, log } = this.#core;
+    for (let told = false; ; told = true) {
+      try {
+        return await acquireLocks({ directory: join(config.settings.runtimeDir, "locks"), keys: task.keys, holder: `${task.kind} ${task.id}` }, entry.controller.signal);
+      } catch (error) {
+        if (!(error instanceof HoldfastError) || error.code !== "busy") throw error;
+        entry.progress = { phase: `waiting: ${error.message}` };
+        if (!told) log.info(error.message, { task: task.id });
+      }
+      await delay(lockRetryMs, undefined, { signal: entry.controller.signal }).catch(() => {
+        throw entry.controller.signal.reason;
+      });
+    }
+  }
+
+  #finish(task: Task, runId: string, completion: Completion): void {
+    const { queue, catalog, clock, log } = this.#core;
+    const { state, summary, backupId, bytes, details } = completion;
+    catalog.runs.finish(runId, {
+      state,
+      summary,
+      details,
+      finishedAtMs: clock.now(),
+      ...(backupId === undefined ? {} : { backupId }),
+      ...(bytes === undefined ? {} : { bytes }),
+    });
+    queue.finish(task.id, { state: "done", result: { runId, state, summary, backupId: backupId ?? null, details } });
+    log[state === "ok" ? "info" : "warn"](`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} ended ${state}: ${summary}`, { task: task.id, run: runId });
+    tellOutcome(this.#core, task, runId, completion);
+  }
+
+  async #fail(task: Task, runId: string, payload: TaskPayload | undefined, thrown: unknown): Promise<void> {
+    const { queue, catalog, clock, log } = this.#core;
+    let error = reportError(thrown);
+    try {
+      if (payload !== undefined) error = await completeFailure(this.#core, payload, thrown, AbortSignal.timeout(60_000));
+    } catch (second) {
+      log.error(`The failure could not be recorded at the destination: ${describeCause(second)}`, { task: task.id });
+    }
+    const state = error.code === "cancelled" ? "cancelled" : error.code === "interrupted" ? "interrupted" : "failed";
+    catalog.runs.finish(runId, { state, summary: error.message, error, details: {}, finishedAtMs: clock.now() });
+    const after = queue.finish(task.id, state === "failed" ? { state, error } : { state, error });
+    log[state === "failed" ? "error" : "warn"](`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} ${state}: ${error.message}`, {
+      task: task.id,
+      run: runId,
+      code: error.code,
+      ...(error.hint === undefined ? {} : { hint: error.hint }),
+      ...(after.state === "waiting" ? { retryAt: new Date(after.notBeforeMs).toISOString() } : {}),
+    });
+    if (after.state !== "waiting") tellOutcome(this.#core, task, runId, { state, summary: error.message, details: { code: error.code, hint: error.hint ?? null } });
+  }
+}
+
+/** After a crash: ends what is left of the former daemon's workers, then gives their keys back. To be called before the first claim. */
+export async function recoverTasks(core: Core, signal: AbortSignal): Promise<readonly Task[]> {
+  const left = core.queue.recover(core.clock.now());
+  for (const task of left) {
+    await endProcessGroup(task.worker, task.worker?.marker ?? task.id, killGraceMs, signal);
+    core.queue.release(task.id);
+    core.log.warn(`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} was interrupted: the daemon had died`, { task: task.id });
+  }
+  return left;
+}

@@ -1,0 +1,51 @@
+import { findClosest } from "../base/closest-name.ts";
+import { HoldfastError } from "../base/errors.ts";
+import type { ConcurrencyKey } from "../base/concurrency-key.ts";
+import type { Config, DatastoreConfig, DestinationConfig, JobConfig } from "../config/config.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
+import type { DestinationSetup } from "./setup.ts";
+
+function findNamed<Value>(what: string, name: string, values: ReadonlyMap<string, Value>): Value {
+  const found = values.get(name);
+  if (found !== undefined) return found;
+  const closest = findClosest(name, values.keys());
+  const known = values.size === 0 ? `There is no ${what} in the config.` : `Known: ${[...values.keys()].join(", ")}.`;
+  throw new HoldfastError("unknown-name", `There is no ${what} "${name}"`, { hint: closest === undefined ? known : `Did you mean "${closest}"? ${known}` });
+}
+
+export function findJob(config: Config, name: string): JobConfig {
+  return findNamed("job", name, config.jobs);
+}
+
+export function findDatastore(config: Config, name: string): DatastoreConfig {
+  return findNamed("datastore", name, config.datastores);
+}
+
+export function findDestination(config: Config, name: string): DestinationConfig {
+  return findNamed("destination", name, config.destinations);
+}
+
+export function describeDestination(config: Config, name: string): DestinationSetup {
+  const { kind, options } = findDestination(config, name);
+  return { name, kind, options };
+}
+
+/** The concurrency keys of datastores. One that has left the config has none. */
+export async function identifyDatastores(config: Config, names: readonly string[], signal: AbortSignal): Promise<readonly ConcurrencyKey[]> {
+  const keys: ConcurrencyKey[] = [];
+  for (const name of names) {
+    const datastore = config.datastores.get(name);
+    if (datastore !== undefined) keys.push(await findDatastoreDriver(datastore.kind).configure(datastore.options).identify(signal));
+  }
+  return keys;
+}
+
+/** Held by whoever uses a backup and by whoever removes it. */
+export function createBackupKey(destination: string, backupId: string): ConcurrencyKey {
+  return { id: `backup:${destination}/${backupId}`, paths: [] };
+}
+
+/** One removal at a time at each destination. */
+export function createRemovalKey(destination: string): ConcurrencyKey {
+  return { id: `removals:${destination}`, paths: [] };
+}

@@ -1,0 +1,41 @@
+import { z } from "zod";
+import { HoldfastError } from "../base/errors.ts";
+
+const removal = z.object({ id: z.string(), folder: z.string(), manifestKey: z.string(), reasons: z.array(z.string()) });
+
+/** What a task is to do, as the queue keeps it: names and ids, never secrets; everything else is resolved when it starts. */
+export const payloadSchema = z.discriminatedUnion("operation", [
+  z.object({ operation: z.literal("backup"), job: z.string(), trigger: z.string(), note: z.string().nullable(), destination: z.string(), datastores: z.array(z.string()) }),
+  z.object({ operation: z.literal("verify"), job: z.string(), destination: z.string(), backupId: z.string() }),
+  z.object({ operation: z.literal("drill"), job: z.string(), destination: z.string(), backupId: z.string() }),
+  z.object({
+    operation: z.literal("restore"),
+    job: z.string(),
+    restoreId: z.string(),
+    destination: z.string(),
+    backupId: z.string(),
+    datastores: z.array(z.string()),
+    unsavable: z.enum(["refuse", "raw"]),
+    start: z.enum(["yes", "no"]),
+    /** The restore that this one undoes. */
+    undoes: z.string().nullable(),
+  }),
+  z.object({ operation: z.literal("remove"), job: z.string(), destination: z.string(), removals: z.array(removal), why: z.enum(["retention", "delete"]) }),
+  z.object({ operation: z.literal("copy"), job: z.string(), destination: z.string(), backupId: z.string(), to: z.string() }),
+]);
+
+export type TaskPayload = z.infer<typeof payloadSchema>;
+export type PayloadOf<Operation extends TaskPayload["operation"]> = Extract<TaskPayload, { operation: Operation }>;
+
+export function parsePayload(value: unknown): TaskPayload {
+  const parsed = payloadSchema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  throw new HoldfastError("state-newer", "A task in the queue was written by another version", { hint: "Cancel it and ask for it again." });
+}
+
+/** Whether a task reads or writes a backup: it must not be removed meanwhile. */
+export function usesBackup(payload: unknown, backupId: string): boolean {
+  const parsed = payloadSchema.safeParse(payload);
+  if (!parsed.success || parsed.data.operation === "backup" || parsed.data.operation === "remove") return false;
+  return parsed.data.backupId === backupId;
+}

@@ -1,0 +1,123 @@
+import { join } from "node:path";
+import { createId } from "../base/ids.ts";
+import { HoldfastError } from "../base/errors.ts";
+import type { CatalogBackup } from "../catalog/contract.ts";
+import { createConfigCopy } from "../config/config-copy.ts";
+import type { JobConfig } from "../config/config.ts";
+import type { Core } from "./core.ts";
+import { describeDestination, findDatastore, findJob } from "./find-config.ts";
+import type { PayloadOf, TaskPayload } from "./payload.ts";
+import type { OperationKind, OperationSetup } from "./run-task.ts";
+import type { BackupSetup, DatastoreSetup } from "./setup.ts";
+import type { BackupAddress } from "./verify.ts";
+
+/** How many earlier backups a size is compared with. */
+const historyLength = 10;
+
+/** An operation with everything that it needs, ready for a worker. */
+export type PreparedTask = { [Kind in OperationKind]: { readonly kind: Kind; readonly setup: OperationSetup<Kind>; readonly job: JobConfig | undefined } }[OperationKind];
+
+/** Resolves a task with the config of this moment: what runs keeps it whatever a reload brings. */
+export function prepareTask(core: Core, payload: TaskPayload, stagingDir: string): PreparedTask {
+  const job = core.config.jobs.get(payload.job);
+  const surroundings = { host: core.config.settings.hostname, stagingDir, version: core.version };
+  switch (payload.operation) {
+    case "backup":
+      return { kind: "backup", job, setup: prepareBackup(core, payload, stagingDir) };
+    case "verify":
+    case "drill":
+      return { kind: payload.operation, job, setup: { ...surroundings, address: addressBackup(core, payload) } };
+    case "restore":
+      return { kind: "restore", job, setup: prepareRestore(core, payload, stagingDir) };
+    case "remove":
+      return { kind: "remove", job, setup: { ...surroundings, destination: describeDestination(core.config, payload.destination), removals: payload.removals } };
+    case "copy":
+      return { kind: "copy", job, setup: { ...surroundings, address: addressBackup(core, payload), to: describeDestination(core.config, payload.to) } };
+  }
+}
+
+/** Where a backup of the catalog is. */
+export function addressBackup(core: Core, { destination, backupId }: { readonly destination: string; readonly backupId: string }): BackupAddress {
+  const backup = requireBackup(core, destination, backupId);
+  return { destination: describeDestination(core.config, destination), folder: backup.folder, key: backup.manifestKey, lone: false };
+}
+
+export function requireBackup(core: Core, destination: string, backupId: string): CatalogBackup {
+  const backup = core.catalog.backups.get(destination, backupId);
+  if (backup === undefined) throw new HoldfastError("backup-not-found", `The backup ${backupId} is no longer at "${destination}"`, { hint: "`holdfast list` shows what is there." });
+  return backup;
+}
+
+function prepareBackup(core: Core, payload: PayloadOf<"backup">, stagingDir: string): BackupSetup {
+  const job = findJob(core.config, payload.job);
+  return {
+    ...describeJobBackup(core, job, payload.datastores, stagingDir),
+    class: "backup",
+    trigger: payload.trigger,
+    note: payload.note,
+    destination: describeDestination(core.config, payload.destination),
+    nameTemplate: job.nameTemplate,
+    history: core.catalog.backups.readHistory(job.name, payload.destination, historyLength),
+  };
+}
+
+function describeJobBackup(core: Core, job: JobConfig, datastores: readonly string[], stagingDir: string) {
+  const { settings } = core.config;
+  return {
+    host: settings.hostname,
+    version: core.version,
+    stagingDir,
+    backupId: createId(core.clock.now()),
+    job: job.name,
+    folder: job.folder,
+    layout: job.layout,
+    timezone: job.nameZone === "utc" ? "UTC" : job.timezone,
+    compression: job.compression,
+    infoFiles: job.infoFiles,
+    datastores: datastores.map((name) => describeDatastore(core, job, name)),
+    config: createConfigCopy(core.config, job.name),
+  };
+}
+
+function describeDatastore(core: Core, job: JobConfig, name: string): DatastoreSetup {
+  const { kind, options, shrink } = findDatastore(core.config, name);
+  const own = shrink === undefined || shrink === "off" ? shrink : { ratio: shrink.ratio, minHistory: job.shrink === "off" ? 3 : job.shrink.minHistory };
+  return { name, kind, options, shrink: own ?? job.shrink };
+}
+
+function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: string): OperationSetup<"restore"> {
+  const job = findJob(core.config, payload.job);
+  const { settings } = core.config;
+  // A file can hold one datastore; what is saved before a restore may be several.
+  const layout = job.layout === "file" && payload.datastores.length > 1 ? "archive" : job.layout;
+  const preRestore: BackupSetup = {
+    ...describeJobBackup(core, job, payload.datastores, join(stagingDir, "pre-restore")),
+    layout,
+    class: "pre-restore",
+    trigger: payload.undoes === null ? "restore" : "undo",
+    note: `before ${payload.undoes === null ? "the restore" : "the undo"} ${payload.restoreId}`,
+    destination: describeDestination(core.config, job.destination),
+    nameTemplate: "pre_restore_{YYYYMMDD}_{HHmmss}",
+    // Outside the job's sequence and shrink history.
+    history: { sequence: 0, previous: null, sizes: {} },
+  };
+  return {
+    host: settings.hostname,
+    version: core.version,
+    stagingDir,
+    restoreId: payload.restoreId,
+    address: addressBackup(core, payload),
+    job: job.name,
+    members: payload.datastores.map((datastore) => ({ datastore, options: findDatastore(core.config, datastore).options })),
+    stop: job.restore.stop,
+    start: payload.start === "yes" ? job.restore.start : [],
+    check: job.restore.check,
+    journalDir: restoreJournalDir(settings.stateDir),
+    preRestore,
+    unsavable: payload.unsavable,
+  };
+}
+
+export function restoreJournalDir(stateDir: string): string {
+  return join(stateDir, "restores");
+}

@@ -1,0 +1,132 @@
+import { describeAbsence } from "./watch-absence.ts";
+import { listNextRuns } from "./run-schedules.ts";
+import type { Core } from "./core.ts";
+import type { Task } from "../queue/contract.ts";
+
+export interface JobStatus {
+  readonly job: string;
+  readonly enabled: boolean;
+  readonly state: "ok" | "warning" | "failed" | "never";
+  /** Why it is not ok, one line each. */
+  readonly problems: readonly string[];
+  readonly lastRun: { readonly state: string; readonly at: string; readonly summary: string } | null;
+  readonly newestGood: { readonly name: string; readonly at: string; readonly destination: string } | null;
+  readonly lastVerifiedAt: string | null;
+  readonly lastDrill: { readonly name: string; readonly at: string; readonly tookMs: number } | null;
+  readonly backups: number;
+  readonly storedBytes: number;
+  readonly next: readonly { readonly purpose: string; readonly at: string; readonly schedule: string }[];
+  readonly frozen: string | null;
+}
+
+export interface TaskStatus {
+  readonly id: string;
+  readonly kind: string;
+  readonly job: string | null;
+  readonly state: string;
+  readonly requester: string;
+  readonly enqueuedAt: string;
+  readonly attempt: number;
+  readonly progress: { readonly phase: string; readonly datastore: string | null; readonly bytes: number | null; readonly totalBytes: number | null } | null;
+  readonly waitingBecause: string | null;
+}
+
+export interface Status {
+  readonly version: string;
+  readonly host: string;
+  readonly startedAt: string;
+  readonly state: "ok" | "warning" | "failed";
+  /** One line for `systemctl status` and `status --check`. */
+  readonly summary: string;
+  readonly jobs: readonly JobStatus[];
+  readonly tasks: readonly TaskStatus[];
+  readonly unfinishedRestores: readonly string[];
+  readonly pauses: readonly string[];
+  readonly problems: readonly string[];
+}
+
+const isoOf = (ms: number): string => new Date(ms).toISOString();
+
+/** The state of everything, computed from what is on record. */
+export function readStatus(core: Core): Status {
+  const next = listNextRuns(core);
+  const jobs = [...core.config.jobs.values()].map((job) => readJobStatus(core, job.name, next.filter((plan) => plan.job === job.name)));
+  const tasks = core.queue.list({ states: ["running", "recovering", "waiting"] }).map((task) => describeTask(core, task));
+  const unfinishedRestores = core.catalog.restores
+    .list({ states: ["failed"] })
+    .map(({ id, backupName }) => `The restore ${id} of ${backupName} is not finished: both copies of the data are kept`);
+  const pauses = core.queue.pauses().map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);
+  const clock = core.clockJump === undefined ? [] : [core.clockJump];
+  const problems = [...unfinishedRestores, ...clock, ...jobs.flatMap(({ job, problems: own }) => own.map((problem) => `${job}: ${problem}`))];
+  const state = unfinishedRestores.length > 0 || jobs.some((job) => job.state === "failed") ? "failed" : problems.length > 0 || pauses.length > 0 ? "warning" : "ok";
+  return {
+    version: core.version,
+    host: core.config.settings.hostname,
+    startedAt: isoOf(core.startedAtMs),
+    state,
+    summary: summarize(jobs, tasks, problems),
+    jobs,
+    tasks,
+    unfinishedRestores,
+    pauses,
+    problems,
+  };
+}
+
+function summarize(jobs: readonly JobStatus[], tasks: readonly TaskStatus[], problems: readonly string[]): string {
+  const running = tasks.filter(({ state }) => state === "running").length;
+  const waiting = tasks.filter(({ state }) => state === "waiting").length;
+  const work = running + waiting === 0 ? "idle" : `${running} running, ${waiting} waiting`;
+  const nextAt = jobs.flatMap(({ next }) => next.map(({ at }) => at)).toSorted()[0];
+  const first = problems[0];
+  const health = first === undefined ? `${jobs.length} job${jobs.length === 1 ? "" : "s"} ok` : `${problems.length} problem${problems.length === 1 ? "" : "s"}: ${first}`;
+  return `${health}; ${work}${nextAt === undefined ? "" : `; next ${nextAt}`}`;
+}
+
+function readJobStatus(core: Core, name: string, next: readonly { readonly purpose: string; readonly nextMs: number; readonly schedule: string }[]): JobStatus {
+  const statistics = core.catalog.statistics.read(name);
+  const job = core.config.jobs.get(name);
+  const freeze = core.catalog.backups.findFreeze(name);
+  const absence = job === undefined ? undefined : describeAbsence(core, job);
+  const lastEnded = core.catalog.runs.list({ job: name, kind: "backup", states: ["ok", "partial", "suspect", "failed", "interrupted", "cancelled"], limit: 1 })[0];
+  const failed = lastEnded?.state === "failed" || lastEnded?.state === "interrupted";
+  const damaged = core.catalog.backups.find({ job: name }).filter((backup) => backup.damaged !== null);
+  const problems = [
+    ...(failed ? [`the last backup ${lastEnded.state}: ${lastEnded.summary}`] : []),
+    ...(lastEnded?.state === "partial" ? [`the last backup is partial: ${lastEnded.summary}`] : []),
+    ...(absence === undefined ? [] : [absence]),
+    ...(freeze === undefined ? [] : [`retention is frozen: ${freeze.reason}; \`holdfast accept ${freeze.backupId}\` when the shrink is right`]),
+    ...damaged.map((backup) => `${backup.name} is damaged: ${backup.damaged}`),
+  ];
+  const drilled = statistics.lastDrilled;
+  const good = statistics.newestGood;
+  return {
+    job: name,
+    enabled: job?.enabled ?? false,
+    state: failed || absence !== undefined ? "failed" : problems.length > 0 ? "warning" : lastEnded === undefined && good === undefined ? "never" : "ok",
+    problems,
+    lastRun: lastEnded === undefined ? null : { state: lastEnded.state, at: isoOf(lastEnded.finishedAtMs ?? lastEnded.startedAtMs), summary: lastEnded.summary },
+    newestGood: good === undefined ? null : { name: good.name, at: isoOf(good.createdAtMs), destination: good.destination },
+    lastVerifiedAt: statistics.lastVerifiedAtMs === undefined ? null : isoOf(statistics.lastVerifiedAtMs),
+    lastDrill: drilled?.drilledAtMs === undefined || drilled.drilledAtMs === null ? null : { name: drilled.name, at: isoOf(drilled.drilledAtMs), tookMs: drilled.drillMs ?? 0 },
+    backups: statistics.backups,
+    storedBytes: statistics.storedBytes,
+    next: next.map(({ purpose, nextMs, schedule }) => ({ purpose, at: isoOf(nextMs), schedule })),
+    frozen: freeze?.reason ?? null,
+  };
+}
+
+export function describeTask(core: Core, task: Task): TaskStatus {
+  const progress = core.live.get(task.id)?.progress;
+  return {
+    id: task.id,
+    kind: task.kind,
+    job: task.job ?? null,
+    state: task.state,
+    requester: task.requesters.map(({ name }) => name).join(", "),
+    enqueuedAt: isoOf(task.enqueuedAtMs),
+    attempt: task.attempt,
+    progress: progress === undefined ? null : { phase: progress.phase, datastore: progress.datastore ?? null, bytes: progress.bytes ?? null, totalBytes: progress.totalBytes ?? null },
+    waitingBecause: core.queue.explainWaiting(task.id) ?? null,
+  };
+}

@@ -1,0 +1,147 @@
+import { createId } from "../base/ids.ts";
+import { HoldfastError } from "../base/errors.ts";
+import type { CatalogBackup } from "../catalog/contract.ts";
+import type { Enqueued, Priority } from "../queue/contract.ts";
+import type { Core } from "./core.ts";
+import { createBackupKey, findDatastore, findDestination, findJob, identifyDatastores } from "./find-config.ts";
+import type { TaskPayload } from "./payload.ts";
+import { requireBackup } from "./prepare-task.ts";
+
+export interface Requested {
+  readonly requester: string;
+  readonly priority: Priority;
+  readonly idempotencyKey?: string;
+}
+
+/** Asks for a backup of a job. Joins one that waits for the same; never one that has started: the snapshot is not older than the request. */
+export async function requestBackup(
+  core: Core,
+  request: Requested & { readonly job: string; readonly trigger: string; readonly note?: string; readonly destination?: string; readonly datastores?: readonly string[] },
+  signal: AbortSignal,
+): Promise<Enqueued> {
+  const job = findJob(core.config, request.job);
+  const destination = findDestination(core.config, request.destination ?? job.destination).name;
+  const datastores = request.datastores ?? job.datastores;
+  const stranger = datastores.find((name) => !job.datastores.includes(name));
+  if (stranger !== undefined) throw new HoldfastError("unknown-name", `The job "${job.name}" has no datastore "${stranger}"`, { hint: `It has: ${job.datastores.join(", ")}.` });
+  const note = request.note ?? null;
+  const payload: TaskPayload = { operation: "backup", job: job.name, trigger: request.trigger, note, destination, datastores: [...datastores] };
+  return core.queue.enqueue({
+    kind: "backup",
+    job: job.name,
+    payload,
+    keys: await identifyDatastores(core.config, datastores, signal),
+    priority: request.priority,
+    requester: request.requester,
+    maxAttempts: job.retry.attempts,
+    backoffMs: job.retry.backoffMs,
+    deadlineMs: job.maxDurationMs,
+    // A note is about one backup: a request with a note of its own is not answered by another's run.
+    ...(note === null ? { coalesceKey: `backup:${job.name}:${destination}:${datastores.join(",")}` } : {}),
+    ...(request.idempotencyKey === undefined ? {} : { idempotencyKey: request.idempotencyKey }),
+  });
+}
+
+/** Asks for a verification or a drill of one backup. */
+export async function requestProof(core: Core, request: Requested & { readonly operation: "verify" | "drill"; readonly backup: CatalogBackup }, signal: AbortSignal): Promise<Enqueued> {
+  const { backup, operation } = request;
+  const payload: TaskPayload = { operation, job: backup.job, destination: backup.destination, backupId: backup.id };
+  const datastores = backup.members.map(({ datastore }) => datastore);
+  return core.queue.enqueue({
+    kind: operation,
+    job: backup.job,
+    payload,
+    keys: [createBackupKey(backup.destination, backup.id), ...(await identifyDatastores(core.config, datastores, signal))],
+    priority: request.priority,
+    requester: request.requester,
+    onInterrupt: "retry",
+    coalesceKey: `${operation}:${backup.destination}/${backup.id}`,
+    ...(request.idempotencyKey === undefined ? {} : { idempotencyKey: request.idempotencyKey }),
+  });
+}
+
+export interface RestoreRequest extends Requested {
+  readonly backup: CatalogBackup;
+  readonly datastores?: readonly string[];
+  readonly unsavable: "refuse" | "raw";
+  readonly start: "yes" | "no";
+  /** An unverified, partial, suspect or damaged backup needs this word. */
+  readonly doubtful: "refuse" | "accept";
+  readonly undoes?: string;
+}
+
+/** Asks for a restore. @throws backup-unverified unless the backup is a good one or the request accepts it as it is */
+export async function requestRestore(core: Core, request: RestoreRequest, signal: AbortSignal): Promise<Enqueued> {
+  const { backup } = request;
+  const job = findJob(core.config, backup.job);
+  const doubts = listDoubts(backup);
+  if (doubts.length > 0 && request.doubtful === "refuse") {
+    throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, { hint: "Restore `latest`, or say --accept-doubtful to take it as it is." });
+  }
+  const held = backup.members.map(({ datastore }) => datastore);
+  const datastores = request.datastores ?? held;
+  for (const name of datastores) {
+    findDatastore(core.config, name);
+    if (!held.includes(name)) throw new HoldfastError("unknown-name", `The backup ${backup.name} has no datastore "${name}"`, { hint: `It has: ${held.join(", ")}.` });
+  }
+  const restoreId = createId(core.clock.now());
+  const payload: TaskPayload = {
+    operation: "restore",
+    job: job.name,
+    restoreId,
+    destination: backup.destination,
+    backupId: backup.id,
+    datastores: [...datastores],
+    unsavable: request.unsavable,
+    start: request.start,
+    undoes: request.undoes ?? null,
+  };
+  const keys = [createBackupKey(backup.destination, backup.id), ...(await identifyDatastores(core.config, datastores, signal))];
+  return core.catalog.transact(() => {
+    const enqueued = core.queue.enqueue({
+      kind: "restore",
+      job: job.name,
+      payload,
+      keys,
+      priority: "interactive",
+      requester: request.requester,
+      ...(request.idempotencyKey === undefined ? {} : { idempotencyKey: request.idempotencyKey }),
+    });
+    if (enqueued.joined === "new") {
+      core.catalog.restores.put({
+        id: restoreId,
+        runId: enqueued.task.id,
+        backupId: backup.id,
+        destination: backup.destination,
+        backupName: backup.name,
+        job: job.name,
+        datastores: [...datastores],
+        startedAtMs: core.clock.now(),
+        state: "running",
+      });
+    }
+    return enqueued;
+  });
+}
+
+/** Why a backup is not plainly good. */
+export function listDoubts(backup: CatalogBackup): readonly string[] {
+  return [
+    ...(backup.verifiedAtMs === null ? ["unverified"] : []),
+    ...(backup.status === "partial" ? ["partial"] : []),
+    ...(backup.suspect.length > 0 && backup.accepted === null && backup.class === "backup" ? ["suspect"] : []),
+    ...(backup.damaged === null ? [] : ["damaged"]),
+  ];
+}
+
+/** Asks for the undo of a restore: the restore of what was saved before it, absence included. */
+export async function requestUndo(core: Core, request: Requested & { readonly restoreId?: string; readonly start: "yes" | "no" }, signal: AbortSignal): Promise<Enqueued> {
+  const restore = request.restoreId === undefined ? core.catalog.restores.findUndoable() : core.catalog.restores.get(request.restoreId);
+  if (restore?.preRestore === undefined || restore.undoneByRestoreId !== undefined) {
+    throw new HoldfastError("nothing-to-undo", request.restoreId === undefined ? "There is no restore that can be undone" : `The restore ${request.restoreId} cannot be undone (any more)`, {
+      hint: "`holdfast list --pre-restore` shows what was saved before restores.",
+    });
+  }
+  const backup = requireBackup(core, restore.preRestore.destination, restore.preRestore.id);
+  return await requestRestore(core, { ...request, backup, unsavable: "refuse", doubtful: "accept", undoes: restore.id }, signal);
+}

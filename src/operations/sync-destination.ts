@@ -1,0 +1,58 @@
+import { eventsKey, parseManifestKey } from "../archive/backup-keys.ts";
+import { openBackup } from "../archive/backup-reader.ts";
+import { parseEvents, type BackupEvent } from "../archive/events.ts";
+import { describeCause, HoldfastError } from "../base/errors.ts";
+import type { CatalogBackup, DestinationChanges } from "../catalog/contract.ts";
+import type { Destination } from "../destinations/contract.ts";
+import { describeBackup } from "./catalog-backup.ts";
+import type { Core } from "./core.ts";
+import { describeDestination } from "./find-config.ts";
+import { openDestination } from "./verify.ts";
+
+export interface FoundBackups {
+  readonly backups: readonly CatalogBackup[];
+  /** Manifests that cannot be read: told, and never removed by retention. */
+  readonly unreadable: readonly { readonly key: string; readonly reason: string }[];
+}
+
+/** Reads every manifest and events file at a destination. An error of the destination is thrown: it never looks like an empty one. */
+export async function findBackups(destination: Destination, folder: string, signal: AbortSignal): Promise<FoundBackups> {
+  const backups: CatalogBackup[] = [];
+  const unreadable: { key: string; reason: string }[] = [];
+  for await (const { key } of destination.list(folder, signal)) {
+    const place = parseManifestKey(key);
+    if (place === undefined) continue;
+    try {
+      const { manifest, sha256 } = await openBackup(destination, place.folder, key, signal);
+      // A folder's own manifest.json that belongs to the data inside another backup.
+      if (place.inside !== (manifest.layout === "directory")) continue;
+      const found = { destination: destination.name, folder: place.folder, manifestKey: key, manifestSha256: sha256, manifest };
+      backups.push(describeBackup(found, await readEvents(destination, { folder: place.folder, name: manifest.name }, signal)));
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      if (!["manifest-invalid", "format-unsupported", "backup-damaged", "backup-not-found"].includes(error.code)) throw error;
+      unreadable.push({ key, reason: describeCause(error) });
+    }
+  }
+  return { backups, unreadable };
+}
+
+async function readEvents(destination: Destination, backup: { readonly folder: string; readonly name: string }, signal: AbortSignal): Promise<readonly BackupEvent[]> {
+  if ((await destination.stat(eventsKey(backup), signal)) === undefined) return [];
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of destination.get(eventsKey(backup), undefined, signal)) chunks.push(chunk);
+  return parseEvents(Buffer.concat(chunks).toString("utf8"));
+}
+
+/** Makes the catalog say what is at a destination now. */
+export async function syncDestination(core: Core, name: string, signal: AbortSignal): Promise<DestinationChanges & Pick<FoundBackups, "unreadable">> {
+  await using destination = await openDestination(describeDestination(core.config, name));
+  const { backups, unreadable } = await findBackups(destination, "", signal);
+  const changes = core.catalog.backups.replaceDestination(name, backups);
+  for (const { name: gone, id } of changes.vanished) {
+    core.log.warn(`The backup ${gone} is no longer at "${name}": it was removed by somebody else`, { id });
+    core.catalog.audit.record({ atMs: core.clock.now(), actor: "outside", action: "backup.vanished", subject: gone, outcome: "ok", details: { id, destination: name } });
+  }
+  for (const { key, reason } of unreadable) core.log.warn(`A manifest at "${name}" cannot be read: ${reason}`, { key });
+  return { ...changes, unreadable };
+}
