@@ -1,0 +1,14 @@
+/** SQL: believed to be what it should be. A suspect backup is believed once it was accepted. */
+export const isBelieved = "(record ->> '$.suspect[0]' IS NULL OR record ->> 'accepted' IS NOT NULL)";
+
+/** SQL: still at its destination as far as is known. */
+export const isPresent = "record ->> 'missingSinceMs' IS NULL";
+
+/** SQL: a backup that others may be measured by. */
+export const isGood = `class = 'backup' AND record ->> 'status' = 'ok' AND ${isBelieved} AND record ->> 'damaged' IS NULL AND ${isPresent}`;
+
+/** SQL: good, and read back: what `latest` may mean. */
+export const isVerifiedGood = `${isGood} AND record ->> 'verifiedAtMs' IS NOT NULL`;
+
+/** SQL: total, so that the answer never depends on the order of arrival, copies apart. */
+export const newestFirst = "created_at_ms DESC, job_sequence DESC, id DESC, sequence";

@@ -1,0 +1,114 @@
+import { formatInstant } from "../base/clock.ts";
+import { findClosest } from "../base/closest-name.ts";
+import { HoldfastError } from "../base/errors.ts";
+import type { CatalogFile } from "./catalog-file.ts";
+import type { CatalogBackup } from "./contract.ts";
+import { createWhere } from "./create-where.ts";
+import { isVerifiedGood, newestFirst } from "./good-backup.ts";
+
+interface Scope {
+  readonly job?: string;
+  readonly destination?: string;
+}
+
+const shortestPrefix = 6;
+
+/** See Backups.resolve. @throws backup-not-found, ambiguous-name */
+export function resolveBackup(file: CatalogFile, text: string, scope: Scope): CatalogBackup {
+  if (text === "latest") return findLatest(file, scope);
+  const path = text.replace(/\/+$/, "");
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  const near = findNear(file, scope, name);
+  const ways: readonly ((backup: CatalogBackup) => boolean)[] = [
+    ({ id }) => id === text,
+    (backup) => `/${path}`.endsWith(`/${joinPath(backup)}`) && path !== name,
+    (backup) => backup.name === name,
+    (backup) => backup.name.startsWith(`${name}.`),
+    ({ id }) => text.length >= shortestPrefix && id.startsWith(text),
+  ];
+  for (const way of ways) {
+    const found = near.filter(way);
+    if (found.length > 0) return chooseOne(text, found);
+  }
+  throw new HoldfastError("backup-not-found", `There is no backup "${text}"${describeScope(scope)}`, {
+    hint: describeHint(file, name, scope),
+  });
+}
+
+function findLatest(file: CatalogFile, scope: Scope): CatalogBackup {
+  const { where, values } = createScope(scope, isVerifiedGood);
+  const jobs = file
+    .all<{ readonly job: string }>(`SELECT DISTINCT job FROM backups ${where} ORDER BY job`, ...values)
+    .map(({ job }) => job);
+  if (jobs.length > 1) {
+    throw new HoldfastError("ambiguous-name", `"latest" fits ${jobs.length} jobs: ${jobs.join(", ")}`, {
+      hint: "Name the job.",
+      details: { jobs },
+    });
+  }
+  const [latest] = file.records<CatalogBackup>(`SELECT record FROM backups ${where} ORDER BY ${newestFirst} LIMIT 1`, ...values);
+  if (latest !== undefined) return latest;
+  throw new HoldfastError("backup-not-found", `There is no good, verified backup${describeScope(scope)}`, {
+    hint: "`holdfast list` shows all backups and what is wrong with them.",
+  });
+}
+
+/** Every backup that the name could mean in any way. */
+function findNear(file: CatalogFile, scope: Scope, name: string): readonly CatalogBackup[] {
+  const isNear =
+    "id = wanted OR name = wanted OR substr(name, 1, length(wanted) + 1) = wanted || '.' OR substr(id, 1, length(wanted)) = wanted";
+  const { where, values } = createScope(scope, isNear);
+  const sql = `WITH given (wanted) AS (SELECT ?) SELECT record FROM given, backups ${where} ORDER BY ${newestFirst}`;
+  return file.records<CatalogBackup>(sql, name, ...values);
+}
+
+function createScope({ job, destination }: Scope, condition: string): ReturnType<typeof createWhere> {
+  const { where, values } = createWhere([
+    ["job = ?", job],
+    ["destination = ?", destination],
+  ]);
+  return { where: `${where === "" ? "WHERE" : `${where} AND`} (${condition})`, values };
+}
+
+/** Copies of one backup are no ambiguity: the first that is there and intact is taken. */
+function chooseOne(text: string, found: readonly CatalogBackup[]): CatalogBackup {
+  const [first] = found;
+  const ids = new Set(found.map(({ id }) => id));
+  if (first === undefined || ids.size > 1) {
+    const candidates = found.map(({ id, name, job, destination, createdAtMs }) => ({
+      id,
+      name,
+      job,
+      destination,
+      createdAt: formatInstant(createdAtMs),
+    }));
+    const lines = candidates.slice(0, 5).map(({ id, name, job, destination }) => `${id} (${name} of "${job}" in "${destination}")`);
+    const more = candidates.length > lines.length ? ` and ${candidates.length - lines.length} more` : "";
+    throw new HoldfastError("ambiguous-name", `"${text}" fits ${ids.size} backups: ${lines.join(", ")}${more}`, {
+      hint: "Use the id.",
+      details: { candidates },
+    });
+  }
+  return (
+    found.find(({ missingSinceMs, damaged }) => missingSinceMs === null && damaged === null) ??
+    found.find(({ missingSinceMs }) => missingSinceMs === null) ??
+    first
+  );
+}
+
+function joinPath({ folder, name }: CatalogBackup): string {
+  return folder === "" || folder === "." ? name : `${folder}/${name}`;
+}
+
+function describeScope({ job, destination }: Scope): string {
+  return `${job === undefined ? "" : ` of job "${job}"`}${destination === undefined ? "" : ` in destination "${destination}"`}`;
+}
+
+function describeHint(file: CatalogFile, name: string, scope: Scope): string {
+  const { where, values } = createScope(scope, "TRUE");
+  const names = file.all<{ readonly name: string }>(`SELECT DISTINCT name FROM backups ${where}`, ...values);
+  // Without its suffix a name is nearer to what was typed without one.
+  const candidates = names.flatMap((row) => (name.includes(".") ? [row.name] : [row.name.replace(/\..*$/, ""), row.name]));
+  const closest = findClosest(name, candidates);
+  return `${closest === undefined ? "" : `Did you mean "${closest}"? `}\`holdfast list\` shows all backups.`;
+}

@@ -1,0 +1,61 @@
+import type { CatalogFile } from "./catalog-file.ts";
+import type { CatalogBackup, JobStatistics, Run, Statistics } from "./contract.ts";
+import { createWhere } from "./create-where.ts";
+import { isPresent, isVerifiedGood, newestFirst } from "./good-backup.ts";
+
+interface Totals {
+  readonly backups: number;
+  readonly copies: number;
+  readonly storedBytes: number;
+  readonly preRestoreBackups: number;
+  readonly preRestoreBytes: number;
+  readonly lastVerifiedAtMs: number | null;
+}
+
+const totals = `
+  count(DISTINCT id) FILTER (WHERE class = 'backup') AS backups,
+  count(*) FILTER (WHERE class = 'backup') AS copies,
+  coalesce(sum(record ->> 'storedBytes') FILTER (WHERE class = 'backup'), 0) AS storedBytes,
+  count(DISTINCT id) FILTER (WHERE class = 'pre-restore') AS preRestoreBackups,
+  coalesce(sum(record ->> 'storedBytes') FILTER (WHERE class = 'pre-restore'), 0) AS preRestoreBytes,
+  max(record ->> 'verifiedAtMs') FILTER (WHERE class = 'backup') AS lastVerifiedAtMs`;
+
+export class StatisticsReader implements Statistics {
+  readonly #file: CatalogFile;
+
+  constructor(file: CatalogFile) {
+    this.#file = file;
+  }
+
+  read(job: string, destination?: string): JobStatistics {
+    const { where, values } = createWhere([
+      ["job = ?", job],
+      ["destination = ?", destination],
+    ]);
+    const findFirst = (condition: string, order = newestFirst): CatalogBackup | undefined => {
+      const sql = `SELECT record FROM backups ${where} AND class = 'backup' AND ${isPresent} AND ${condition} ORDER BY ${order} LIMIT 1`;
+      return this.#file.records<CatalogBackup>(sql, ...values)[0];
+    };
+    const counted = this.#file.get<Totals>(`SELECT ${totals} FROM backups ${where} AND ${isPresent}`, ...values);
+    const lastRunSql = "SELECT record FROM runs WHERE job = ? AND kind = 'backup' ORDER BY sequence DESC LIMIT 1";
+    return dropAbsent({
+      backups: counted?.backups ?? 0,
+      copies: counted?.copies ?? 0,
+      storedBytes: counted?.storedBytes ?? 0,
+      preRestoreBackups: counted?.preRestoreBackups ?? 0,
+      preRestoreBytes: counted?.preRestoreBytes ?? 0,
+      oldest: findFirst("TRUE", "created_at_ms, job_sequence, id, sequence"),
+      newest: findFirst("TRUE"),
+      newestGood: findFirst(isVerifiedGood),
+      lastVerifiedAtMs: counted?.lastVerifiedAtMs ?? undefined,
+      lastDrilled: findFirst("record ->> 'drilledAtMs' IS NOT NULL", `record ->> 'drilledAtMs' DESC, ${newestFirst}`),
+      lastRun: this.#file.records<Run>(lastRunSql, job)[0],
+    });
+  }
+}
+
+type OrUndefined<Value> = { readonly [Key in keyof Required<Value>]: Value[Key] | undefined };
+
+function dropAbsent(values: OrUndefined<JobStatistics>): JobStatistics {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as unknown as JobStatistics;
+}
