@@ -11,7 +11,7 @@ export class AlarmTable implements Alarms {
   }
 
   get(key: string): Alarm | undefined {
-    return this.#file.get<Alarm>(`SELECT ${columns} FROM alarms WHERE key = ?`, key);
+    return this.#file.get(`SELECT ${columns} FROM alarms WHERE key = ?`, key) as Alarm | undefined;
   }
 
   set(key: string, { sinceMs, lastToldMs, detail }: Alarm): void {
@@ -21,11 +21,11 @@ export class AlarmTable implements Alarms {
   }
 
   clear(key: string): Alarm | undefined {
-    return this.#file.get<Alarm>(`DELETE FROM alarms WHERE key = ? RETURNING ${columns}`, key);
+    return this.#file.get(`DELETE FROM alarms WHERE key = ? RETURNING ${columns}`, key) as Alarm | undefined;
   }
 
   list(): ReadonlyMap<string, Alarm> {
-    const rows = this.#file.all<Alarm & { readonly key: string }>(`SELECT key, ${columns} FROM alarms ORDER BY key`);
+    const rows = this.#file.all(`SELECT key, ${columns} FROM alarms ORDER BY key`) as readonly (Alarm & { readonly key: string })[];
     return new Map(rows.map(({ key, ...alarm }) => [key, alarm]));
   }
 }

@@ -26,7 +26,8 @@ export class AuditTable implements AuditTrail {
       ["at_ms < ?", untilMs],
     ]);
     const sql = `SELECT at_ms AS atMs, actor, action, subject, outcome, details FROM audit ${where} ORDER BY sequence DESC LIMIT ?`;
-    return this.#file.all<Row>(sql, ...values, limit).map((row) => ({ ...row, details: JSON.parse(row.details) as JsonValue }));
+    const rows = this.#file.all(sql, ...values, limit) as readonly Row[];
+    return rows.map((row) => ({ ...row, details: JSON.parse(row.details) as JsonValue }));
   }
 
   prune(beforeMs: number): number {

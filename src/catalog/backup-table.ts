@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { HoldfastError } from "../base/errors.ts";
 import { collectSizes } from "./collect-sizes.ts";
-import type { CatalogFile } from "./catalog-file.ts";
+import type { CatalogFile, Cell } from "./catalog-file.ts";
 import type { BackupFilter, BackupHistory, BackupMarks, Backups, CatalogBackup, DestinationChanges, Freeze } from "./contract.ts";
 import { createWhere } from "./create-where.ts";
 import { findFreeze } from "./find-freeze.ts";
@@ -35,7 +35,7 @@ export class BackupTable implements Backups {
   }
 
   get(destination: string, id: string): CatalogBackup | undefined {
-    return this.#file.records<CatalogBackup>("SELECT record FROM backups WHERE destination = ? AND id = ?", destination, id)[0];
+    return this.#select("WHERE destination = ? AND id = ?", destination, id)[0];
   }
 
   find({ job, destination, class: wantedClass, datastore, limit = -1 }: BackupFilter = {}): readonly CatalogBackup[] {
@@ -45,7 +45,7 @@ export class BackupTable implements Backups {
       ["class = ?", wantedClass],
       ["EXISTS (SELECT 1 FROM json_each(record, '$.members') WHERE value ->> 'datastore' = ?)", datastore],
     ]);
-    return this.#file.records<CatalogBackup>(`SELECT record FROM backups ${where} ORDER BY ${newestFirst} LIMIT ?`, ...values, limit);
+    return this.#select(`${where} ORDER BY ${newestFirst} LIMIT ?`, ...values, limit);
   }
 
   resolve(text: string, scope: Parameters<Backups["resolve"]>[1] = {}): CatalogBackup {
@@ -71,14 +71,18 @@ export class BackupTable implements Backups {
   }
 
   readHistory(job: string, destination: string, limit: number): BackupHistory {
-    const select = "SELECT record FROM backups WHERE job = ? AND destination = ?";
-    const [last] = this.#file.records<CatalogBackup>(`${select} ORDER BY job_sequence DESC, ${newestFirst} LIMIT 1`, job, destination);
-    const good = this.#file.records<CatalogBackup>(`${select} AND ${isGood} ORDER BY ${newestFirst} LIMIT ?`, job, destination, limit);
+    const where = "WHERE job = ? AND destination = ?";
+    const [last] = this.#select(`${where} ORDER BY job_sequence DESC, ${newestFirst} LIMIT 1`, job, destination);
+    const good = this.#select(`${where} AND ${isGood} ORDER BY ${newestFirst} LIMIT ?`, job, destination, limit);
     return { sequence: last?.sequence ?? 0, previous: last?.manifestSha256 ?? null, sizes: collectSizes(good) };
   }
 
   findFreeze(job: string): Freeze | undefined {
     return findFreeze(this.#file, job);
+  }
+
+  #select(tail: string, ...values: readonly Cell[]): readonly CatalogBackup[] {
+    return this.#file.records(`SELECT record FROM backups ${tail}`, ...values) as readonly CatalogBackup[];
   }
 }
 

@@ -19,18 +19,19 @@ export class CatalogFile implements Disposable {
     return withStateErrors(this.#file, () => this.#prepare(sql).run(...values).changes);
   }
 
-  /** The caller says what the columns are. */
-  all<Row>(sql: string, ...values: readonly Cell[]): readonly Row[] {
-    return withStateErrors(this.#file, () => this.#prepare(sql).all(...values) as Row[]);
+  /** The caller knows what the columns are. */
+  all(sql: string, ...values: readonly Cell[]): readonly unknown[] {
+    return withStateErrors(this.#file, () => this.#prepare(sql).all(...values));
   }
 
-  get<Row>(sql: string, ...values: readonly Cell[]): Row | undefined {
-    return withStateErrors(this.#file, () => this.#prepare(sql).get(...values) as Row | undefined);
+  get(sql: string, ...values: readonly Cell[]): unknown {
+    return withStateErrors(this.#file, () => this.#prepare(sql).get(...values));
   }
 
   /** For statements that select the one column `record`. */
-  records<Value>(sql: string, ...values: readonly Cell[]): readonly Value[] {
-    return this.all<{ readonly record: string }>(sql, ...values).map(({ record }) => JSON.parse(record) as Value);
+  records(sql: string, ...values: readonly Cell[]): readonly unknown[] {
+    const rows = this.all(sql, ...values) as readonly { readonly record: string }[];
+    return rows.map(({ record }) => JSON.parse(record) as unknown);
   }
 
   transact<Result>(work: () => Result): Result {

@@ -18,7 +18,7 @@ const sql = `
 
 export function findFreeze(file: CatalogFile, job: string): Freeze | undefined {
   let freeze: Freeze | undefined;
-  for (const { id, name, suspect, accepted, good } of file.all<Row>(sql, job)) {
+  for (const { id, name, suspect, accepted, good } of file.all(sql, job) as readonly Row[]) {
     if (accepted === 1 || good === 1) break;
     const reasons = JSON.parse(suspect) as readonly string[];
     if (reasons.length > 0) freeze ??= { reason: `${name} is suspect: ${reasons.join("; ")}`, backupId: id };

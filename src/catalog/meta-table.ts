@@ -9,7 +9,8 @@ export class MetaTable implements Meta {
   }
 
   get(key: string): string | undefined {
-    return this.#file.get<{ readonly value: string }>("SELECT value FROM meta WHERE key = ?", key)?.value;
+    const row = this.#file.get("SELECT value FROM meta WHERE key = ?", key) as { readonly value: string } | undefined;
+    return row?.value;
   }
 
   set(key: string, value: string): void {

@@ -37,16 +37,18 @@ export function resolveBackup(file: CatalogFile, text: string, scope: Scope): Ca
 
 function findLatest(file: CatalogFile, scope: Scope): CatalogBackup {
   const { where, values } = createScope(scope, isVerifiedGood);
-  const jobs = file
-    .all<{ readonly job: string }>(`SELECT DISTINCT job FROM backups ${where} ORDER BY job`, ...values)
-    .map(({ job }) => job);
+  const rows = file.all(`SELECT DISTINCT job FROM backups ${where} ORDER BY job`, ...values) as readonly { readonly job: string }[];
+  const jobs = rows.map(({ job }) => job);
   if (jobs.length > 1) {
     throw new HoldfastError("ambiguous-name", `"latest" fits ${jobs.length} jobs: ${jobs.join(", ")}`, {
       hint: "Name the job.",
       details: { jobs },
     });
   }
-  const [latest] = file.records<CatalogBackup>(`SELECT record FROM backups ${where} ORDER BY ${newestFirst} LIMIT 1`, ...values);
+  const [latest] = file.records(
+    `SELECT record FROM backups ${where} ORDER BY ${newestFirst} LIMIT 1`,
+    ...values,
+  ) as readonly CatalogBackup[];
   if (latest !== undefined) return latest;
   throw new HoldfastError("backup-not-found", `There is no good, verified backup${describeScope(scope)}`, {
     hint: "`holdfast list` shows all backups and what is wrong with them.",
@@ -59,7 +61,7 @@ function findNear(file: CatalogFile, scope: Scope, name: string): readonly Catal
     "id = wanted OR name = wanted OR substr(name, 1, length(wanted) + 1) = wanted || '.' OR substr(id, 1, length(wanted)) = wanted";
   const { where, values } = createScope(scope, isNear);
   const sql = `WITH given (wanted) AS (SELECT ?) SELECT record FROM given, backups ${where} ORDER BY ${newestFirst}`;
-  return file.records<CatalogBackup>(sql, name, ...values);
+  return file.records(sql, name, ...values) as readonly CatalogBackup[];
 }
 
 function createScope({ job, destination }: Scope, condition: string): ReturnType<typeof createWhere> {
@@ -106,7 +108,7 @@ function describeScope({ job, destination }: Scope): string {
 
 function describeHint(file: CatalogFile, name: string, scope: Scope): string {
   const { where, values } = createScope(scope, "TRUE");
-  const names = file.all<{ readonly name: string }>(`SELECT DISTINCT name FROM backups ${where}`, ...values);
+  const names = file.all(`SELECT DISTINCT name FROM backups ${where}`, ...values) as readonly { readonly name: string }[];
   // Without its suffix a name is nearer to what was typed without one.
   const candidates = names.flatMap((row) => (name.includes(".") ? [row.name] : [row.name.replace(/\..*$/, ""), row.name]));
   const closest = findClosest(name, candidates);

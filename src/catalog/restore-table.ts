@@ -1,5 +1,5 @@
 import { HoldfastError } from "../base/errors.ts";
-import type { CatalogFile } from "./catalog-file.ts";
+import type { CatalogFile, Cell } from "./catalog-file.ts";
 import type { Restore, RestoreFilter, Restores } from "./contract.ts";
 import { createWhere } from "./create-where.ts";
 
@@ -26,7 +26,7 @@ export class RestoreTable implements Restores {
   }
 
   get(id: string): Restore | undefined {
-    return this.#file.records<Restore>("SELECT record FROM restores WHERE id = ?", id)[0];
+    return this.#select("WHERE id = ?", id)[0];
   }
 
   list({ job, states, limit = -1 }: RestoreFilter = {}): readonly Restore[] {
@@ -34,11 +34,15 @@ export class RestoreTable implements Restores {
       ["job = ?", job],
       ["state IN (SELECT value FROM json_each(?))", states],
     ]);
-    return this.#file.records<Restore>(`SELECT record FROM restores ${where} ORDER BY sequence DESC LIMIT ?`, ...values, limit);
+    return this.#select(`${where} ORDER BY sequence DESC LIMIT ?`, ...values, limit);
   }
 
   findUndoable(job?: string): Restore | undefined {
     const filter: RestoreFilter = { states: ["done"], ...(job === undefined ? {} : { job }) };
     return this.list(filter).find((restore) => restore.preRestore !== undefined && restore.undoneByRestoreId === undefined);
+  }
+
+  #select(tail: string, ...values: readonly Cell[]): readonly Restore[] {
+    return this.#file.records(`SELECT record FROM restores ${tail}`, ...values) as readonly Restore[];
   }
 }

@@ -1,5 +1,5 @@
 import { HoldfastError, reportError } from "../base/errors.ts";
-import type { CatalogFile } from "./catalog-file.ts";
+import type { CatalogFile, Cell } from "./catalog-file.ts";
 import type { FinalRunState, Run, RunFilter, RunKind, RunOutcome, Runs, RunState } from "./contract.ts";
 import { createWhere } from "./create-where.ts";
 
@@ -30,7 +30,7 @@ export class RunTable implements Runs {
   }
 
   get(id: string): Run | undefined {
-    return this.#file.records<Run>("SELECT record FROM runs WHERE id = ?", id)[0];
+    return this.#select("WHERE id = ?", id)[0];
   }
 
   list({ job, kind, states, limit = -1 }: RunFilter = {}): readonly Run[] {
@@ -39,7 +39,7 @@ export class RunTable implements Runs {
       ["kind = ?", kind],
       ["state IN (SELECT value FROM json_each(?))", states],
     ]);
-    return this.#file.records<Run>(`SELECT record FROM runs ${where} ORDER BY sequence DESC LIMIT ?`, ...values, limit);
+    return this.#select(`${where} ORDER BY sequence DESC LIMIT ?`, ...values, limit);
   }
 
   findLast(job: string, kind: RunKind, states?: readonly RunState[]): Run | undefined {
@@ -69,6 +69,10 @@ export class RunTable implements Runs {
   #save(run: Run): Run {
     this.#file.run("UPDATE runs SET record = ? WHERE id = ?", JSON.stringify(run), run.id);
     return run;
+  }
+
+  #select(tail: string, ...values: readonly Cell[]): readonly Run[] {
+    return this.#file.records(`SELECT record FROM runs ${tail}`, ...values) as readonly Run[];
   }
 }
 

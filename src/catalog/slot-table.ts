@@ -11,7 +11,7 @@ export class SlotTable implements Slots {
 
   get(job: string, purpose: SlotPurpose): Slot | undefined {
     const sql = "SELECT first_seen_ms AS firstSeenMs, last_slot_ms AS lastSlotMs FROM slots WHERE job = ? AND purpose = ?";
-    const row = this.#file.get<{ readonly firstSeenMs: number; readonly lastSlotMs: number | null }>(sql, job, purpose);
+    const row = this.#file.get(sql, job, purpose) as { readonly firstSeenMs: number; readonly lastSlotMs: number | null } | undefined;
     if (row === undefined) return undefined;
     return row.lastSlotMs === null ? { firstSeenMs: row.firstSeenMs } : { firstSeenMs: row.firstSeenMs, lastSlotMs: row.lastSlotMs };
   }

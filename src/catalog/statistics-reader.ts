@@ -34,22 +34,18 @@ export class StatisticsReader implements Statistics {
     ]);
     const findFirst = (condition: string, order = newestFirst): CatalogBackup | undefined => {
       const sql = `SELECT record FROM backups ${where} AND class = 'backup' AND ${isPresent} AND ${condition} ORDER BY ${order} LIMIT 1`;
-      return this.#file.records<CatalogBackup>(sql, ...values)[0];
+      return this.#file.records(sql, ...values)[0] as CatalogBackup | undefined;
     };
-    const counted = this.#file.get<Totals>(`SELECT ${totals} FROM backups ${where} AND ${isPresent}`, ...values);
+    const counted = this.#file.get(`SELECT ${totals} FROM backups ${where} AND ${isPresent}`, ...values) as Totals;
     const lastRunSql = "SELECT record FROM runs WHERE job = ? AND kind = 'backup' ORDER BY sequence DESC LIMIT 1";
     return dropAbsent({
-      backups: counted?.backups ?? 0,
-      copies: counted?.copies ?? 0,
-      storedBytes: counted?.storedBytes ?? 0,
-      preRestoreBackups: counted?.preRestoreBackups ?? 0,
-      preRestoreBytes: counted?.preRestoreBytes ?? 0,
+      ...counted,
       oldest: findFirst("TRUE", "created_at_ms, job_sequence, id, sequence"),
       newest: findFirst("TRUE"),
       newestGood: findFirst(isVerifiedGood),
-      lastVerifiedAtMs: counted?.lastVerifiedAtMs ?? undefined,
+      lastVerifiedAtMs: counted.lastVerifiedAtMs ?? undefined,
       lastDrilled: findFirst("record ->> 'drilledAtMs' IS NOT NULL", `record ->> 'drilledAtMs' DESC, ${newestFirst}`),
-      lastRun: this.#file.records<Run>(lastRunSql, job)[0],
+      lastRun: this.#file.records(lastRunSql, job)[0] as Run | undefined,
     });
   }
 }
