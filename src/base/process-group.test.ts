@@ -2,11 +2,18 @@ import assert from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { test } from "node:test";
+import { afterEach, test } from "node:test";
 import { createId } from "./ids.ts";
 import { endProcessGroup, identifyProcess, isAlive, type ProcessIdentity } from "./process-group.ts";
 
 const { signal } = new AbortController();
+/** Processes that a failing test would leave behind. */
+const started: number[] = [];
+afterEach(() => {
+  for (const pid of started.splice(0)) {
+    if (identifyProcess(pid) !== undefined) process.kill(pid, "SIGKILL");
+  }
+});
 
 /** A group leader that has done what the script says before it prints its first line; with the words of that line. */
 async function startGroup(
@@ -21,7 +28,9 @@ async function startGroup(
   for await (const line of createInterface({ input: child.stdout })) {
     const identity = identifyProcess(child.pid ?? 0);
     assert.ok(identity);
-    return { child, words: line.split(" "), identity };
+    const words = line.split(" ");
+    started.push(identity.pid, ...words.map(Number).filter((pid) => pid > 1));
+    return { child, words, identity };
   }
   throw new Error("it said nothing");
 }
@@ -39,6 +48,12 @@ test("a process is named by more than its pid", async () => {
   await once(child, "exit");
   assert.ok(!isAlive(identity));
   assert.equal(identifyProcess(child.pid ?? 0), undefined);
+});
+
+test("F4 a member of the group that cleared its environment ends too", async () => {
+  const { words, identity } = await startGroup("env -i sleep 1000 & echo $!; exec sleep 1000", "none");
+  await endProcessGroup(identity, createId(6), 5_000, signal);
+  for (const pid of [identity.pid, ...words]) assert.ok(isGone(pid));
 });
 
 test("F2 F4 the whole group ends, those that ignore SIGTERM too", async () => {

@@ -143,6 +143,8 @@ export interface Queue extends Disposable {
   cancel(id: string): Task;
   /** For people: `waiting because backup 01h… of job nightly (running 3 min) holds sqlite:2049:7`; undefined when it does not wait. */
   explainWaiting(id: string): string | undefined;
+  /** The same for all that wait, by id, for lists: one reading instead of one for each. */
+  explainAllWaiting(): ReadonlyMap<string, string>;
   get(id: string): Task | undefined;
   /** In order of arrival. */
   list(filter?: TaskFilter): readonly Task[];

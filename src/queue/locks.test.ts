@@ -9,6 +9,7 @@ import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
 import fc from "fast-check";
 import { type ConcurrencyKey, keysConflict } from "../base/concurrency-key.ts";
+import { identifyProcess } from "../base/process-group.ts";
 import { acquireLocks } from "./locks.ts";
 import { nameLockFile, planLocks } from "./plan-locks.ts";
 
@@ -18,6 +19,8 @@ const directoryKey: ConcurrencyKey = { id: "files:srv", paths: ["/srv"] };
 const fileKey: ConcurrencyKey = { id: "sqlite:1:1", paths: ["/srv/app/memory.db"] };
 const besideKey: ConcurrencyKey = { id: "sqlite:1:2", paths: ["/srv/app/memory.db2"] };
 
+/** Processes that a failing test would leave behind. */
+const started: number[] = [];
 let parent: string;
 let directory: string;
 
@@ -25,7 +28,12 @@ beforeEach(() => {
   parent = mkdtempSync(join(tmpdir(), "holdfast-locks-"));
   directory = join(parent, "locks");
 });
-afterEach(() => rmSync(parent, { recursive: true }));
+afterEach(() => {
+  for (const pid of started.splice(0)) {
+    if (identifyProcess(pid) !== undefined) process.kill(pid, "SIGKILL");
+  }
+  rmSync(parent, { recursive: true });
+});
 
 const acquire = (...keys: ConcurrencyKey[]) => acquireLocks({ directory, keys, holder: "backup 01 of job nightly" }, signal);
 
@@ -37,7 +45,11 @@ interface Holder {
 /** A process of its own that takes the locks; with the first line that it says. */
 async function startHolder(keys: readonly ConcurrencyKey[], mode: "keep" | "hand-over"): Promise<Holder> {
   const child = spawn(process.execPath, [program, directory, JSON.stringify(keys), mode], { stdio: ["pipe", "pipe", "inherit"] });
-  for await (const answer of createInterface({ input: child.stdout })) return { child, answer };
+  started.push(child.pid ?? 0);
+  for await (const answer of createInterface({ input: child.stdout })) {
+    if (answer.startsWith("held ")) started.push(Number(answer.slice("held ".length)));
+    return { child, answer };
+  }
   throw new Error("the holder said nothing");
 }
 

@@ -118,7 +118,11 @@ function compare(model: Model, real: Real): void {
   assert.ok(holders.length <= concurrency);
   for (const [place, one] of holders.entries())
     for (const other of holders.slice(place + 1)) assert.ok(!overlap(one, other), "one at a time per key");
-  for (const { id, state } of stored) assert.equal(real.queue.explainWaiting(id) === undefined, state !== "waiting");
+  const reasons = real.queue.explainAllWaiting();
+  for (const { id, state } of stored) {
+    assert.equal(reasons.has(id), state === "waiting");
+    assert.equal(real.queue.explainWaiting(id), reasons.get(id));
+  }
 }
 
 const overlap = (one: Pick<ModelTask, "keys">, other: Pick<ModelTask, "keys">) =>

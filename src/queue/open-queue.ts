@@ -108,9 +108,13 @@ class SqliteQueue implements Queue {
     return this.#transact(() => {
       const task = this.#table.read(id);
       if (task.state !== "waiting") return undefined;
-      const situation = this.#readSituation(this.#options.clock.now());
-      return describeBlocker(findBlocker(task, situation), situation.nowMs, situation.concurrency);
+      return explain(task, this.#readSituation(this.#options.clock.now()));
     });
+  }
+
+  explainAllWaiting(): ReadonlyMap<string, string> {
+    const situation = this.#transact(() => this.#readSituation(this.#options.clock.now()));
+    return new Map(situation.waiting.map((task) => [task.id, explain(task, situation)]));
   }
 
   get(id: string): Task | undefined {
@@ -213,6 +217,10 @@ class SqliteQueue implements Queue {
   #announce(change: QueueChange): void {
     for (const listener of this.#listeners) queueMicrotask(() => listener(change));
   }
+}
+
+function explain(task: Task, situation: Situation<Task>): string {
+  return describeBlocker(findBlocker(task, situation), situation.nowMs, situation.concurrency);
 }
 
 function describeStep(after: Task): "ended" | "retrying" | "cancel-requested" | "updated" {

