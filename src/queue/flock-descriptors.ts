@@ -1,7 +1,7 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { text } from "node:stream/consumers";
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError, readErrno } from "../base/errors.ts";
 import { createAbortError, createChildEnvironment, tieToParent } from "../base/subprocess.ts";
 
 export interface FlockRequest {
@@ -12,6 +12,7 @@ export interface FlockRequest {
 /** Exit status of flock(1) that means "somebody else has it"; none of its own. */
 const takenStatus = 75;
 const timeoutMs = 30_000;
+const toolsHint = "Install the package util-linux: it has flock and setpriv.";
 
 /** Locks what it inherited, one after the other; names the first that is taken. The locks belong to the open files, so they outlive it. */
 const script = `for request do
@@ -51,11 +52,13 @@ export async function flockDescriptors(requests: readonly FlockRequest[], signal
       "tool-failed",
       `Cannot take a lock: flock ${status === null ? "was killed" : `exited with ${status}`}: ${reason.trim()}`,
       {
-        hint: "Holdfast needs sh, flock and setpriv (package util-linux).",
+        hint: toolsHint,
       },
     );
   } catch (error) {
     if (signal.aborted) throw createAbortError(signal, "Taking the locks was stopped");
+    if (readErrno(error) === "ENOENT")
+      throw new HoldfastError("tool-missing", `${program} is not installed`, { hint: toolsHint, cause: error });
     throw error;
   }
 }

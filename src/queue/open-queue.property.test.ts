@@ -1,18 +1,14 @@
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { test } from "node:test";
 import fc from "fast-check";
+import { CrashableQueue } from "../../test/support/crashable-queue.ts";
 import { type ConcurrencyKey, keysConflict } from "../base/concurrency-key.ts";
 import { HoldfastError, reportError } from "../base/errors.ts";
-import type { Priority, Queue, TaskState } from "./contract.ts";
-import { openQueue } from "./open-queue.ts";
+import type { Priority, TaskState } from "./contract.ts";
 
 const long = process.env["HOLDFAST_LONG"] === "1";
 const concurrency = 3;
 const backoffMs = 1_000;
-const root = existsSync("/dev/shm") ? "/dev/shm" : tmpdir();
 const line: readonly Priority[] = ["interactive", "scheduled", "maintenance"];
 const active: readonly TaskState[] = ["running", "recovering"];
 const retryable = reportError(new HoldfastError("timeout", "too slow"));
@@ -49,40 +45,9 @@ interface Model {
   nowMs: number;
 }
 
-/** The real queue, with its crashes: after one, the files as they lay on disk at that moment are opened by a new one. */
-class Real {
-  nowMs = 0;
-  queue: Queue;
-  readonly #root = mkdtempSync(join(root, "holdfast-queue-"));
-  #path = join(this.#root, "0.db");
-  #lives = 0;
+type Step = fc.Command<Model, CrashableQueue>;
 
-  constructor() {
-    this.queue = this.#open("create");
-  }
-
-  crash(): void {
-    this.#lives += 1;
-    const next = join(this.#root, `${this.#lives}.db`);
-    for (const suffix of ["", "-wal"]) if (existsSync(this.#path + suffix)) copyFileSync(this.#path + suffix, next + suffix);
-    this.queue[Symbol.dispose]();
-    this.#path = next;
-    this.queue = this.#open("refuse");
-  }
-
-  remove(): void {
-    this.queue[Symbol.dispose]();
-    rmSync(this.#root, { recursive: true });
-  }
-
-  #open(whenMissing: "create" | "refuse"): Queue {
-    return openQueue({ path: this.#path, clock: { now: () => this.nowMs, monotonic: () => this.nowMs }, concurrency, whenMissing });
-  }
-}
-
-type Step = fc.Command<Model, Real>;
-
-function defineStep(name: string, run: (model: Model, real: Real) => void): Step {
+function defineStep(name: string, run: (model: Model, real: CrashableQueue) => void): Step {
   return {
     check: () => true,
     run(model, real) {
@@ -93,7 +58,7 @@ function defineStep(name: string, run: (model: Model, real: Real) => void): Step
   };
 }
 
-function compare(model: Model, real: Real): void {
+function compare(model: Model, real: CrashableQueue): void {
   const stored = real.queue.list();
   assert.deepEqual(
     stored.map(({ id, state, priority, requesters, failures, interruptions }) => [
@@ -143,7 +108,7 @@ function expectNext(model: Model): ModelTask | undefined {
   return undefined;
 }
 
-function claim(model: Model, real: Real): ModelTask | undefined {
+function claim(model: Model, real: CrashableQueue): ModelTask | undefined {
   const expected = expectNext(model);
   const claimed = real.queue.claimNext(model.nowMs);
   assert.equal(claimed?.id, expected?.id);
@@ -151,7 +116,7 @@ function claim(model: Model, real: Real): ModelTask | undefined {
   return expected;
 }
 
-function release(real: Real, task: ModelTask): void {
+function release(real: CrashableQueue, task: ModelTask): void {
   real.queue.release(task.id);
   if (task.cancelled) task.state = "cancelled";
   else if (task.retryAfterCrash && task.interruptions <= 3) Object.assign(task, { state: "waiting", readyAtMs: 0 });
@@ -277,7 +242,7 @@ const others: readonly fc.Arbitrary<Step>[] = [
 ];
 
 /** Nothing starves: when the world goes on without faults, every task comes to its end. */
-function drain(model: Model, real: Real): void {
+function drain(model: Model, real: CrashableQueue): void {
   for (const job of ["", "nightly"]) {
     model.paused.delete(job);
     real.queue.resume(job === "" ? {} : { job });
@@ -307,7 +272,7 @@ test("prop-P3 G2 F1 F5 F10 the queue is a sequential one: one at a time per key,
         maxCommands: 60,
       }),
       (steps) => {
-        const real = new Real();
+        const real = new CrashableQueue(concurrency);
         try {
           const model: Model = { tasks: [], byIdempotencyKey: new Map(), paused: new Set(), nowMs: 0 };
           fc.modelRun(() => ({ model, real }), steps);
