@@ -17,8 +17,8 @@ export interface Place extends AsyncDisposable {
 }
 
 /** A directory for a test's databases and one for staging, as the program has it: closed to others. */
-export async function makePlace(): Promise<Place> {
-  const dir = await mkdtemp(join(tmpdir(), "sqlite-"));
+export async function makePlace(parent = tmpdir()): Promise<Place> {
+  const dir = await mkdtemp(join(parent, "sqlite-"));
   await chmod(dir, 0o755);
   const stagingDir = join(dir, "staging", "task", "member");
   await mkdir(stagingDir, { recursive: true, mode: 0o700 });

@@ -54,6 +54,8 @@ export async function copyPages(
   let stepStartedAt = startedAt;
   let pages = pace.pagesPerStep ?? firstPages;
   let copiedBefore = -1;
+  // The last step is not followed by a look at the clock, so it must be short against the hold.
+  const wantedStepMs = Math.min(stepMs, (pace.maxHoldMs ?? Number.POSITIVE_INFINITY) / 4);
   const state = { restarts: 0, longestStepMs: 0, pagesPerMs: 1, forecastMs: 0 };
   const progress = ({ totalPages, remainingPages }: Database.BackupMetadata): number => {
     const now = performance.now();
@@ -73,7 +75,7 @@ export async function copyPages(
     if (state.restarts > pace.maxRestarts || mustGiveUp(pace.maxHoldMs, elapsed, state.forecastMs)) throw new GaveUp();
     // The next step would follow at once and starve the writers who have been waiting; only blocking keeps it from doing so.
     if (pace.pagesPerStep !== undefined && copied > 0) Atomics.wait(sleepWord, 0, 0, gapMs);
-    if (pace.pagesPerStep === undefined) pages = Math.max(64, Math.min(pages * 4, Math.round((pages * stepMs) / stepTook)));
+    if (pace.pagesPerStep === undefined) pages = Math.max(64, Math.min(pages * 4, Math.round((pages * wantedStepMs) / stepTook)));
     stepStartedAt = performance.now();
     return pages;
   };

@@ -3,8 +3,12 @@ import { chmod, chown, link, mkdir, open, readdir, readFile, rename, stat, symli
 import { existsSync, renameSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
+import Database from "better-sqlite3";
 import { compareContents } from "../../base/contents.ts";
 import { asStored, dump, execute, makePlace, noSignal, openSqlite, pathOf, query, startProgram } from "../../../test/support/sqlite.ts";
+import { findFile } from "./database-files.ts";
+import { findUsers } from "./find-users.ts";
+import { describeWalGrowth } from "./snapshot.ts";
 import { sqliteDriver } from "./sqlite.ts";
 
 const nobody = 65_534;
@@ -316,7 +320,7 @@ test("F25 a rollback-journal database too large for maxHoldMs is copied in steps
   const path = join(place.dir, "large.db");
   execute(
     path,
-    "create table filler as with recursive n(i) as (select 1 union all select i + 1 from n where i < 40000) select i, randomblob(900) as b from n",
+    "create table filler as with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) select i, randomblob(900) as b from n",
   );
   const quiet = await dump({ path, maxHoldMs: 5 }, place.context);
   assert.equal(quiet.facts.contents?.facts["method"], "stepped");
@@ -354,4 +358,75 @@ test("probe opens the database as a dump would, and tells an absent optional one
   assert.equal((await absent.probe(noSignal)).absent, true);
   await using missing = await openSqlite({ path: `${path}x` }, place.context);
   await assert.rejects(missing.probe(noSignal), { code: "source-missing" });
+});
+
+test("F25 a WAL that grew much while the database was copied is told", () => {
+  const mib = 1024 * 1024;
+  assert.deepEqual(
+    describeWalGrowth(0, 100 * mib, 200 * mib).map(({ level, code }) => [level, code]),
+    [["warning", "wal-growth"]],
+  );
+  assert.deepEqual(describeWalGrowth(0, 100 * mib, 1_000 * mib), [], "a tenth of the database");
+  assert.deepEqual(describeWalGrowth(50 * mib, 100 * mib, mib), [], "50 MiB");
+});
+
+test("F29 a database with several names is copied with a warning", async () => {
+  await using place = await makePlace();
+  const path = join(place.dir, "one.db");
+  execute(path, "create table t (x)");
+  await link(path, join(place.dir, "two.db"));
+  const dumped = await dump({ path }, place.context);
+  assert.deepEqual(
+    dumped.facts.notes.map(({ level, code }) => [level, code]),
+    [["warning", "hard-links"]],
+  );
+});
+
+test("F31 parts of a schema that only the application knows do not make a database damaged", async () => {
+  await using place = await makePlace();
+  const path = join(place.dir, "app.db");
+  const database = new Database(path);
+  database.function("twice", { deterministic: true }, (x) => Number(x) * 2);
+  database.exec(
+    "create table t (x); create index i on t (twice(x)); insert into t values (1); create table u (x); insert into u values (1)",
+  );
+  database.close();
+  const dumped = await dump({ path }, place.context);
+  assert.deepEqual(
+    dumped.facts.notes.map(({ level, code }) => [level, code]),
+    [["info", "not-checked"]],
+  );
+  assert.deepEqual(dumped.facts.contents?.counts, { "rows.t": 1, "rows.u": 1 });
+});
+
+test("F1 the process that copies, although it is another user's, ends when its worker is killed", async () => {
+  await using place = await makePlace();
+  const path = join(place.dir, "orphan.db");
+  execute(path, "create table t (x)");
+  await chown(path, nobody, nobody);
+  await using holder = await startProgram("sqlite-holder.ts", [path, "exclusive"]);
+  await using dumper = await startProgram("sqlite-dumper.ts", [path, place.dir]);
+  const file = await findFile(path);
+  assert.ok(file !== undefined);
+  const users = async () => (await findUsers([file])).pids.filter((pid) => pid !== holder.pid);
+  while ((await users()).length === 0);
+  dumper.child.kill("SIGKILL");
+  while ((await users()).length > 0);
+});
+
+test("a database on the options' edge is refused by the config, not misread", () => {
+  for (const path of ["relative.db", "/ends/in/space.db ", "/a/directory/"])
+    assert.throws(() => sqliteDriver.configure({ path }), { code: "config-invalid" });
+  assert.throws(() => sqliteDriver.configure({ path: "/a.db", entry: "../x" }), { code: "config-invalid" });
+  assert.throws(() => sqliteDriver.configure({ path: "/a.db", unknown: 1 }), { code: "config-invalid" });
+});
+
+test("a runAs that does not exist is refused", async () => {
+  await using place = await makePlace();
+  const path = join(place.dir, "a.db");
+  execute(path, "create table t (x)");
+  await assert.rejects(dump({ path, runAs: "no-such-user" }, place.context), { code: "config-invalid" });
+  await chmod(place.dir, 0o777);
+  await chmod(path, 0o666);
+  assert.equal((await dump({ path, runAs: "nobody" }, place.context)).entries.length, 1);
 });

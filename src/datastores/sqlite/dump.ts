@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { emptyContents } from "../../base/contents.ts";
+import type { Note } from "../../base/note.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
 import { prefixError } from "./classify-error.ts";
 import { copyLive } from "./copy-live.ts";
@@ -25,7 +26,7 @@ export async function* dumpDatabase(
     attributes: source.attributes,
     finish: () => Promise.resolve([]),
   };
-  return { contents: copy.contents, checked: true, notes: copy.notes, absent: false };
+  return { contents: copy.contents, checked: true, notes: [...describeAliases(options.path, source.names), ...copy.notes], absent: false };
 }
 
 async function dumpOnce(options: SqliteOptions, context: DriverContext, signal: AbortSignal) {
@@ -33,4 +34,16 @@ async function dumpOnce(options: SqliteOptions, context: DriverContext, signal: 
   if (source === undefined && options.optional) return undefined;
   if (source === undefined) throw createMissingError(options.path);
   return { source, copy: await copyLive(options, source, context, signal) };
+}
+
+/** SQLite names the WAL after the name that a program uses: through another name of the file, what is in that WAL is not seen. */
+function describeAliases(path: string, names: number): readonly Note[] {
+  if (names <= 1) return [];
+  return [
+    {
+      level: "warning",
+      code: "hard-links",
+      message: `${path} has ${names} names (hard links); changes that a program makes through another name may be missing until its WAL is written back`,
+    },
+  ];
 }

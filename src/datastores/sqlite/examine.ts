@@ -3,17 +3,16 @@ import { fsync, closeSync, openSync } from "node:fs";
 import { promisify } from "node:util";
 import type Database from "better-sqlite3";
 import type { Contents } from "../../base/contents.ts";
-import { describeCause, readErrno } from "../../base/errors.ts";
+import { describeCause } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import type { ExamineRequest, ExamineSettings } from "./child-protocol.ts";
+import { attempt, listTables, quoteName, readIntegrity } from "./integrity.ts";
 import { openDatabase, readNumber, readText } from "./open-database.ts";
 
 export interface Examination {
   readonly contents: Contents;
   readonly notes: readonly Note[];
 }
-
-const errorsShown = 3;
 
 /**
  * Reads a database that nobody else has open: integrity, schema, rows per table. Damage is a note of level `partial` and stands in the
@@ -66,28 +65,6 @@ function examineDatabase(database: Database.Database, settings: ExamineSettings)
   };
 }
 
-function readIntegrity(
-  database: Database.Database,
-  integrity: "full" | "quick",
-): { readonly digest: string; readonly notes: readonly Note[] } {
-  const pragma = integrity === "full" ? "integrity_check" : "quick_check";
-  const checked = attempt(() => (database.pragma(pragma) as Record<string, string>[]).map((row) => Object.values(row)[0] ?? ""));
-  if (!checked.ok && needsTheApplication(checked.error)) {
-    const reason = describeCause(checked.error);
-    return {
-      digest: `not checked: ${reason}`,
-      notes: [{ level: "info", code: "not-checked", message: `SQLite's integrity check needs a part of the application: ${reason}` }],
-    };
-  }
-  const errors = checked.ok ? checked.value.filter((line) => line !== "ok") : [describeCause(checked.error)];
-  if (errors.length === 0) return { digest: "ok", notes: [] };
-  const shown = errors.slice(0, errorsShown).map((line) => line.replace(/^\*\*\* in database main \*\*\*\n/, ""));
-  const more = errors.length > errorsShown ? ` (and ${errors.length - errorsShown} more)` : "";
-  const message = `The database is damaged at its source: ${shown.join("; ")}${more}`;
-  const digest = `damaged: ${createHash("sha256").update(errors.join("\n")).digest("hex")}`;
-  return { digest, notes: [{ level: "partial", code: "source-damaged", message }] };
-}
-
 function hashSchema(database: Database.Database): string {
   const rows = database.prepare("select type, name, tbl_name, sql from sqlite_schema order by type, name, tbl_name, sql").raw().iterate();
   const hash = createHash("sha256");
@@ -112,7 +89,7 @@ function countRows(database: Database.Database, wanted: "all" | readonly string[
     const counted = attempt(() =>
       Number(
         database
-          .prepare(`select count(*) from main."${name.replaceAll('"', '""')}"`)
+          .prepare(`select count(*) from main.${quoteName(name)}`)
           .pluck()
           .get(),
       ),
@@ -138,30 +115,4 @@ function countRows(database: Database.Database, wanted: "all" | readonly string[
     notes,
     statistics: shown.flatMap((name) => (counts[`rows.${name}`] === undefined ? [] : [`${name} ${counts[`rows.${name}`]}`])),
   };
-}
-
-function listTables(database: Database.Database): string[] {
-  const sql =
-    "select name from pragma_table_list where schema = 'main' and type in ('table', 'virtual') and name not like 'sqlite\\_%' escape '\\' order by name";
-  return database.prepare(sql).pluck().all().map(String);
-}
-
-type Attempt<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly error: unknown };
-
-/** A damaged database is read as far as it goes; only SQLite's own errors are damage, and only those that are about the content. */
-function attempt<T>(read: () => T): Attempt<T> {
-  try {
-    return { ok: true, value: read() };
-  } catch (error) {
-    if (!/^SQLITE_(CORRUPT|ERROR|NOTADB|IOERR_SHORT_READ|CONSTRAINT|SCHEMA|MISMATCH|TOOBIG)/.test(readErrno(error) ?? "")) throw error;
-    return { ok: false, error };
-  }
-}
-
-/** Functions, collations and virtual tables that the application registers are not known here. */
-function needsTheApplication(error: unknown): boolean {
-  return (
-    readErrno(error) === "SQLITE_ERROR" &&
-    /no such (collation sequence|function|module)|unknown function|unsafe use of/.test(describeCause(error))
-  );
 }

@@ -47,7 +47,8 @@ function isDenial(error: unknown): boolean {
   return error instanceof Error && "code" in error && (error.code === "EACCES" || error.code === "EPERM");
 }
 
-async function findLockers(files: readonly FoundFile[]): Promise<readonly number[]> {
+/** The part that works for processes whose descriptors are closed to us. */
+export async function findLockers(files: readonly FoundFile[]): Promise<readonly number[]> {
   const inodes = new Set(files.map(({ dev, ino }) => `${describeDevice(dev)}:${ino}`));
   const text = await readFile("/proc/locks", "utf8").catch(() => "");
   return text.split("\n").flatMap((line) => {

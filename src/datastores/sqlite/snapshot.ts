@@ -75,12 +75,12 @@ async function copyBounded(
 }
 
 async function copyHeld(source: Database.Database, request: SnapshotRequest, pace: CopyPace, report: Report) {
+  await using _writeback = openWriteback(request.copy);
   source.exec("BEGIN");
   try {
     // A deferred transaction takes its lock with the first read. This one needs page 1 only, so that a damaged schema can still be copied.
     readNumber(source, "user_version");
     const startedAt = performance.now();
-    await using _writeback = openWriteback(request.copy);
     const result = await copyPages(source, request.copy, pace, report);
     return { ...result, ms: Math.round(performance.now() - startedAt) };
   } finally {
@@ -94,7 +94,8 @@ function describeWay(way: CopyWay, request: SnapshotRequest): Note[] {
   return [{ level: "info", code: "copied-in-steps", message }];
 }
 
-function describeWalGrowth(before: number, after: number, databaseBytes: number): Note[] {
+/** Exported for its test: to let a WAL grow that far takes long. */
+export function describeWalGrowth(before: number, after: number, databaseBytes: number): Note[] {
   const grown = after - before;
   if (grown <= walGrowthFloorBytes || grown <= databaseBytes / 4) return [];
   const message = `The WAL grew by ${Math.round(grown / 1024 / 1024)} MiB while the database was copied; it shrinks when the application next truncates it`;

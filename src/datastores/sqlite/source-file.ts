@@ -14,6 +14,8 @@ export interface SourceFile {
   readonly ino: bigint;
   readonly bytes: number;
   readonly wal: boolean;
+  /** Names of the file; more than one means hard links. */
+  readonly names: number;
   readonly attributes: FileAttributes;
 }
 
@@ -43,6 +45,7 @@ export async function readSourceFile(path: string): Promise<SourceFile | undefin
       ino: before.ino,
       bytes: Number(before.size),
       wal: header[readVersionOffset] === 2,
+      names: Number(before.nlink),
       attributes: readAttributes(before),
     };
   } catch (error) {
