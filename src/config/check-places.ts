@@ -1,7 +1,6 @@
 import { isAbsolute, join, matchesGlob } from "node:path";
 import { findDatastoreDriver } from "../datastores/registry.ts";
-import type { DatastoreConfig, JobConfig } from "./config.ts";
-import type { ConfigParts } from "./check-references.ts";
+import type { ConfigParts, DatastoreConfig, JobConfig } from "./config.ts";
 import type { ConfigProblem } from "./problem.ts";
 import type { Path } from "./source-index.ts";
 
@@ -17,7 +16,9 @@ export function checkPlaces(parts: ConfigParts, refuse: Refuse): void {
       const owner = owners.get(place);
       if (owner === undefined) owners.set(place, job.name);
       else if (owner !== job.name) {
-        refuse(["jobs", job.name, "folder"], { message: `the job ${JSON.stringify(owner)} writes into the folder ${JSON.stringify(job.folder)} of ${JSON.stringify(destination)} too; give each job its own` });
+        refuse(["jobs", job.name, "folder"], {
+          message: `the job ${JSON.stringify(owner)} writes into the folder ${JSON.stringify(job.folder)} of ${JSON.stringify(destination)} too; give each job its own`,
+        });
       }
     }
     for (const name of new Set(job.datastores)) checkContainment(name, job, parts, refuse);
@@ -28,12 +29,16 @@ function checkLayout(job: JobConfig, parts: ConfigParts, refuse: Refuse): void {
   if (job.layout !== "file") return;
   const path = ["jobs", job.name, "layout"];
   const [name = ""] = job.datastores;
-  if (job.datastores.length > 1) return refuse(path, { message: `layout "file" holds one datastore, found ${job.datastores.length}; use directory or archive` });
-  if (job.infoFiles.length > 0) refuse(["jobs", job.name, "infoFiles"], { message: 'layout "file" has no room for info files; use directory or archive' });
+  if (job.datastores.length > 1)
+    return refuse(path, { message: `layout "file" holds one datastore, found ${job.datastores.length}; use directory or archive` });
+  if (job.infoFiles.length > 0)
+    refuse(["jobs", job.name, "infoFiles"], { message: 'layout "file" has no room for info files; use directory or archive' });
   const datastore = parts.datastores.get(name);
   const include = datastore === undefined ? undefined : readPatterns(datastore, "include");
   if (include !== undefined && (include.length !== 1 || include.some(isGlob))) {
-    refuse(path, { message: `layout "file" needs a datastore that is one file, and ${JSON.stringify(name)} may be several; use directory or archive` });
+    refuse(path, {
+      message: `layout "file" needs a datastore that is one file, and ${JSON.stringify(name)} may be several; use directory or archive`,
+    });
   }
 }
 
@@ -43,7 +48,9 @@ function checkContainment(name: string, job: JobConfig, parts: ConfigParts, refu
   if (datastore === undefined) return;
   const sources = readPatterns(datastore, "include") ?? findDatastoreDriver(datastore.kind).configure(datastore.options).sourcePaths;
   // A relative pattern counts from the source's root.
-  const excluded = (readPatterns(datastore, "exclude") ?? []).flatMap((each) => (isAbsolute(each) ? [each] : sources.map((source) => join(source, each))));
+  const excluded = (readPatterns(datastore, "exclude") ?? []).flatMap((each) =>
+    isAbsolute(each) ? [each] : sources.map((source) => join(source, each)),
+  );
   for (const destinationName of [job.destination, ...job.copies]) {
     const place = readPlace(parts.destinations.get(destinationName)?.options);
     if (place === undefined) continue;
@@ -73,7 +80,9 @@ function isGlob(pattern: string): boolean {
 
 function readPatterns(datastore: DatastoreConfig, key: "include" | "exclude"): readonly string[] | undefined {
   const value = readField(datastore.options, key);
-  return Array.isArray(value) ? value.map((each) => (typeof each === "string" ? each : readField(each, "path"))).filter((each) => typeof each === "string") : undefined;
+  return Array.isArray(value)
+    ? value.map((each) => (typeof each === "string" ? each : readField(each, "path"))).filter((each) => typeof each === "string")
+    : undefined;
 }
 
 function readPlace(options: unknown): string | undefined {
@@ -82,5 +91,7 @@ function readPlace(options: unknown): string | undefined {
 }
 
 function readField(options: unknown, key: string): unknown {
-  return typeof options === "object" && options !== null && Object.hasOwn(options, key) ? (options as Readonly<Record<string, unknown>>)[key] : undefined;
+  return typeof options === "object" && options !== null && Object.hasOwn(options, key)
+    ? (options as Readonly<Record<string, unknown>>)[key]
+    : undefined;
 }

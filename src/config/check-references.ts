@@ -1,12 +1,10 @@
 import { findClosest } from "../base/closest-name.ts";
 import type { CheckContext } from "./check-value.ts";
-import type { Config } from "./config.ts";
+import type { ConfigParts } from "./config.ts";
 import { checkPlaces } from "./check-places.ts";
 import type { ConfigProblem } from "./problem.ts";
 import type { Sections } from "./read-sources.ts";
 import type { Path } from "./source-index.ts";
-
-export type ConfigParts = Omit<Config, "path" | "fingerprint" | "origins">;
 
 /** What only the whole tells: names that are not there, and jobs that get in each other's way. */
 export function checkReferences(parts: ConfigParts, sections: Sections, context: CheckContext): void {
@@ -18,7 +16,12 @@ export function checkReferences(parts: ConfigParts, sections: Sections, context:
     if (Object.hasOwn(known, name)) return;
     const names = Object.keys(known);
     const meant = findClosest(name, names);
-    refuse(path, { message: `there is no ${what} ${JSON.stringify(name)}`, found: JSON.stringify(name), allowed: names, ...(meant === undefined ? {} : { didYouMean: meant }) });
+    refuse(path, {
+      message: `there is no ${what} ${JSON.stringify(name)}`,
+      found: JSON.stringify(name),
+      allowed: names,
+      ...(meant === undefined ? {} : { didYouMean: meant }),
+    });
   };
   for (const [name, job] of Object.entries(sections.jobs)) {
     const path = ["jobs", name];
@@ -28,7 +31,8 @@ export function checkReferences(parts: ConfigParts, sections: Sections, context:
       names.forEach((each, at) => {
         const place = key === "destination" ? [...path, key] : [...path, key, at];
         if (names.indexOf(each) < at) refuse(place, { message: `the ${what} ${JSON.stringify(each)} stands here twice` });
-        else if (key === "copies" && each === destination) refuse(place, { message: `${JSON.stringify(each)} is the job's own destination already` });
+        else if (key === "copies" && each === destination)
+          refuse(place, { message: `${JSON.stringify(each)} is the job's own destination already` });
         else expect(each, known, what, place);
       });
     };
@@ -42,6 +46,7 @@ export function checkReferences(parts: ConfigParts, sections: Sections, context:
 
 /** The names that a job as it was written holds under a key, be the rest of it right or not. */
 function readNames(job: unknown, key: string): readonly string[] {
-  const value = typeof job === "object" && job !== null && Object.hasOwn(job, key) ? (job as Readonly<Record<string, unknown>>)[key] : undefined;
+  const value =
+    typeof job === "object" && job !== null && Object.hasOwn(job, key) ? (job as Readonly<Record<string, unknown>>)[key] : undefined;
   return (Array.isArray(value) ? value : [value]).filter((each) => typeof each === "string");
 }

@@ -9,7 +9,17 @@ export const logFormats = ["auto", "json", "text", "journal"] as const;
 export const layouts = ["directory", "archive", "file"] as const;
 export const infoFileNames = ["backup_info.txt", "backup-metadata.json"] as const;
 /** What a channel can be told of. `suspect`: a shrink froze retention; `absence`: no verified backup younger than `maxAge`. */
-export const channelEvents = ["failure", "partial", "suspect", "damaged", "absence", "low-space", "recovery", "success", "restore"] as const;
+export const channelEvents = [
+  "failure",
+  "partial",
+  "suspect",
+  "damaged",
+  "absence",
+  "low-space",
+  "recovery",
+  "success",
+  "restore",
+] as const;
 
 export type LogLevel = (typeof logLevels)[number];
 export type LogFormat = (typeof logFormats)[number];
@@ -181,3 +191,6 @@ export interface Config {
   /** Where a value came from, by its dotted path (`jobs.nightly.schedule`): `file:line`, `env NAME`, `flag`. What is not in it is a default. */
   readonly origins: ReadonlyMap<string, string>;
 }
+
+/** What is checked together before it becomes a Config. */
+export type ConfigParts = Omit<Config, "path" | "fingerprint" | "origins">;

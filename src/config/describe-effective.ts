@@ -14,7 +14,13 @@ export interface EffectiveValue {
   readonly origin: string;
 }
 
-const sectionNames = { settings: "settings", datastores: "datastores", destinations: "destinations", jobs: "jobs", channels: "notify" } as const;
+const sectionNames = {
+  settings: "settings",
+  datastores: "datastores",
+  destinations: "destinations",
+  jobs: "jobs",
+  channels: "notify",
+} as const;
 const renamed: ReadonlyMap<string, string> = new Map([["nameTemplate", "name"]]);
 const schedules: ReadonlySet<string> = new Set(["schedule", "verify", "drill"]);
 
@@ -53,7 +59,9 @@ function findOrigin(origins: ReadonlyMap<string, string>, key: string, entryDept
     const at = parts.slice(0, length).join(".");
     const own = origins.get(at);
     if (own === undefined) continue;
-    const variables = [...origins].filter(([each, origin]) => each.startsWith(`${at}.`) && origin.startsWith("env ")).map(([, origin]) => origin);
+    const variables = [...origins]
+      .filter(([each, origin]) => each.startsWith(`${at}.`) && origin.startsWith("env "))
+      .map(([, origin]) => origin);
     return length === parts.length ? [own, ...new Set(variables)].join(", ") : own;
   }
   return "default";

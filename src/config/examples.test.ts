@@ -21,12 +21,21 @@ async function loadJob(name: string, env: Readonly<Record<string, string>> = {})
 test("D1 D2 D3 D5 D8 D9 D11 D13 the example of the Duck's server", async () => {
   const job = await loadJob("duck");
   assert.equal(job.datastores.length, 4);
-  assert.deepEqual([job.layout, job.compression, job.nameTemplate, job.folder], ["archive", { method: "gzip" }, "duck_backup_{YYYYMMDD}_{HHmmss}", "."]);
+  assert.deepEqual(
+    [job.layout, job.compression, job.nameTemplate, job.folder],
+    ["archive", { method: "gzip" }, "duck_backup_{YYYYMMDD}_{HHmmss}", "."],
+  );
   assert.deepEqual([job.infoFiles, job.retention], [["backup_info.txt"], undefined]);
   assert.ok(job.schedule?.kind === "cron" && job.schedule.cron === "0 3 * * *" && job.catchUp);
   const units = ["chatgpt-duck.service", "duck-control.service"];
-  assert.deepEqual(job.restore.stop.map(({ command }) => command), units.map((unit) => ["systemctl", "stop", unit]));
-  assert.deepEqual(job.restore.start.map(({ command }) => command), units.map((unit) => ["systemctl", "start", unit]));
+  assert.deepEqual(
+    job.restore.stop.map(({ command }) => command),
+    units.map((unit) => ["systemctl", "stop", unit]),
+  );
+  assert.deepEqual(
+    job.restore.start.map(({ command }) => command),
+    units.map((unit) => ["systemctl", "start", unit]),
+  );
   assert.ok(job.restore.askToStart);
   const [check] = job.restore.check;
   assert.ok(check?.kind === "http" && check.http.endsWith("/api/memory/stats"));
@@ -34,52 +43,101 @@ test("D1 D2 D3 D5 D8 D9 D11 D13 the example of the Duck's server", async () => {
 
 test("P1 P3 P7 P9 P11 the example of the Parmelae bot", async () => {
   const job = await loadJob("parmelae");
-  assert.deepEqual([job.layout, job.compression, job.nameTemplate], ["file", { method: "none" }, "sqlite-backup-{YYYY}-{MM}-{DD}-{HH}-{mm}-{ss}"]);
+  assert.deepEqual(
+    [job.layout, job.compression, job.nameTemplate],
+    ["file", { method: "none" }, "sqlite-backup-{YYYY}-{MM}-{DD}-{HH}-{mm}-{ss}"],
+  );
   assert.deepEqual(job.retention, { keepLast: 5 });
   assert.deepEqual(job.restore.stop, [{ command: ["pm2", "stop", "bot"], runAs: "bot", timeoutMs: 120_000 }]);
-  assert.ok(job.schedule !== undefined && job.verify?.kind === "cron" && job.verify.cron === "0 2 * * 0" && job.drill?.kind === "cron" && job.drill.cron === "0 2 1 * *");
+  assert.ok(
+    job.schedule !== undefined &&
+      job.verify?.kind === "cron" &&
+      job.verify.cron === "0 2 * * 0" &&
+      job.drill?.kind === "cron" &&
+      job.drill.cron === "0 2 1 * *",
+  );
 });
 
 test("L1 L2 L3 L6 the example of Luna", async () => {
   const job = await loadJob("luna");
-  assert.deepEqual([job.layout, job.compression, job.nameTemplate, job.nameZone], ["directory", { method: "none" }, "backup-{YYYY}-{MM}-{DD}T{HH}-{mm}-{ss}", "utc"]);
-  assert.deepEqual([job.enabled, job.schedule, job.retention, job.atStart, job.atStartMinAgeMs], [true, { kind: "interval", everyMs: 3_600_000, jitterMs: 0 }, { keepLast: 10 }, true, 1_800_000]);
+  assert.deepEqual(
+    [job.layout, job.compression, job.nameTemplate, job.nameZone],
+    ["directory", { method: "none" }, "backup-{YYYY}-{MM}-{DD}T{HH}-{mm}-{ss}", "utc"],
+  );
+  assert.deepEqual(
+    [job.enabled, job.schedule, job.retention, job.atStart, job.atStartMinAgeMs],
+    [true, { kind: "interval", everyMs: 3_600_000, jitterMs: 0 }, { keepLast: 10 }, true, 1_800_000],
+  );
   const set = await loadJob("luna", { AUTO_BACKUP_ENABLED: "false", BACKUP_INTERVAL: "600000", MAX_BACKUPS: "2" });
-  assert.deepEqual([set.enabled, set.schedule, set.retention], [false, { kind: "interval", everyMs: 600_000, jitterMs: 0 }, { keepLast: 2 }]);
+  assert.deepEqual(
+    [set.enabled, set.schedule, set.retention],
+    [false, { kind: "interval", everyMs: 600_000, jitterMs: 0 }, { keepLast: 2 }],
+  );
 });
 
 test("the commented example is right, and says the defaults where it says so", async () => {
-  const text = (await readFile(join(configDir, "holdfast.example.yaml"), "utf8")).replace("/etc/holdfast/chat-url", "/proc/sys/kernel/ostype");
+  const text = (await readFile(join(configDir, "holdfast.example.yaml"), "utf8")).replace(
+    "/etc/holdfast/chat-url",
+    "/proc/sys/kernel/ostype",
+  );
   await withConfigFiles({ "holdfast.yaml": text, "creds/ping-url": "http://x", "none.yaml": "jobs:\n" }, async (directory) => {
     const env = { CREDENTIALS_DIRECTORY: `${directory}/creds` };
     const config = await loadConfig({ path: `${directory}/holdfast.yaml`, env, flags: {} });
     const plain = await loadConfig({ path: `${directory}/none.yaml`, env, flags: {} });
     assert.deepEqual(config.settings, plain.settings);
-    const written = new Set(describeEffective(config).filter(({ origin }) => origin.startsWith("holdfast.yaml")).map(({ key }) => key));
-    const known = [...Object.keys(config.jobs.get("nightly") ?? {})].filter((key) => key !== "name");
-    const missing = known.filter((key) => ![...written].some((each) => each.startsWith(`jobs.nightly.${key === "nameTemplate" ? "name" : key.replace(/Ms$/, "")}`)));
+    const written = new Set(
+      describeEffective(config)
+        .filter(({ origin }) => origin.startsWith("holdfast.yaml"))
+        .map(({ key }) => key),
+    );
+    const known = Object.keys(config.jobs.get("nightly") ?? {}).filter((key) => key !== "name");
+    const missing = known.filter(
+      (key) => ![...written].some((each) => each.startsWith(`jobs.nightly.${key === "nameTemplate" ? "name" : key.replace(/Ms$/, "")}`)),
+    );
     assert.deepEqual(missing, [], "every key of a job stands in the example");
   });
 });
 
 test("F21 a destination inside a source is refused, unless it is excluded", async () => {
   const check = async (options: string, path = "/srv/app/backups"): Promise<string> =>
-    await withConfigFiles({ "c.yaml": `destinations: { d: { kind: local, path: ${path} } }\ndatastores: { s: { kind: files, ${options} } }\njobs: { j: { datastores: [s], destination: d } }\n` }, async (directory) => {
-      const refused = await loadConfig({ path: `${directory}/c.yaml`, env: {}, flags: {} }).catch((thrown: unknown) => thrown);
-      return refused instanceof HoldfastError ? refused.message : "accepted";
-    });
+    await withConfigFiles(
+      {
+        "c.yaml": `destinations: { d: { kind: local, path: ${path} } }\ndatastores: { s: { kind: files, ${options} } }\njobs: { j: { datastores: [s], destination: d } }\n`,
+      },
+      async (directory) => {
+        const refused = await loadConfig({ path: `${directory}/c.yaml`, env: {}, flags: {} }).catch((thrown: unknown) => thrown);
+        return refused instanceof HoldfastError ? refused.message : "accepted";
+      },
+    );
   const inside = /c\.yaml:3:\d+: jobs\.j\.destination: the destination "d" \(\S+\) lies inside the datastore "s"/;
-  for (const options of ['include: ["/srv/app"]', 'include: ["/srv/app/*"]', 'include: ["/srv/**"]', 'include: [{ path: "/srv/app" }]', "root: /srv/app", "root: /", "root: /srv/app/backups/"]) {
+  for (const options of [
+    'include: ["/srv/app"]',
+    'include: ["/srv/app/*"]',
+    'include: ["/srv/**"]',
+    'include: [{ path: "/srv/app" }]',
+    "root: /srv/app",
+    "root: /",
+    "root: /srv/app/backups/",
+  ]) {
     assert.match(await check(options), inside, options);
   }
   assert.match(await check("root: /srv/app", "/srv/app"), inside);
-  for (const options of ['include: ["/srv/app/*.bin"]', 'include: ["/srv/app"], exclude: ["/srv/app/backups"]', "root: /srv/application", "root: /srv/app, exclude: [backups]"]) {
+  for (const options of [
+    'include: ["/srv/app/*.bin"]',
+    'include: ["/srv/app"], exclude: ["/srv/app/backups"]',
+    "root: /srv/application",
+    "root: /srv/app, exclude: [backups]",
+  ]) {
     assert.equal(await check(options), "accepted", options);
   }
 });
 
 test("P1 layout file is refused for files that may be several", async () => {
-  for (const [include, accepted] of [["[/srv/a]", true], ['["/srv/*"]', false], ["[/srv/a, /srv/b]", false]] as const) {
+  for (const [include, accepted] of [
+    ["[/srv/a]", true],
+    ['["/srv/*"]', false],
+    ["[/srv/a, /srv/b]", false],
+  ] as const) {
     const text = `destinations: { d: { kind: local, path: /b } }\ndatastores: { s: { kind: files, include: ${include} } }\njobs: { j: { datastores: [s], destination: d, layout: file } }\n`;
     await withConfigFiles({ "c.yaml": text }, async (directory) => {
       const loading = loadConfig({ path: `${directory}/c.yaml`, env: {}, flags: {} });

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { findClosest } from "../base/closest-name.ts";
+import { explainUnknownKey } from "./explain-key.ts";
 import { describeFound, type ConfigProblem } from "./problem.ts";
 import type { Path } from "./source-index.ts";
 
@@ -12,23 +13,6 @@ export interface Explanation {
   readonly at: "key" | "value";
   readonly facts: Pick<ConfigProblem, "message" | "found" | "allowed" | "didYouMean">;
 }
-
-/** Keys that people write for others, from cron files and other backup programs. */
-const synonyms: ReadonlyMap<string, string> = new Map([
-  ["cron", "schedule"],
-  ["interval", "schedule"],
-  ["every", "schedule"],
-  ["keep", "retention"],
-  ["rotate", "retention"],
-  ["sources", "datastores"],
-  ["databases", "datastores"],
-  ["target", "destination"],
-  ["storage", "destination"],
-  ["format", "layout"],
-  ["compress", "compression"],
-  ["file", "path"],
-  ["type", "kind"],
-]);
 
 const typeWords: Readonly<Record<string, string>> = {
   string: "text",
@@ -61,14 +45,22 @@ function explainIssue(issue: Issue, root: unknown, base: Path, extraKeys: readon
     { path, at: "value", facts: { message, found: describeFound(value), ...more } },
   ];
   switch (issue.code) {
-    case "unrecognized_keys":
-      return issue.keys.map((key) => explainUnknownKey(key, [...path, key], [...(allowedKeys.get(issue.keys) ?? []), ...(path.length === 0 ? extraKeys : [])]));
+    case "unrecognized_keys": {
+      const allowed = [...(allowedKeys.get(issue.keys) ?? []), ...(path.length === 0 ? extraKeys : [])];
+      return issue.keys.map((key) => ({ path: [...path, key], at: "key", facts: explainUnknownKey(key, allowed) }));
+    }
     case "invalid_type":
-      if (value === undefined) return [{ path, at: "key", facts: { message: `${JSON.stringify(String(path.at(-1) ?? "value"))} is missing` } }];
-      return tell(isOwnMessage(issue) ? issue.message : `expected ${typeWords[issue.expected] ?? issue.expected}, found ${describeFound(value)}${describeQuotes(issue.expected, value)}`);
+      if (value === undefined)
+        return [{ path, at: "key", facts: { message: `${JSON.stringify(String(path.at(-1) ?? "value"))} is missing` } }];
+      return tell(
+        isOwnMessage(issue)
+          ? issue.message
+          : `expected ${typeWords[issue.expected] ?? issue.expected}, found ${describeFound(value)}${describeQuotes(issue.expected, value)}`,
+      );
     case "invalid_value": {
       const allowed = issue.values.map(String);
-      if (value === undefined) return [{ path, at: "key", facts: { message: `${JSON.stringify(String(path.at(-1)))} is missing`, allowed } }];
+      if (value === undefined)
+        return [{ path, at: "key", facts: { message: `${JSON.stringify(String(path.at(-1)))} is missing`, allowed } }];
       return tell(`unknown value ${describeFound(value)}`, { allowed, ...suggest(value, allowed) });
     }
     case "invalid_union":
@@ -111,34 +103,35 @@ function isOwnMessage(issue: Issue): boolean {
   return !/^(?:Invalid|Too |Unrecognized)/.test(issue.message);
 }
 
-function explainUnknownKey(key: string, path: Path, allowed: readonly string[]): Explanation {
-  const meant = findClosest(key, allowed) ?? findSynonym(key, allowed);
-  const facts = { message: `unknown key ${JSON.stringify(key)}`, found: JSON.stringify(key), allowed };
-  return { path, at: "key", facts: meant === undefined ? facts : { ...facts, didYouMean: meant } };
-}
-
-function findSynonym(key: string, allowed: readonly string[]): string | undefined {
-  const usable = [...synonyms].filter(([, meant]) => allowed.includes(meant));
-  const word = findClosest(key, usable.map(([each]) => each));
-  return word === undefined ? undefined : synonyms.get(word);
-}
-
 function suggest(value: unknown, allowed: readonly string[]): Pick<ConfigProblem, "didYouMean"> {
   const meant = typeof value === "string" ? findClosest(value, allowed) : undefined;
   return meant === undefined ? {} : { didYouMean: meant };
 }
 
 /** The branches of a union differ in the type of their input: the one that accepts this type says what is wrong. */
-function explainUnion(branches: readonly (readonly Issue[])[], root: unknown, path: Path, extraKeys: readonly string[]): readonly Explanation[] {
+function explainUnion(
+  branches: readonly (readonly Issue[])[],
+  root: unknown,
+  path: Path,
+  extraKeys: readonly string[],
+): readonly Explanation[] {
   const value = readAt(root, path);
-  const fitting = branches.filter((issues) => !issues.some((issue) => issue.path.length === 0 && (issue.code === "invalid_type" || issue.code === "invalid_value")));
+  const fitting = branches.filter(
+    (issues) => !issues.some((issue) => issue.path.length === 0 && (issue.code === "invalid_type" || issue.code === "invalid_value")),
+  );
   const [best] = fitting.toSorted((one, other) => countFaults(one) - countFaults(other));
   if (best !== undefined) return best.flatMap((issue) => explainIssue(issue, root, path, extraKeys));
   const words = branches.flat().flatMap((issue) => {
     if (issue.code === "invalid_value") return issue.values.filter((each) => typeof each === "string").map((each) => JSON.stringify(each));
     return issue.code === "invalid_type" ? [typeWords[issue.expected] ?? issue.expected] : [];
   });
-  return [{ path, at: "value", facts: { message: `expected ${[...new Set(words)].join(" or ")}, found ${describeFound(value)}`, found: describeFound(value) } }];
+  return [
+    {
+      path,
+      at: "value",
+      facts: { message: `expected ${[...new Set(words)].join(" or ")}, found ${describeFound(value)}`, found: describeFound(value) },
+    },
+  ];
 }
 
 function countFaults(issues: readonly Issue[]): number {
@@ -147,10 +140,23 @@ function countFaults(issues: readonly Issue[]): number {
 
 function describeLimit(issue: z.core.$ZodIssueTooSmall | z.core.$ZodIssueTooBig, value: unknown): string {
   const limit = issue.code === "too_small" ? issue.minimum : issue.maximum;
-  if (issue.code === "too_small" && Number(limit) === 1 && issue.inclusive !== false && issue.origin !== "number" && issue.origin !== "int") {
+  if (
+    issue.code === "too_small" &&
+    Number(limit) === 1 &&
+    issue.inclusive !== false &&
+    issue.origin !== "number" &&
+    issue.origin !== "int"
+  ) {
     return issue.origin === "string" ? "the text is empty" : "the list is empty";
   }
-  const bound = issue.code === "too_small" ? (issue.inclusive === false ? "more than" : "at least") : issue.inclusive === false ? "less than" : "at most";
+  const bound =
+    issue.code === "too_small"
+      ? issue.inclusive === false
+        ? "more than"
+        : "at least"
+      : issue.inclusive === false
+        ? "less than"
+        : "at most";
   const unit = issue.origin === "string" ? " characters" : issue.origin === "array" ? " elements" : "";
   return `must ${unit === "" ? "be" : "have"} ${bound} ${limit}${unit}, found ${describeFound(value)}`;
 }

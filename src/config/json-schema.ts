@@ -18,7 +18,11 @@ interface KindedDriver {
 const referenceSchema = {
   description: "The value of an environment variable.",
   type: "object",
-  properties: { env: { type: "string" }, default: { type: ["string", "number", "boolean"] }, unit: { enum: ["ms", "s", "m", "h", "d", "w"] } },
+  properties: {
+    env: { type: "string" },
+    default: { type: ["string", "number", "boolean"] },
+    unit: { enum: ["ms", "s", "m", "h", "d", "w"] },
+  },
   required: ["env"],
   additionalProperties: false,
 };
@@ -33,7 +37,11 @@ const secretSchema = {
 
 /** The JSON Schema of config files, from the schemas that check them: editors complete and validate with it. */
 export function createJsonSchema(): Json {
-  const named = (entry: Json): Json => ({ type: ["object", "null"], propertyNames: { pattern: namePattern.source }, additionalProperties: entry });
+  const named = (entry: Json): Json => ({
+    type: ["object", "null"],
+    propertyNames: { pattern: namePattern.source },
+    additionalProperties: entry,
+  });
   return {
     $schema: "https://json-schema.org/draft/2020-12/schema",
     title: "Holdfast configuration",
@@ -77,11 +85,18 @@ function allowReferences(schema: Json): Json {
   if ("const" in rest || !acceptsScalar(rest)) return inner;
   const references = [{ $ref: "#/$defs/reference" }, ...(secret === true ? [{ $ref: "#/$defs/secret" }] : [])];
   const branches = "anyOf" in rest && Object.keys(rest).length === 1 ? (rest["anyOf"] as readonly Json[]) : [rest];
-  return { ...(description === undefined ? {} : { description }), anyOf: [...branches.filter((branch) => branch["$ref"] === undefined), ...references] };
+  return {
+    ...(description === undefined ? {} : { description }),
+    anyOf: [...branches.filter((branch) => branch["$ref"] === undefined), ...references],
+  };
 }
 
 function acceptsScalar(schema: Json): boolean {
-  return scalarTypes.has(schema["type"]) || "enum" in schema || (Array.isArray(schema["anyOf"]) && schema["anyOf"].some((each) => acceptsScalar(each as Json)));
+  return (
+    scalarTypes.has(schema["type"]) ||
+    "enum" in schema ||
+    (Array.isArray(schema["anyOf"]) && schema["anyOf"].some((each) => acceptsScalar(each as Json)))
+  );
 }
 
 function descend(key: string, value: unknown): unknown {
@@ -92,5 +107,7 @@ function descend(key: string, value: unknown): unknown {
   }
   // Branches themselves: the whole anyOf gets the reference, once.
   if (key !== "anyOf" || !Array.isArray(value)) return value;
-  return value.map((each) => (isSchema(each) ? Object.fromEntries(Object.entries(each).map(([name, inner]) => [name, descend(name, inner)])) : each));
+  return value.map((each: unknown) =>
+    isSchema(each) ? Object.fromEntries(Object.entries(each).map(([name, inner]) => [name, descend(name, inner)])) : each,
+  );
 }

@@ -14,9 +14,14 @@ const base = `destinations:
 datastores:
   crm: { kind: sqlite, path: /srv/crm.db }
 `;
-const withJob = (lines: string): string => `${base}jobs:\n  nightly:\n    datastores: [crm]\n    destination: local\n${lines.replaceAll(/^/gm, "    ")}\n`;
+const withJob = (lines: string): string =>
+  `${base}jobs:\n  nightly:\n    datastores: [crm]\n    destination: local\n${lines.replaceAll(/^/gm, "    ")}\n`;
 
-async function load(files: Readonly<Record<string, string>> | string, env: Readonly<Record<string, string>> = {}, flags: Readonly<Record<string, string | number>> = {}): Promise<Config> {
+async function load(
+  files: Readonly<Record<string, string>> | string,
+  env: Readonly<Record<string, string>> = {},
+  flags: Readonly<Record<string, string | number>> = {},
+): Promise<Config> {
   const all = typeof files === "string" ? { "holdfast.yaml": files } : files;
   return await withConfigFiles(all, async (directory) => await loadConfig({ path: `${directory}/holdfast.yaml`, env, flags }));
 }
@@ -50,7 +55,9 @@ test("D9 a job with nothing but what it must have gets the defaults, and no rete
 });
 
 test("W4 schedules by name, cron text, interval and mapping", async () => {
-  const { jobs } = await load(withJob(`schedule: { cron: "0 3 * * *", timezone: europe/berlin, jitter: 10m }\nverify: weekly\ndrill: every 36h`));
+  const { jobs } = await load(
+    withJob(`schedule: { cron: "0 3 * * *", timezone: europe/berlin, jitter: 10m }\nverify: weekly\ndrill: every 36h`),
+  );
   const job = jobs.get("nightly") ?? assert.fail();
   assert.deepEqual([job.schedule?.kind, job.verify?.kind, job.drill?.kind], ["cron", "cron", "interval"]);
   assert.ok(job.schedule?.kind === "cron" && job.schedule.timezone === "Europe/Berlin" && job.schedule.jitterMs === 600_000);
@@ -94,10 +101,18 @@ test("D5 D11 P9 hooks and checks in all their forms", async () => {
 
 test("settings: defaults < file < environment < flags, each with its origin", async () => {
   const files = `settings: { stateDir: /a, logLevel: warn, drain: 5m, concurrency: 3 }\n${base}`;
-  const config = await load(files, { HOLDFAST_STATE_DIR: "/b/", HOLDFAST_LOG_LEVEL: "error", HOLDFAST_CONCURRENCY: "4", HOLDFAST_HOSTNAME: "" }, { stateDir: "/c" });
-  const { stateDir, stagingDir, runtimeDir, socketPath, logLevel, logFormat, drainMs, concurrency, auditKeepMs, socketGroup } = config.settings;
+  const config = await load(
+    files,
+    { HOLDFAST_STATE_DIR: "/b/", HOLDFAST_LOG_LEVEL: "error", HOLDFAST_CONCURRENCY: "4", HOLDFAST_HOSTNAME: "" },
+    { stateDir: "/c" },
+  );
+  const { stateDir, stagingDir, runtimeDir, socketPath, logLevel, logFormat, drainMs, concurrency, auditKeepMs, socketGroup } =
+    config.settings;
   assert.deepEqual([stateDir, stagingDir, runtimeDir, socketPath], ["/c", "/c/staging", "/run/holdfast", "/run/holdfast/admin.sock"]);
-  assert.deepEqual([logLevel, logFormat, drainMs, concurrency, auditKeepMs, socketGroup], ["error", "auto", 300_000, 4, 34_560_000_000, "holdfast"]);
+  assert.deepEqual(
+    [logLevel, logFormat, drainMs, concurrency, auditKeepMs, socketGroup],
+    ["error", "auto", 300_000, 4, 34_560_000_000, "holdfast"],
+  );
   const origin = new Map(describeEffective(config).map((row) => [row.key, `${row.value} from ${row.origin}`]));
   assert.equal(origin.get("settings.stateDir"), "/c from flag --state-dir");
   assert.equal(origin.get("settings.logLevel"), "error from env HOLDFAST_LOG_LEVEL");
@@ -112,10 +127,16 @@ schedule: { every: { env: BACKUP_INTERVAL, default: 3600000, unit: ms } }
 retention: { keepLast: { env: MAX_BACKUPS, default: 10 } }
 nice: { env: NICE }`);
   const plain = (await load(text, { NICE: "5" })).jobs.get("nightly");
-  assert.deepEqual([plain?.enabled, plain?.schedule, plain?.retention, plain?.nice], [true, { kind: "interval", everyMs: 3_600_000, jitterMs: 0 }, { keepLast: 10 }, 5]);
+  assert.deepEqual(
+    [plain?.enabled, plain?.schedule, plain?.retention, plain?.nice],
+    [true, { kind: "interval", everyMs: 3_600_000, jitterMs: 0 }, { keepLast: 10 }, 5],
+  );
   const config = await load(text, { AUTO_BACKUP_ENABLED: "false", BACKUP_INTERVAL: "60000", MAX_BACKUPS: "3", NICE: "5" });
   const set = config.jobs.get("nightly");
-  assert.deepEqual([set?.enabled, set?.schedule, set?.retention], [false, { kind: "interval", everyMs: 60_000, jitterMs: 0 }, { keepLast: 3 }]);
+  assert.deepEqual(
+    [set?.enabled, set?.schedule, set?.retention],
+    [false, { kind: "interval", everyMs: 60_000, jitterMs: 0 }, { keepLast: 3 }],
+  );
   const rows = describeEffective(config).map(({ key, value, origin }) => `${key} = ${value} (${origin})`);
   assert.ok(rows.includes("jobs.nightly.enabled = false (env AUTO_BACKUP_ENABLED)"), rows.join("\n"));
   assert.ok(rows.includes("jobs.nightly.schedule = every 1m (holdfast.yaml:10, env BACKUP_INTERVAL)"), rows.join("\n"));
@@ -132,8 +153,16 @@ test("F71 secrets from files, credentials and the environment never show themsel
     const config = await loadConfig({ path, env, flags: {} });
     const [a, b, c] = ["a", "b", "c"].map((name) => config.channels.get(name) ?? assert.fail());
     assert.ok(a?.kind === "webhook" && b?.kind === "ping" && c?.kind === "ping");
-    assert.deepEqual([a.url, a.headers["file"], b.url, c.url].map((each) => each instanceof Secret && each.reveal()), ["canary-file", "canary-variable", "https://hc.example/canary-credential", "http://x/canary-plain"]);
-    const shown = [inspect(config, { depth: 20 }), JSON.stringify([...config.channels.values()]), JSON.stringify(createConfigCopy(config, "nightly")), JSON.stringify(describeEffective(config))];
+    assert.deepEqual(
+      [a.url, a.headers["file"], b.url, c.url].map((each) => each instanceof Secret && each.reveal()),
+      ["canary-file", "canary-variable", "https://hc.example/canary-credential", "http://x/canary-plain"],
+    );
+    const shown = [
+      inspect(config, { depth: 20 }),
+      JSON.stringify([...config.channels.values()]),
+      JSON.stringify(createConfigCopy(config, "nightly")),
+      JSON.stringify(describeEffective(config)),
+    ];
     assert.doesNotMatch(shown.join("\n"), /canary/);
     const other = await loadConfig({ path, env: { ...env, TOKEN: "rotated" }, flags: {} });
     assert.equal(other.fingerprint, config.fingerprint);
@@ -170,12 +199,18 @@ test("the copy in a manifest has the job with what it uses, and survives JSON", 
 });
 
 test("no config file: what to do about it", async () => {
-  await assert.rejects(loadConfig({ path: "/nonexistent/holdfast.yaml", env: {}, flags: {} }), { code: "config-missing", hint: /holdfast init/ });
+  await assert.rejects(loadConfig({ path: "/nonexistent/holdfast.yaml", env: {}, flags: {} }), {
+    code: "config-missing",
+    hint: /holdfast init/,
+  });
 });
 
 test("a config that may not be read says so", { skip: process.getuid?.() === 0 && "root reads everything" }, async () => {
   await withConfigFiles({ "holdfast.yaml": base }, async (directory) => {
     await chmod(`${directory}/holdfast.yaml`, 0);
-    await assert.rejects(loadConfig({ path: `${directory}/holdfast.yaml`, env: {}, flags: {} }), { code: "config-invalid", message: /EACCES/ });
+    await assert.rejects(loadConfig({ path: `${directory}/holdfast.yaml`, env: {}, flags: {} }), {
+      code: "config-invalid",
+      message: /EACCES/,
+    });
   });
 });

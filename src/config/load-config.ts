@@ -33,5 +33,10 @@ export async function loadConfig({ path, env, flags }: ConfigSource): Promise<Co
   };
   checkReferences(parts, sections, context);
   if (context.problems.length > 0) throw createConfigError(absolute, context.problems);
-  return { path: absolute, ...parts, fingerprint: createFingerprint(parts), origins: new Map([...context.index.listOrigins(), ...origins]) };
+  return {
+    path: absolute,
+    ...parts,
+    fingerprint: createFingerprint(parts),
+    origins: new Map([...context.index.listOrigins(), ...origins]),
+  };
 }

@@ -23,17 +23,36 @@ export const settingsSchema = z.strictObject(Object.fromEntries(settingDefinitio
  * Defaults < file < environment < flags, by convict. A value that is wrong is a problem at its own place and left out, so that all
  * problems can be told at once.
  */
-export function loadSettings(section: Texts, env: Readonly<Record<string, string | undefined>>, flags: SettingFlags, context: CheckContext): LoadedSettings {
+export function loadSettings(
+  section: Texts,
+  env: Readonly<Record<string, string | undefined>>,
+  flags: SettingFlags,
+  context: CheckContext,
+): LoadedSettings {
   checkValue(settingsSchema, section, ["settings"], context);
   const known = settingDefinitions.filter(({ key, field }) => section[key] !== undefined && field.safeParse(section[key]).success);
-  const variables = pickValid(settingDefinitions.map(({ key, env: name }) => [key, name, env[name]]), "environment", context);
-  const options = pickValid(settingDefinitions.map(({ key }) => [key, `--${toKebab(key)}`, flags[key]]), "command line", context);
-  const layers = convict(createConvictSchema(), { env: Object.fromEntries(variables.map(([, name, value]) => [name, String(value)])), args: [] });
+  const variables = pickValid(
+    settingDefinitions.map(({ key, env: name }) => [key, name, env[name]]),
+    "environment",
+    context,
+  );
+  const options = pickValid(
+    settingDefinitions.map(({ key }) => [key, `--${toKebab(key)}`, flags[key]]),
+    "command line",
+    context,
+  );
+  const layers = convict(createConvictSchema(), {
+    env: Object.fromEntries(variables.map(([, name, value]) => [name, String(value)])),
+    args: [],
+  });
   layers.load(Object.fromEntries(known.map(({ key }) => [key, section[key]])));
   for (const [key, , value] of options) layers.set(key, value);
   layers.validate({ allowed: "strict" });
   const texts = Object.fromEntries(Object.entries(layers.getProperties() as Texts).filter(([, value]) => value !== null));
-  const origins = [...variables.map(([key, name]) => [`settings.${key}`, `env ${name}`] as const), ...options.map(([key, name]) => [`settings.${key}`, `flag ${name}`] as const)];
+  const origins = [
+    ...variables.map(([key, name]) => [`settings.${key}`, `env ${name}`] as const),
+    ...options.map(([key, name]) => [`settings.${key}`, `flag ${name}`] as const),
+  ];
   return { settings: resolveSettings(texts), origins: new Map(origins) };
 }
 

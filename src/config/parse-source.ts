@@ -21,9 +21,20 @@ export function parseSource(file: string, text: string, index: SourceIndex, env:
   let document: Document.Parsed;
   try {
     // Its own search for repeated keys takes the square of their number; Walker does it.
-    document = parseDocument(text, { lineCounter: lines, prettyErrors: false, uniqueKeys: false, version: "1.2", merge: false, stringKeys: false });
+    document = parseDocument(text, {
+      lineCounter: lines,
+      prettyErrors: false,
+      uniqueKeys: false,
+      version: "1.2",
+      merge: false,
+      stringKeys: false,
+    });
   } catch (thrown) {
-    return { value: undefined, problems: [{ file, line: 1, column: 1, path: "", message: `cannot be read as YAML: ${describeCause(thrown)}` }], secrets: [] };
+    return {
+      value: undefined,
+      problems: [{ file, line: 1, column: 1, path: "", message: `cannot be read as YAML: ${describeCause(thrown)}` }],
+      secrets: [],
+    };
   }
   const flaws = [...document.errors, ...document.warnings].slice(0, 20).map((flaw): ConfigProblem => {
     const { line, col } = lines.linePos(flaw.pos[0]);

@@ -24,12 +24,22 @@ export const datastoreFields = z.strictObject({
   optional: z.boolean().optional().describe("Its absence is no failure."),
   shrink: shrinkRatioField.optional(),
 });
-export const destinationFields = z.strictObject({ required: z.boolean().optional().describe("false: its absence (an unplugged disk) is only a warning.") });
+export const destinationFields = z.strictObject({
+  required: z.boolean().optional().describe("false: its absence (an unplugged disk) is only a warning."),
+});
 
 export function readDatastores(section: Fields, context: CheckContext): ReadonlyMap<string, DatastoreConfig> {
   return readEntries("datastores", section, context, (name, entry, path) => {
     const split = checkDriven(listDatastoreDrivers(), datastoreFields, entry, path, context);
-    return split && { name, kind: split.kind, options: split.options, optional: split.own.optional ?? false, ...pickDefined({ shrink: split.own.shrink }) };
+    return (
+      split && {
+        name,
+        kind: split.kind,
+        options: split.options,
+        optional: split.own.optional ?? false,
+        ...pickDefined({ shrink: split.own.shrink }),
+      }
+    );
   });
 }
 
@@ -56,12 +66,21 @@ export function readChannels(section: Fields, context: CheckContext): ReadonlyMa
 }
 
 /** Entries that are right; the others left their problems in the context. */
-function readEntries<T>(section: string, entries: Fields, context: CheckContext, read: (name: string, entry: Fields, path: Path) => T | undefined): ReadonlyMap<string, T> {
+function readEntries<T>(
+  section: string,
+  entries: Fields,
+  context: CheckContext,
+  read: (name: string, entry: Fields, path: Path) => T | undefined,
+): ReadonlyMap<string, T> {
   const values = new Map<string, T>();
   for (const [name, entry] of Object.entries(entries)) {
     const path = [section, name];
-    const refuse = (message: string): unknown => context.problems.push(context.index.createProblem(path, "key", { message }, context.mainFile));
-    if (!namePattern.test(name)) refuse(`the name ${describeFound(name)} must have letters, digits, ".", "_" and "-" only, start with a letter or digit, and have at most 64 characters`);
+    const refuse = (message: string): unknown =>
+      context.problems.push(context.index.createProblem(path, "key", { message }, context.mainFile));
+    if (!namePattern.test(name))
+      refuse(
+        `the name ${describeFound(name)} must have letters, digits, ".", "_" and "-" only, start with a letter or digit, and have at most 64 characters`,
+      );
     if (typeof entry !== "object" || entry === null || Array.isArray(entry)) refuse(`expected a mapping, found ${describeFound(entry)}`);
     else {
       const value = read(name, entry as Fields, path);
@@ -83,13 +102,29 @@ function checkKind<Kind extends string>(kinds: readonly Kind[], entry: Fields, p
 }
 
 /** Splits an entry into what is ours and what is its driver's, each checked by its own schema. */
-function checkDriven<Own extends z.ZodObject>(drivers: readonly KindedDriver[], ownSchema: Own, entry: Fields, path: Path, context: CheckContext) {
-  const kind = checkKind(drivers.map((driver) => driver.kind), entry, path, context);
+function checkDriven<Own extends z.ZodObject>(
+  drivers: readonly KindedDriver[],
+  ownSchema: Own,
+  entry: Fields,
+  path: Path,
+  context: CheckContext,
+) {
+  const kind = checkKind(
+    drivers.map((driver) => driver.kind),
+    entry,
+    path,
+    context,
+  );
   const driver = drivers.find((candidate) => candidate.kind === kind);
   if (kind === undefined || driver === undefined) return undefined;
   const isOwn = ([key]: readonly [string, unknown]): boolean => Object.hasOwn(ownSchema.shape, key);
   const rest = Object.entries(entry).filter(([key]) => key !== "kind");
-  const own = checkValue<z.output<Own>>(ownSchema as unknown as z.ZodType<z.output<Own>>, Object.fromEntries(rest.filter(isOwn)), path, context);
+  const own = checkValue<z.output<Own>>(
+    ownSchema as unknown as z.ZodType<z.output<Own>>,
+    Object.fromEntries(rest.filter(isOwn)),
+    path,
+    context,
+  );
   const isDrivers = ([key]: readonly [string, unknown]): boolean => hasKey(driver.optionsSchema, key);
   const options = Object.fromEntries(rest.filter((each) => !isOwn(each) || isDrivers(each)));
   const before = context.problems.length;

@@ -48,7 +48,10 @@ export function decodeSource(bytes: Uint8Array): SourceText {
   const control = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]/.exec(text);
   if (control === null) return { text };
   const code = control[0].charCodeAt(0).toString(16).padStart(4, "0");
-  return { message: `the control character U+${code.toUpperCase()} may not be in a config file`, ...locate(Buffer.byteLength(text.slice(0, control.index)), bytes) };
+  return {
+    message: `the control character U+${code.toUpperCase()} may not be in a config file`,
+    ...locate(Buffer.byteLength(text.slice(0, control.index)), bytes),
+  };
 }
 
 /** The offset of the first byte that no UTF-8 text has there, by bisection over prefixes. */

@@ -22,7 +22,9 @@ export async function readSources(mainPath: string, env: Env, context: CheckCont
   const merged: Record<Section, Record<string, unknown>> = { settings: {}, datastores: {}, destinations: {}, jobs: {}, notify: {} };
   const main = await readSource(mainPath);
   if ("missing" in main) {
-    throw new HoldfastError("config-missing", `Cannot read the config ${mainPath}: there is no such file`, { hint: "`holdfast init` writes a first one; --config names another." });
+    throw new HoldfastError("config-missing", `Cannot read the config ${mainPath}: there is no such file`, {
+      hint: "`holdfast init` writes a first one; --config names another.",
+    });
   }
   await mergeSource(context.mainFile, main, env, merged, context);
   for (const name of await listFragments(mainPath, context)) {
@@ -35,14 +37,24 @@ export async function readSources(mainPath: string, env: Env, context: CheckCont
 async function listFragments(mainPath: string, context: CheckContext): Promise<readonly string[]> {
   try {
     const names = await readdir(join(dirname(mainPath), "conf.d"));
-    return names.filter((name) => /^[^.].*\.ya?ml$/.test(name)).toSorted().map((name) => join("conf.d", name));
+    return names
+      .filter((name) => /^[^.].*\.ya?ml$/.test(name))
+      .toSorted()
+      .map((name) => join("conf.d", name));
   } catch (thrown) {
-    if (readErrno(thrown) !== "ENOENT") context.problems.push({ file: "conf.d", path: "", message: `the directory cannot be read: ${describeCause(thrown)}` });
+    if (readErrno(thrown) !== "ENOENT")
+      context.problems.push({ file: "conf.d", path: "", message: `the directory cannot be read: ${describeCause(thrown)}` });
     return [];
   }
 }
 
-async function mergeSource(file: string, source: SourceText, env: Env, merged: Record<Section, Record<string, unknown>>, context: CheckContext): Promise<void> {
+async function mergeSource(
+  file: string,
+  source: SourceText,
+  env: Env,
+  merged: Record<Section, Record<string, unknown>>,
+  context: CheckContext,
+): Promise<void> {
   const refuse = (message: string, at: { readonly line?: number; readonly column?: number } = {}): void => {
     context.problems.push({ file, ...at, path: "", message });
   };
@@ -55,7 +67,8 @@ async function mergeSource(file: string, source: SourceText, env: Env, merged: R
   context.problems.push(...problems);
   if (value === undefined) return;
   if (value === null) return refuse(`the file is empty; it has at least one of ${sections.join(", ")}`, { line: 1, column: 1 });
-  if (typeof value !== "object" || Array.isArray(value)) return refuse(`expected a mapping with ${sections.join(", ")}, found ${describeFound(value)}`, { line: 1, column: 1 });
+  if (typeof value !== "object" || Array.isArray(value))
+    return refuse(`expected a mapping with ${sections.join(", ")}, found ${describeFound(value)}`, { line: 1, column: 1 });
   for (const pending of secrets) {
     try {
       writeAt(value, pending.path, await readSecret(pending, env));
@@ -66,20 +79,32 @@ async function mergeSource(file: string, source: SourceText, env: Env, merged: R
   for (const [key, entries] of Object.entries(value)) mergeSection(file, key, entries, merged, context);
 }
 
-function mergeSection(file: string, key: string, entries: unknown, merged: Record<Section, Record<string, unknown>>, context: CheckContext): void {
+function mergeSection(
+  file: string,
+  key: string,
+  entries: unknown,
+  merged: Record<Section, Record<string, unknown>>,
+  context: CheckContext,
+): void {
   const refuse = (path: readonly string[], facts: Parameters<typeof context.index.createProblem>[2]): void => {
     context.problems.push(context.index.createProblem(path, "key", facts, file));
   };
   const section = sections.find((each) => each === key);
   if (section === undefined) {
     const meant = findClosest(key, sections) ?? (key === "channels" ? "notify" : undefined);
-    return refuse([key], { message: `unknown section ${JSON.stringify(key)}`, allowed: sections, ...(meant === undefined ? {} : { didYouMean: meant }) });
+    return refuse([key], {
+      message: `unknown section ${JSON.stringify(key)}`,
+      allowed: sections,
+      ...(meant === undefined ? {} : { didYouMean: meant }),
+    });
   }
   if (section === "settings" && file !== context.mainFile) return refuse([key], { message: `settings stand only in ${context.mainFile}` });
   if (entries === null) return;
-  if (typeof entries !== "object" || Array.isArray(entries)) return refuse([key], { message: `expected a mapping of names, found ${describeFound(entries)}` });
+  if (typeof entries !== "object" || Array.isArray(entries))
+    return refuse([key], { message: `expected a mapping of names, found ${describeFound(entries)}` });
   for (const [name, entry] of Object.entries(entries)) {
-    if (section in merged && Object.hasOwn(merged[section], name)) refuse([section, name], { message: `${JSON.stringify(name)} is declared in another file already` });
+    if (section in merged && Object.hasOwn(merged[section], name))
+      refuse([section, name], { message: `${JSON.stringify(name)} is declared in another file already` });
     else merged[section][name] = entry;
   }
 }

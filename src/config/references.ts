@@ -25,7 +25,9 @@ export interface PendingSecret {
 }
 
 const envKeys = ["env", "default", "unit"];
-const units = ["ms", "s", "m", "h", "d", "w"];
+const units = ["ms", "s", "m", "h", "d", "w"] as const;
+type Unit = (typeof units)[number];
+const isUnit = (value: unknown): value is Unit => units.some((unit) => unit === value);
 /** Maps whose keys are free names: `{env: {file: x}}` sets a variable called `file`. */
 const freeMaps: ReadonlySet<unknown> = new Set(["env", "headers", "datastores", "destinations", "jobs", "notify"]);
 const placeholder = new Secret("");
@@ -55,45 +57,45 @@ function checkCredentialName(name: string): string | undefined {
 function readVariable(site: ReferenceSite, path: Path, fields: Fields, name: string): unknown {
   for (const key of Object.keys(fields).filter((each) => !envKeys.includes(each))) {
     const meant = findClosest(key, envKeys);
-    site.refuse([...path, key], undefined, `unknown key ${JSON.stringify(key)} beside env`, { allowed: envKeys, ...(meant === undefined ? {} : { didYouMean: meant }) });
+    site.refuse([...path, key], undefined, `unknown key ${JSON.stringify(key)} beside env`, {
+      allowed: envKeys,
+      ...(meant === undefined ? {} : { didYouMean: meant }),
+    });
   }
   const { default: fallback, unit } = fields;
-  if (unit !== undefined && !units.includes(String(unit))) {
-    site.refuse([...path, "unit"], undefined, `unknown unit ${describeFound(unit)}`, { allowed: units });
+  const giveUp = (key: string | undefined, message: string, more: Pick<ConfigProblem, "allowed"> = {}): null => {
+    site.refuse(key === undefined ? path : [...path, key], undefined, message, more);
     site.index.broken.push(path);
-    return fallback ?? null;
+    return null;
+  };
+  if (unit !== undefined && !isUnit(unit)) return giveUp("unit", `unknown unit ${describeFound(unit)}`, { allowed: units });
+  if (typeof fallback === "object" && fallback !== null)
+    return giveUp("default", `a default is text, a number, true or false, found ${describeFound(fallback)}`);
+  if (unit !== undefined && fallback !== undefined && typeof fallback !== "number") {
+    return giveUp("default", `with a unit the default is a number, found ${describeFound(fallback)}`);
   }
-  const text = site.env[name]?.trim();
+  const text = Object.hasOwn(site.env, name) ? site.env[name]?.trim() : undefined;
   if (text === undefined || text === "") {
-    if (fallback === undefined) {
-      site.refuse([...path, "env"], undefined, `the environment variable ${name} is not set and there is no default`);
-      site.index.broken.push(path);
-      return null;
-    }
-    return unit === undefined ? fallback : addUnit(String(fallback), String(unit));
+    if (fallback === undefined || fallback === null)
+      return giveUp("env", `the environment variable ${name} is not set and there is no default`);
+    return unit === undefined ? fallback : `${Number(fallback)}${unit}`;
   }
   site.index.recordVariable(path, name);
   if (unit === undefined && typeof fallback !== "boolean" && typeof fallback !== "number") site.index.loose.push({ path, text });
   const value = convertText(text, typeof fallback, unit);
-  if (value === undefined) {
-    const wanted = typeof fallback === "boolean" ? "true or false" : "a number";
-    site.refuse(path, undefined, `the environment variable ${name} must be ${wanted}, found ${describeFound(text)}`);
-    site.index.broken.push(path);
-    return fallback ?? null;
-  }
-  return value;
-}
-
-function convertText(text: string, wanted: string, unit: unknown): unknown {
-  if (unit !== undefined) return addUnit(text, String(unit));
-  if (wanted === "boolean") return readFlag(text);
-  if (wanted === "number") return readNumber(text);
-  return text;
+  if (value !== undefined) return value;
+  return giveUp(
+    undefined,
+    `the environment variable ${name} must be ${typeof fallback === "boolean" ? "true or false" : "a number"}, found ${describeFound(text)}`,
+  );
 }
 
 /** `3600000` of `ms` is the duration text `3600000ms`. */
-function addUnit(text: string, unit: string): string | undefined {
-  return /^\d+(?:\.\d+)?$/.test(text) ? `${text}${unit}` : undefined;
+function convertText(text: string, wanted: string, unit: Unit | undefined): unknown {
+  if (unit !== undefined) return /^\d+(?:\.\d+)?$/.test(text) ? `${text}${unit}` : undefined;
+  if (wanted === "boolean") return readFlag(text);
+  if (wanted === "number") return readNumber(text);
+  return text;
 }
 
 export function readFlag(text: string): boolean | undefined {

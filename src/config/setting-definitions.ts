@@ -38,11 +38,20 @@ export const settingDefinitions = [
   define("logFormat", "auto: journal under systemd, text on a terminal, else json.", z.enum(logFormats), "auto"),
   define("socketPath", "Admin socket; <runtimeDir>/admin.sock by default.", absolutePathField),
   define("statusSocketPath", "Read-only socket; <runtimeDir>/status.sock by default.", absolutePathField),
-  define("socketGroup", "Group of the admin socket, where it exists.", z.string().regex(/^[a-z_][a-z0-9_-]*\$?$/i, "expected the name of a group"), "holdfast"),
+  define(
+    "socketGroup",
+    "Group of the admin socket, where it exists.",
+    z.string().regex(/^[a-z_][a-z0-9_-]*\$?$/i, "expected the name of a group"),
+    "holdfast",
+  ),
   define("drain", "How long running tasks may go on when the daemon is stopped.", durationField(""), "60s"),
   define("auditKeep", "How long the audit trail is kept.", durationField("", { minMs: 86_400_000 }), "400d"),
   define("historyKeep", "How long finished runs are kept.", durationField("", { minMs: 86_400_000 }), "400d"),
-  define("hostname", "Name of this machine in manifests and names; the system's by default.", z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/, "expected a host name")),
+  define(
+    "hostname",
+    "Name of this machine in manifests and names; the system's by default.",
+    z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,252}$/, "expected a host name"),
+  ),
 ] as const satisfies readonly SettingDefinition[];
 
 /** The settings as text became values, with what is derived filled in. */

@@ -62,7 +62,12 @@ export class SourceIndex {
   }
 
   /** A problem at a path: a missing value is told at what should hold it. `at: "key"` points at the key itself. */
-  createProblem(path: Path, at: "key" | "value", facts: Omit<ConfigProblem, "file" | "line" | "column" | "path">, mainFile: string): ConfigProblem {
+  createProblem(
+    path: Path,
+    at: "key" | "value",
+    facts: Omit<ConfigProblem, "file" | "line" | "column" | "path">,
+    mainFile: string,
+  ): ConfigProblem {
     const found = this.find(path);
     const dotted = path.join(".");
     if (found === undefined) return { file: mainFile, line: 1, column: 1, path: dotted, ...facts };

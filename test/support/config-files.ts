@@ -3,7 +3,10 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 
 /** Gives `use` a fresh directory with these files in it (paths relative to it) and removes it afterwards. */
-export async function withConfigFiles<T>(files: Readonly<Record<string, string | Uint8Array>>, use: (directory: string) => Promise<T>): Promise<T> {
+export async function withConfigFiles<T>(
+  files: Readonly<Record<string, string | Uint8Array>>,
+  use: (directory: string) => Promise<T>,
+): Promise<T> {
   const directory = await mkdtemp(join(tmpdir(), "holdfast-config-"));
   try {
     for (const [name, content] of Object.entries(files)) {

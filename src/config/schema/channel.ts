@@ -3,7 +3,11 @@ import { channelEvents, type ChannelConfig } from "../config.ts";
 import { commandField, durationField, secretField } from "./fields.ts";
 
 const defaultEvents = ["failure", "partial", "suspect", "damaged", "absence", "low-space", "recovery"] as const;
-const on = z.array(z.enum(channelEvents)).min(1).optional().describe(`What it is told of; by default ${defaultEvents.join(", ")}.`);
+const on = z
+  .array(z.enum(channelEvents))
+  .min(1)
+  .optional()
+  .describe(`What it is told of; by default ${defaultEvents.join(", ")}.`);
 const timeout = durationField("Given up after it; 30s by default.", { minMs: 1, maxMs: 3_600_000 }).optional();
 const timeoutMs = 30_000;
 
@@ -11,9 +15,17 @@ export const channelKinds = ["command", "webhook", "ping"] as const;
 export type ChannelKind = (typeof channelKinds)[number];
 
 export const channelSchemas = {
-  command: z.strictObject({ kind: z.literal("command"), command: commandField, on, timeout }).describe("Runs a program; the message is on its standard input."),
+  command: z
+    .strictObject({ kind: z.literal("command"), command: commandField, on, timeout })
+    .describe("Runs a program; the message is on its standard input."),
   webhook: z
-    .strictObject({ kind: z.literal("webhook"), url: secretField, headers: z.record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/), secretField).optional(), on, timeout })
+    .strictObject({
+      kind: z.literal("webhook"),
+      url: secretField,
+      headers: z.record(z.string().regex(/^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/), secretField).optional(),
+      on,
+      timeout,
+    })
     .describe("Posts the message as JSON."),
   ping: z
     .strictObject({ kind: z.literal("ping"), url: secretField, timeout })

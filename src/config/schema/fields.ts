@@ -58,7 +58,11 @@ const scheduleNames = ["hourly", "daily", "weekly", "monthly"];
 
 export function scheduleField(description: string): z.ZodType<Schedule> {
   const parsed = createParsedField((input) => parseSchedule(input), {
-    anyOf: [{ type: "string" }, { type: "integer", minimum: 1000 }, { type: "object", properties: scheduleKeys, additionalProperties: false }],
+    anyOf: [
+      { type: "string" },
+      { type: "integer", minimum: 1000 },
+      { type: "object", properties: scheduleKeys, additionalProperties: false },
+    ],
     examples: ["daily", "0 3 * * *", "every 6h"],
     description,
   });
@@ -67,7 +71,12 @@ export function scheduleField(description: string): z.ZodType<Schedule> {
     if (typeof input === "string" && !/\s/.test(input)) {
       const meant = findClosest(input, scheduleNames);
       if (meant === undefined || meant === input.toLowerCase()) return;
-      context.addIssue({ code: "custom", message: `there is no schedule ${describeFound(input)}`, params: { allowed: scheduleForms, didYouMean: meant }, continue: false });
+      context.addIssue({
+        code: "custom",
+        message: `there is no schedule ${describeFound(input)}`,
+        params: { allowed: scheduleForms, didYouMean: meant },
+        continue: false,
+      });
     }
     if (typeof input !== "object" || input === null || Array.isArray(input)) return;
     for (const key of Object.keys(input).filter((each) => !Object.hasOwn(scheduleKeys, each))) {
@@ -111,9 +120,12 @@ function describeKind(value: unknown): string {
 export const namePattern = /^[\p{L}\p{N}][\p{L}\p{N}._-]{0,63}$/u;
 
 export const commandField = z
-  .array(z.string().refine((word) => !word.includes("\0"), "the argument holds a NUL"), {
-    error: (issue) => (issue.code === "invalid_type" && typeof issue.input === "string" ? describeBareCommand(issue.input) : undefined),
-  })
+  .array(
+    z.string().refine((word) => !word.includes("\0"), "the argument holds a NUL"),
+    {
+      error: (issue) => (issue.code === "invalid_type" && typeof issue.input === "string" ? describeBareCommand(issue.input) : undefined),
+    },
+  )
   .min(1)
   .superRefine((words, context) => {
     const program = words[0] ?? "";
@@ -124,6 +136,9 @@ export const commandField = z
   });
 
 export function describeBareCommand(text: string): string {
-  const list = text.trim().split(/\s+/).map((word) => (/^[\w@./-]+$/.test(word) ? word : JSON.stringify(word)));
+  const list = text
+    .trim()
+    .split(/\s+/)
+    .map((word) => (/^[\w@./-]+$/.test(word) ? word : JSON.stringify(word)));
   return `a command is a list, found ${describeFound(text)}; write [${list.join(", ")}], or {shell: ${JSON.stringify(text)}} where a shell is needed`;
 }

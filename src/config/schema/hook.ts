@@ -10,7 +10,9 @@ const retryForMs = 60_000;
 
 const unitField = z
   .string()
-  .regex(/^[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*$/, { error: (issue) => `expected the name of a systemd unit, found ${describeFound(issue.input)}` })
+  .regex(/^[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*$/, {
+    error: (issue) => `expected the name of a systemd unit, found ${describeFound(issue.input)}`,
+  })
   .describe("A systemd unit that is stopped, started or asked for.");
 
 const programFields = {
@@ -25,7 +27,9 @@ const programFields = {
 const hookFields = z.strictObject({ ...programFields, timeout: durationField("Killed after it; 2m by default.", { minMs: 1 }).optional() });
 const checkFields = z.strictObject({
   ...programFields,
-  http: z.url({ protocol: /^https?$/, error: (issue) => `expected an http or https address, found ${describeFound(issue.input)}` }).optional(),
+  http: z
+    .url({ protocol: /^https?$/, error: (issue) => `expected an http or https address, found ${describeFound(issue.input)}` })
+    .optional(),
   status: z.int().min(100).max(599).optional().describe("The status that must come back; 200 by default."),
   contains: z.string().min(1).optional().describe("Text that the body must contain."),
   timeout: durationField("Of one attempt; 10s by default.", { minMs: 1 }).optional(),
@@ -63,7 +67,9 @@ export function hooksField(action: "stop" | "start"): z.ZodType<readonly Hook[]>
 }
 
 function createListField<T>(list: z.ZodType<T>, mapping: z.ZodType<T>): z.ZodType<readonly T[]> {
-  const item = z.union([list, mapping], { error: (issue) => (typeof issue.input === "string" ? describeBareCommand(issue.input) : undefined) });
+  const item = z.union([list, mapping], {
+    error: (issue) => (typeof issue.input === "string" ? describeBareCommand(issue.input) : undefined),
+  });
   return z
     .unknown()
     .superRefine((input, context) => {
@@ -92,7 +98,11 @@ function createCheck(fields: z.output<typeof checkFields>): Check {
 function refuseMixed(fields: z.output<typeof checkFields>, context: z.RefinementCtx): void {
   const foreign = fields.http === undefined ? (["status", "contains"] as const) : (["runAs", "cwd", "env"] as const);
   for (const key of foreign.filter((each) => fields[each] !== undefined)) {
-    context.addIssue({ code: "custom", path: [key], message: `${key} has no meaning for ${fields.http === undefined ? "a command" : "an http check"}` });
+    context.addIssue({
+      code: "custom",
+      path: [key],
+      message: `${key} has no meaning for ${fields.http === undefined ? "a command" : "an http check"}`,
+    });
   }
 }
 

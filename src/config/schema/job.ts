@@ -28,7 +28,14 @@ const retentionField: z.ZodType<RetentionPolicy> = z
   })
   .meta({
     type: "object",
-    properties: { keepLast: count, keepWithin: { type: "string" }, keepDaily: countOrAll, keepWeekly: countOrAll, keepMonthly: countOrAll, keepYearly: countOrAll },
+    properties: {
+      keepLast: count,
+      keepWithin: { type: "string" },
+      keepDaily: countOrAll,
+      keepWeekly: countOrAll,
+      keepMonthly: countOrAll,
+      keepYearly: countOrAll,
+    },
     additionalProperties: false,
     description: "Which backups stay: those that any rule keeps. Left out, everything stays.",
   });
@@ -36,14 +43,20 @@ const retentionField: z.ZodType<RetentionPolicy> = z
 const compressionField = createParsedField(parseCompression, {
   anyOf: [
     { type: "string", pattern: "^(none|gzip|zstd)(:[0-9]+)?$" },
-    { type: "object", properties: { method: { enum: [...compressionMethods] }, level: { type: "integer" } }, required: ["method"], additionalProperties: false },
+    {
+      type: "object",
+      properties: { method: { enum: [...compressionMethods] }, level: { type: "integer" } },
+      required: ["method"],
+      additionalProperties: false,
+    },
   ],
   examples: ["zstd", "zstd:9", "gzip", "none"],
   description: "zstd unless the layout is file; the level after a colon.",
 });
 
 function parseCompression(input: unknown): Compression {
-  const fields = typeof input === "object" && input !== null && !Array.isArray(input) ? (input as Readonly<Record<string, unknown>>) : undefined;
+  const fields =
+    typeof input === "object" && input !== null && !Array.isArray(input) ? (input as Readonly<Record<string, unknown>>) : undefined;
   const extra = Object.keys(fields ?? {}).find((key) => key !== "method" && key !== "level");
   const [, method, levelText] = /^([a-z]+)(?::(\d+))?$/i.exec(String(fields?.["method"] ?? input)) ?? [];
   const level = fields?.["level"] ?? (levelText === undefined ? undefined : Number(levelText));
@@ -51,7 +64,10 @@ function parseCompression(input: unknown): Compression {
   if (known === undefined || extra !== undefined || (level !== undefined && typeof level !== "number")) {
     const meant = findClosest(String(method ?? input), compressionMethods);
     const hint = meant === undefined || known !== undefined ? "" : `; did you mean "${meant}"?`;
-    throw new HoldfastError("config-invalid", `expected ${compressionMethods.join(", ")}, or one with a level such as zstd:9, found ${describeFound(extra ?? input)}${hint}`);
+    throw new HoldfastError(
+      "config-invalid",
+      `expected ${compressionMethods.join(", ")}, or one with a level such as zstd:9, found ${describeFound(extra ?? input)}${hint}`,
+    );
   }
   const compression = level === undefined ? { method: known } : { method: known, level };
   checkCompression(compression);
@@ -72,9 +88,13 @@ const nameField = createParsedField(
 const folderField = z
   .string()
   .refine((folder) => folder === "." || folder.split("/").every((part) => part !== "" && !part.startsWith(".")), {
-    error: (issue) => `expected a relative folder without "..", hidden or empty parts, or "." for the destination's root, found ${describeFound(issue.input)}`,
+    error: (issue) =>
+      `expected a relative folder without "..", hidden or empty parts, or "." for the destination's root, found ${describeFound(issue.input)}`,
   })
-  .refine((folder) => !/[\\\p{Cc}]/u.test(folder) && folder.length <= 200, "a folder has no control characters or backslashes, and at most 200 characters");
+  .refine(
+    (folder) => !/[\\\p{Cc}]/u.test(folder) && folder.length <= 200,
+    "a folder has no control characters or backslashes, and at most 200 characters",
+  );
 
 const ratio = z.number().gt(0).lt(1);
 const off = z.union([z.literal("off"), z.literal(false)]).transform(() => "off" as const);
@@ -119,7 +139,10 @@ export const jobSchema = z.strictObject({
   maxDuration: durationField("A run is stopped after it; 6h by default.", { minMs: 1000 }).optional(),
   maxAge: durationField("Alarm when no verified backup is younger.", { minMs: 1000 }).optional(),
   retry: z
-    .strictObject({ attempts: z.int().min(1).max(100).optional(), backoff: durationField("Wait before the second attempt; doubles; 1m by default.").optional() })
+    .strictObject({
+      attempts: z.int().min(1).max(100).optional(),
+      backoff: durationField("Wait before the second attempt; doubles; 1m by default.").optional(),
+    })
     .optional()
     .describe("How often a run is tried when it may succeed later; 2 attempts by default."),
   nice: z.int().min(-20).max(19).optional(),
