@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { listDestinationDrivers } from "../../src/destinations/registry.ts";
 import { localFixture } from "../support/local-place.ts";
 import { MemoryDestination, MemoryMedium } from "../support/memory-destination.ts";
-import { describeDestination, type DestinationFixture, type DestinationPlace } from "./destination.ts";
+import { describeDestination } from "./destination.ts";
+import type { DestinationFixture, DestinationPlace } from "./destination/fixture.ts";
 
 class MemoryPlace implements DestinationPlace {
   readonly medium = new MemoryMedium();

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { localDestination } from "../../src/destinations/local/local-destination.ts";
 import type { Destination } from "../../src/destinations/contract.ts";
-import type { DestinationFixture, DestinationPlace } from "../contracts/destination.ts";
+import type { DestinationFixture, DestinationPlace } from "../contracts/destination/fixture.ts";
 
 /** A directory in a temporary one, for a local destination. */
 export class LocalPlace implements DestinationPlace {

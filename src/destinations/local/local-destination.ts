@@ -63,7 +63,7 @@ class LocalDestination implements Destination {
   async exists(key: string, signal: AbortSignal): Promise<boolean> {
     assertNotAborted(signal);
     const path = this.#place.pathOf(key);
-    return await this.#place.attempt("read", `look for ${key}`, async () => {
+    return await this.#place.attempt(`look for ${key}`, async () => {
       if ((await lookUp(path)) !== undefined) return true;
       await this.#place.requireRoot();
       const name = parseKey(key).at(-1);
@@ -81,7 +81,7 @@ class LocalDestination implements Destination {
 
   async stat(key: string, signal: AbortSignal): Promise<ObjectFacts | undefined> {
     assertNotAborted(signal);
-    const found = await this.#place.attempt("read", `look for ${key}`, () => lookUp(this.#place.pathOf(key)));
+    const found = await this.#place.attempt(`look for ${key}`, () => lookUp(this.#place.pathOf(key)));
     if (found === undefined) await this.#place.requireRoot();
     return found?.isFile() === true ? describeObject(key, found) : undefined;
   }
@@ -97,14 +97,14 @@ class LocalDestination implements Destination {
       throw new HoldfastError("internal", `Bug: only whole lines can be appended, to an object: ${JSON.stringify(key)}`);
     await requireMarker(this.#place);
     await this.#place.ensureFolder(components.slice(0, -1).join("/"));
-    await this.#place.attempt("write", `append to ${key}`, () => appendLines(this.#place, this.#place.pathOf(key), bytes));
+    await this.#place.attempt(`append to ${key}`, () => appendLines(this.#place, this.#place.pathOf(key), bytes));
   }
 
   async remove(key: string, signal: AbortSignal): Promise<void> {
     assertNotAborted(signal);
     if (parseKey(key).length === 0) throw new HoldfastError("usage", "The destination itself cannot be removed");
     await requireMarker(this.#place);
-    await this.#place.attempt("write", `remove ${key}`, async () => {
+    await this.#place.attempt(`remove ${key}`, async () => {
       if (!(await this.#place.checkFolders(key))) return;
       const path = this.#place.pathOf(key);
       const found = await lookUp(path);

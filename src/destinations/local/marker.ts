@@ -13,7 +13,7 @@ type Marker = z.infer<typeof markerSchema>;
 
 /** The marker; undefined when there is none, `damaged` when there is something else under its name. */
 export async function readMarker(place: Place): Promise<Marker | "damaged" | undefined> {
-  return await place.attempt("read", "read the marker", async () => {
+  return await place.attempt("read the marker", async () => {
     let text: string;
     try {
       text = await readFile(join(place.root, markerName), "utf8");
@@ -63,7 +63,7 @@ function assertOurs(place: Place, marker: Marker | "damaged"): void {
 
 /** Makes the directory and its marker. Again for the same name it changes nothing. */
 export async function writeMarker(place: Place, mode: "init" | "adopt"): Promise<void> {
-  await place.attempt("write", "write the marker", async () => {
+  await place.attempt("write the marker", async () => {
     await makeRoot(place);
     const present = await readMarker(place);
     if (present !== undefined && !(present === "damaged" && mode === "adopt")) {

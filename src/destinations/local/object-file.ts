@@ -11,18 +11,18 @@ const blockBytes = 1 << 20;
 export async function writeObject(place: Place, path: string, body: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<number> {
   assertNotAborted(signal);
   const doing = `write ${path}`;
-  const file = await place.attempt("write", doing, () => createFile(path));
+  const file = await place.attempt(doing, () => createFile(path));
   try {
-    const writer = new BlockWriter(file, (step) => place.attempt("write", doing, step));
+    const writer = new BlockWriter(file, (step) => place.attempt(doing, step));
     try {
       for await (const chunk of untilAborted(body, signal)) await writer.add(chunk);
       await writer.flush();
     } finally {
       await writer.settle();
     }
-    await place.attempt("write", doing, () => place.finishFile(file));
+    await place.attempt(doing, () => place.finishFile(file));
     assertNotAborted(signal);
-    await place.attempt("write", doing, () => file.close());
+    await place.attempt(doing, () => file.close());
     return writer.bytes;
   } catch (error) {
     await file.close().catch(() => undefined); // closed already, or the error at hand says more
@@ -107,7 +107,7 @@ export async function* readObject(
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   assertNotAborted(signal);
-  const attempt = <Result>(step: () => Promise<Result>): Promise<Result> => place.attempt("read", `read ${key}`, step);
+  const attempt = <Result>(step: () => Promise<Result>): Promise<Result> => place.attempt(`read ${key}`, step);
   const file = await attempt(() => openForReading(place, path, key));
   let ahead: Promise<Uint8Array> | undefined;
   try {

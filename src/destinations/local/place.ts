@@ -18,10 +18,7 @@ export interface PlaceSettings {
   readonly owner: Owner | undefined;
 }
 
-/** What was being done: decides what "permission denied" means. */
-export type Access = "read" | "write";
-
-const writeCodes: Readonly<Record<string, ErrorCode>> = {
+const codes: Readonly<Record<string, ErrorCode>> = {
   ENOSPC: "no-space",
   EDQUOT: "no-space",
   EFBIG: "no-space",
@@ -52,26 +49,31 @@ export class Place {
     return `destination "${this.settings.name}" (${this.root})`;
   }
 
-  /** Runs one step on the disk; what it throws is classified. `doing` completes "Cannot …". */
-  async attempt<Result>(access: Access, doing: string, step: () => Promise<Result>): Promise<Result> {
+  /** Runs one step on the disk; a system error is classified, anything else comes out as it is. `doing` completes "Cannot …". */
+  async attempt<Result>(doing: string, step: () => Promise<Result>): Promise<Result> {
     try {
       return await step();
     } catch (error) {
-      throw await this.classify(access, doing, error);
+      if (!/^E[A-Z0-9]+$/.test(readErrno(error) ?? "")) throw error;
+      throw await this.classify(doing, error);
     }
   }
 
-  async classify(access: Access, doing: string, thrown: unknown): Promise<HoldfastError> {
+  async classify(doing: string, thrown: unknown): Promise<HoldfastError> {
     if (thrown instanceof HoldfastError) return thrown;
     const errno = readErrno(thrown);
     if (errno === "ENOENT" && !(await isDirectory(this.root))) return this.missing();
     const message = `Cannot ${doing} in ${this.describe()}: ${errno === "ENOSPC" ? await this.#describeFullness() : describeCause(thrown)}`;
-    const code = errno !== undefined && access === "write" ? writeCodes[errno] : undefined;
+    const code = codes[errno ?? ""];
     const details = { directory: this.root, ...(errno === undefined ? {} : { errno }) };
     if (code === "no-space")
       return new HoldfastError(code, message, { hint: `Free space in ${this.root}, or let retention keep less.`, cause: thrown, details });
     if (code !== undefined)
-      return new HoldfastError(code, message, { hint: `Make ${this.root} writable for the service's user.`, cause: thrown, details });
+      return new HoldfastError(code, message, {
+        hint: `Give the service's user access to ${this.root}: it needs to read and to write there.`,
+        cause: thrown,
+        details,
+      });
     return new HoldfastError("destination-failed", message, { cause: thrown, details });
   }
 
@@ -83,7 +85,7 @@ export class Place {
   }
 
   async requireRoot(): Promise<Stats> {
-    const found = await this.attempt("read", "look for the directory", () => stat(this.root));
+    const found = await this.attempt("look for the directory", () => stat(this.root));
     if (!found.isDirectory()) throw this.missing();
     return found;
   }
@@ -100,7 +102,7 @@ export class Place {
 
   /** Makes a directory durably, with the declared mode, unless it is there. */
   async ensureDirectory(path: string): Promise<void> {
-    await this.attempt("write", `make the directory ${path}`, async () => {
+    await this.attempt(`make the directory ${path}`, async () => {
       if (await this.#makeDirectory(path)) return;
       const found = await lstat(path);
       if (found.isDirectory()) return;
@@ -112,7 +114,7 @@ export class Place {
 
   async #makeDirectory(path: string): Promise<boolean> {
     try {
-      await mkdir(path, { mode: 0o700 });
+      await mkdir(path, { mode: this.settings.directoryMode });
     } catch (error) {
       if (readErrno(error) === "EEXIST") return false;
       throw error;

@@ -17,7 +17,7 @@ const fewInodes = 1_000;
 
 export async function probePlace(place: Place, signal: AbortSignal): Promise<DestinationFacts> {
   const root = await place.requireRoot();
-  const space = await place.attempt("read", "ask for the free space", () => statfs(place.root));
+  const space = await place.attempt("ask for the free space", () => statfs(place.root));
   const notes: Note[] = [];
   const marked = await isMarked(place, notes);
   const writable = await isWritable(place, marked, notes);

@@ -24,25 +24,29 @@ export async function openLocalPublication(place: Place, plan: PublicationPlan):
   const staging = join(plan.folder, stagingName(plan.id));
   if (parseStagingName(stagingName(plan.id)) === undefined)
     throw new HoldfastError("internal", `Bug: a publication's id must be letters and digits: ${plan.id}`);
-  await place.attempt("write", `begin the backup ${plan.name}`, async () => {
-    try {
-      await mkdir(staging, { mode: 0o700 });
-    } catch (error) {
-      if (readErrno(error) === "EEXIST")
-        throw new HoldfastError("conflict", `A backup with the id ${plan.id} is being made already`, { cause: error });
-      throw error;
-    }
-    try {
+  const doing = `begin the backup ${plan.name}`;
+  await place.attempt(doing, () => makeStaging(staging, plan));
+  try {
+    await place.attempt(doing, async () => {
       await mkdir(join(staging, contentName), { mode: 0o700 });
       await place.dressDirectory(join(staging, contentName));
       await writeDescriptor(staging, { format: 1, id: plan.id, name: plan.name, shape: plan.shape, sealed: null });
       await syncDirectory(plan.folder);
-    } catch (error) {
-      await discard(staging).catch(() => undefined); // recover() finds it again
-      throw error;
-    }
-  });
+    });
+  } catch (error) {
+    await discard(staging).catch(() => undefined); // recover() finds it again
+    throw error;
+  }
   return new LocalPublication(place, plan, staging);
+}
+
+async function makeStaging(staging: string, plan: PublicationPlan): Promise<void> {
+  try {
+    await mkdir(staging, { mode: 0o700 });
+  } catch (error) {
+    if (readErrno(error) !== "EEXIST") throw error;
+    throw new HoldfastError("conflict", `A backup with the id ${plan.id} is being made already`, { cause: error });
+  }
 }
 
 class LocalPublication implements Publication {
@@ -95,7 +99,7 @@ class LocalPublication implements Publication {
       manifest: { name: manifest.name, bytes: manifest.body.length, sha256: hashBytes(manifest.body) },
     };
     const descriptor = this.#describe(sealed);
-    await this.#place.attempt("write", `publish the backup ${this.#plan.name}`, async () => {
+    await this.#place.attempt(`publish the backup ${this.#plan.name}`, async () => {
       for (const folder of [...this.#folders].toReversed()) await syncDirectory(folder);
       await syncDirectory(this.#content);
       assertNotAborted(signal);

@@ -5,7 +5,7 @@ import { assertNotAborted } from "../interrupt.ts";
 import { readDescriptor } from "./descriptor.ts";
 import { discard, expose, isExposable, isPublished, retract, type Staged } from "./exposure.ts";
 import { isLitter, parseStagingName } from "./names.ts";
-import type { Place } from "./place.ts";
+import { lookUp, type Place } from "./place.ts";
 import { listNames, walkVisible } from "./walk.ts";
 
 /** Mends every folder: finishes or removes what is hidden in it. */
@@ -15,7 +15,7 @@ export async function recoverPlace(place: Place, isActive: (id: string) => boole
   const recovered: Recovered[] = [];
   for (const folder of folders) {
     assertNotAborted(signal);
-    await place.attempt("write", `recover ${folder === "" ? "the destination" : folder}`, async () => {
+    await place.attempt(`recover ${folder === "" ? "the destination" : folder}`, async () => {
       recovered.push(...(await recoverFolder(place, folder, isActive)));
     });
   }
@@ -27,8 +27,9 @@ async function recoverFolder(place: Place, folder: string, isActive: (id: string
   const recovered: Recovered[] = [];
   for (const name of await listNames(path)) {
     const id = parseStagingName(name);
-    if (id !== undefined && !isActive(id)) recovered.push(await recoverPublication(place, folder, join(path, name), id));
-    else if (isLitter(name)) await rm(join(path, name), { recursive: true, force: true });
+    if (id !== undefined && !isActive(id) && (await lookUp(join(path, name)))?.isDirectory() === true) {
+      recovered.push(await recoverPublication(place, folder, join(path, name), id));
+    } else if (isLitter(name)) await rm(join(path, name), { recursive: true, force: true });
   }
   return recovered;
 }

@@ -18,7 +18,7 @@ export interface VisibleEntry {
  */
 export async function* walkVisible(place: Place, folder: string, signal: AbortSignal): AsyncGenerator<VisibleEntry, void, undefined> {
   await place.requireRoot();
-  if (folder !== "" && (await place.attempt("read", `list ${folder}`, () => lookUp(place.pathOf(folder))))?.isDirectory() !== true) return;
+  if (folder !== "" && (await place.attempt(`list ${folder}`, () => lookUp(place.pathOf(folder))))?.isDirectory() !== true) return;
   const waiting = [folder];
   for (let current = waiting.pop(); current !== undefined; current = waiting.pop()) {
     assertNotAborted(signal);
@@ -41,11 +41,11 @@ async function* readFolder(place: Place, folder: string): AsyncGenerator<Visible
       await place.requireRoot();
       return;
     }
-    throw await place.classify("read", doing, error);
+    throw await place.classify(doing, error);
   }
   for (const name of names) {
     if (isHidden(name)) continue;
-    const stats = await place.attempt("read", doing, () => lookUp(join(path, name)));
+    const stats = await place.attempt(doing, () => lookUp(join(path, name)));
     if (stats !== undefined) yield { key: folder === "" ? name : `${folder}/${name}`, stats };
   }
 }
