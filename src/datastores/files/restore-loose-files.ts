@@ -1,0 +1,161 @@
+import { createHash } from "node:crypto";
+import { constants, lstatSync, realpathSync } from "node:fs";
+import { open } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import type { Contents } from "../../base/contents.ts";
+import { HoldfastError } from "../../base/errors.ts";
+import type { FileAttributes, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import { describeFiles } from "./check-entries.ts";
+import { explainSpace } from "./explain-fault.ts";
+import { findUsers } from "./find-users.ts";
+import { createFileHeader, createPadding, endOfArchive } from "./pax-header.ts";
+import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
+import { moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
+import { extractTree, syncTree } from "./tar-program.ts";
+
+export interface LooseTarget {
+  /** Resolved directory that names are relative to. */
+  readonly base: string;
+  /** Names of what is there now and belongs to the datastore. */
+  readonly list: () => readonly string[];
+  readonly setId: boolean;
+}
+
+interface StagedFile {
+  readonly name: string;
+  readonly target: string;
+  readonly area: RestoreArea;
+  /** In the area. */
+  readonly staged: string;
+}
+
+const plainAttributes: FileAttributes = { mode: 0o600, uid: 0, gid: 0, mtimeNs: "0" };
+
+/** Restores single files, each by a rename of its own; files that belong to the datastore but not to the backup are put aside. */
+export class LooseRestore implements RestoreSession {
+  readonly #target: LooseTarget;
+  readonly #areas = new Map<string, RestoreArea>();
+  readonly #files: StagedFile[] = [];
+  #begun = false;
+
+  constructor(target: LooseTarget) {
+    this.#target = target;
+  }
+
+  inspect(_signal: AbortSignal): Promise<TargetFacts> {
+    const paths = this.#target.list().map((name) => this.#place(name));
+    const bytes = paths.reduce((total, path) => total + lstatSync(path).size, 0);
+    return Promise.resolve({
+      summary: paths.length === 0 ? "nothing is there" : `${paths.length} files, ${bytes} bytes`,
+      present: paths.length > 0,
+      bytes,
+      method: "replaces file by file; files of this datastore that the backup does not have are put aside",
+      neededBytes: bytes,
+      notes: [],
+      users: paths.length === 0 ? [] : findUsers(paths),
+    });
+  }
+
+  async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
+    try {
+      for await (const entry of entries) await this.#stageFile(entry, signal);
+      for (const { path } of this.#areas.values()) await syncTree(path, signal);
+    } catch (error) {
+      throw explainSpace(error, `Cannot restore to ${this.#target.base}`);
+    }
+    return await hashFiles(this.#files.map(({ name, staged }) => ({ name, path: staged })));
+  }
+
+  async swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const steps: SwapStep[] = [];
+    const keep = async (step: SwapStep): Promise<void> => {
+      signal.throwIfAborted();
+      await record(step);
+      steps.push(step);
+    };
+    const restored = new Set(this.#files.map(({ name }) => name));
+    const extra = this.#target.list().filter((name) => !restored.has(name));
+    for (const name of extra) this.#findArea(dirname(this.#place(name)));
+    this.#begun = true;
+    for (const area of this.#areas.values()) await beginSwap(area, keep);
+    for (const [index, file] of this.#files.entries()) {
+      const target = Buffer.from(file.target);
+      if (readInode(target) !== undefined) {
+        if (!lstatSync(file.target).isFile()) throw new HoldfastError("target-unsafe", `Cannot restore to ${file.target}: it is no regular file`);
+        await moveEntry({ op: "aside", area: file.area.path, from: target, to: Buffer.from(join(file.area.path, `old-${index}`)) }, keep);
+      }
+      await moveEntry({ op: "place", area: file.area.path, from: Buffer.from(file.staged), to: target }, keep);
+    }
+    for (const [index, name] of extra.entries()) {
+      const { path } = this.#findArea(dirname(this.#place(name)));
+      await moveEntry({ op: "aside", area: path, from: Buffer.from(this.#place(name)), to: Buffer.from(join(path, `extra-${index}`)) }, keep);
+    }
+    await syncAll(steps);
+  }
+
+  async summarize(_signal: AbortSignal): Promise<Contents> {
+    const names = new Set([...this.#files.map(({ name }) => name), ...this.#target.list()]);
+    return await hashFiles([...names].map((name) => ({ name, path: this.#place(name) })));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#begun) return;
+    for (const { path } of this.#areas.values()) await removeArea(path, new AbortController().signal);
+  }
+
+  /** A symbolic link that the config names is kept; the file that it leads to is replaced. */
+  #place(name: string): string {
+    const path = join(this.#target.base, name);
+    if (path === this.#target.base || !path.startsWith(this.#target.base === "/" ? "/" : `${this.#target.base}/`)) {
+      throw new HoldfastError("backup-damaged", `Cannot restore "${name}": it lies outside ${this.#target.base}`);
+    }
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? realpathSync(path) : path;
+  }
+
+  #findArea(directory: string): RestoreArea {
+    const known = this.#areas.get(directory);
+    if (known !== undefined) return known;
+    const area = makeArea(directory);
+    this.#areas.set(directory, area);
+    return area;
+  }
+
+  async #stageFile(entry: StoredEntry, signal: AbortSignal): Promise<void> {
+    if (entry.form !== "file") throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": single files were expected`);
+    const target = this.#place(entry.name);
+    const area = this.#findArea(dirname(target));
+    const name = `new-${this.#files.length}`;
+    await extractTree(frameFile(name, entry, this.#target.setId, signal), area.path, signal);
+    this.#files.push({ name: entry.name, target, area, staged: join(area.path, name) });
+  }
+}
+
+/** GNU tar gives a file its owner, mode and time to the nanosecond, which Node cannot. */
+async function* frameFile(name: string, entry: StoredEntry, setId: boolean, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  const attributes = entry.attributes ?? plainAttributes;
+  yield createFileHeader(name, entry.bytes, setId ? attributes : { ...attributes, mode: attributes.mode & 0o1777 });
+  let bytes = 0;
+  for await (const chunk of entry.open(signal)) {
+    bytes += chunk.length;
+    if (bytes > entry.bytes) break;
+    yield chunk;
+  }
+  if (bytes !== entry.bytes) throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": it does not have the ${entry.bytes} bytes of its manifest`);
+  yield createPadding(entry.bytes);
+  yield endOfArchive;
+}
+
+async function hashFiles(files: readonly { readonly name: string; readonly path: string }[]): Promise<Contents> {
+  const digests: Record<string, string> = {};
+  let bytes = 0;
+  for (const { name, path } of files) {
+    const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    const hash = createHash("sha256");
+    for await (const chunk of handle.createReadStream({ highWaterMark: 1024 * 1024 })) {
+      hash.update(chunk as Buffer);
+      bytes += (chunk as Buffer).length;
+    }
+    digests[`file.${name}`] = hash.digest("hex");
+  }
+  return describeFiles(digests, bytes);
+}

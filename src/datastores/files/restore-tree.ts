@@ -1,0 +1,204 @@
+import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { type Contents, emptyContents } from "../../base/contents.ts";
+import { HoldfastError } from "../../base/errors.ts";
+import type { RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import { explainSpace } from "./explain-fault.ts";
+import { findUsers } from "./find-users.ts";
+import { listMountPoints } from "./mounts.ts";
+import { joinPath } from "./raw-path.ts";
+import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
+import { restoreAreaName, surveyTree } from "./survey-tree.ts";
+import { copyAttributes, moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
+import { createListPath, extractTree, streamTree, syncTree } from "./tar-program.ts";
+import { type SpecialFiles, TreeSummary } from "./tree-summary.ts";
+
+export interface TreeTarget {
+  /** The directory to replace, resolved; for a directory of drills the one in which the tree gets its own name. */
+  readonly root: string;
+  readonly below: boolean;
+  readonly exclude: readonly string[];
+  readonly oneFileSystem: boolean;
+  readonly special: SpecialFiles;
+  readonly stagingDir: string;
+}
+
+/** Restores one tree by renaming; a root that is a mount point is swapped entry by entry. */
+export class TreeRestore implements RestoreSession {
+  readonly #target: TreeTarget;
+  #root: string;
+  #area: RestoreArea | undefined;
+  #begun = false;
+  #staged = false;
+  /** What was carried over from the old tree, below the root: no part of the backup. */
+  #carried: readonly Buffer[] = [];
+
+  constructor(target: TreeTarget) {
+    this.#target = target;
+    this.#root = target.root;
+  }
+
+  async inspect(signal: AbortSignal): Promise<TargetFacts> {
+    const { root, below } = this.#target;
+    const present = !below && readInode(root) !== undefined;
+    const survey = present ? await surveyTree(root, this.#target, signal) : undefined;
+    const bytes = survey?.fileBytes ?? 0;
+    return {
+      summary: survey === undefined ? "nothing is there" : `directory with ${survey.entries} entries, ${bytes} bytes`,
+      present,
+      bytes,
+      method: isMountPoint(root) ? "replaces each entry of the mounted directory" : "replaces the directory",
+      neededBytes: survey?.tarBytes ?? 0,
+      notes: (survey?.mounts ?? []).map((path) => ({ level: "warning", code: "mount-inside", message: `${path.toString()} is mounted inside and must be unmounted first` })),
+      users: present ? findUsers([root]) : [],
+    };
+  }
+
+  async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
+    let contents: Contents | undefined;
+    for await (const entry of entries) {
+      if (entry.form !== "tree" || contents !== undefined) throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": one tree was expected`);
+      contents = await this.#stageTree(entry, signal);
+    }
+    return contents ?? emptyContents;
+  }
+
+  async swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    this.#checkTarget();
+    if (!this.#staged && readInode(this.#root) === undefined) return;
+    const area = (this.#area ??= makeArea(this.#findPlace()));
+    const steps: SwapStep[] = [];
+    const keep = async (step: SwapStep): Promise<void> => {
+      await record(step);
+      steps.push(step);
+    };
+    this.#begun = true;
+    await beginSwap(area, keep);
+    await (isMountPoint(this.#root) ? this.#swapEntries(area, keep, signal) : this.#swapRoot(area, keep, signal));
+    await syncAll(steps);
+  }
+
+  async summarize(signal: AbortSignal): Promise<Contents> {
+    if (readInode(this.#root) === undefined) return emptyContents;
+    return await this.#read(this.#root, signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#area !== undefined && !this.#begun) await removeArea(this.#area.path, new AbortController().signal);
+  }
+
+  get #new(): string {
+    return join(this.#area?.path ?? "", "new");
+  }
+
+  /** Where renames to the target work: beside it, or in it when it is a mount point. */
+  #findPlace(): string {
+    return isMountPoint(this.#root) ? this.#root : dirname(this.#root);
+  }
+
+  async #stageTree(entry: StoredEntry, signal: AbortSignal): Promise<Contents> {
+    if (this.#target.below) this.#root = join(this.#target.root, basename(entry.name, ".tar"));
+    this.#checkTarget();
+    this.#area = makeArea(this.#findPlace());
+    mkdirSync(this.#new, 0o700);
+    try {
+      await extractTree(checkPieces(entry, this.#target.special, signal), this.#new, signal);
+      await syncTree(this.#new, signal);
+    } catch (error) {
+      throw explainSpace(error, `Cannot restore to ${this.#root}`);
+    }
+    this.#staged = true;
+    return await this.#read(this.#new, signal);
+  }
+
+  /** Reads a tree in the way in which a backup is checked. */
+  async #read(root: string, signal: AbortSignal): Promise<Contents> {
+    using summary = new TreeSummary();
+    const { excluded } = await surveyTree(root, { exclude: [], oneFileSystem: this.#target.oneFileSystem }, signal);
+    const source = { root, excluded: [...excluded, ...this.#carried], oneFileSystem: this.#target.oneFileSystem, listPath: createListPath(this.#target.stagingDir) };
+    for await (const chunk of streamTree(source, signal)) summary.reader.push(chunk);
+    return summary.finish();
+  }
+
+  #checkTarget(): void {
+    if (readInode(this.#root) === undefined) return;
+    if (realpathSync(this.#root) !== this.#root || !lstatSync(this.#root).isDirectory()) {
+      throw new HoldfastError("target-unsafe", `Cannot restore to ${this.#root}: it has become a link, or is no directory`);
+    }
+    const inside = listMountPoints(Buffer.from(this.#root)).find((path) => !path.equals(Buffer.from(this.#root)));
+    if (inside !== undefined) {
+      throw new HoldfastError("target-unsafe", `Cannot restore to ${this.#root}: ${inside.toString()} is mounted in it`, { hint: "Unmount it for the restore." });
+    }
+  }
+
+  async #swapRoot(area: RestoreArea, record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const old = join(area.path, "old");
+    if (readInode(this.#root) !== undefined) {
+      const kept = await this.#listKept(signal);
+      await moveEntry({ op: "aside", area: area.path, from: Buffer.from(this.#root), to: Buffer.from(old) }, record);
+      if (this.#staged) for (const path of kept) await this.#carry(joinPath(old, path), path, area.path, record);
+    }
+    if (this.#staged) await moveEntry({ op: "place", area: area.path, from: Buffer.from(this.#new), to: Buffer.from(this.#root) }, record);
+  }
+
+  async #swapEntries(area: RestoreArea, record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const kept = await this.#listKept(signal);
+    const keptNames = new Set(kept.map((path) => path.toString("latin1")));
+    const old = join(area.path, "old");
+    mkdirSync(old, 0o700);
+    const stays: Buffer[] = [];
+    for (const name of listNames(this.#root)) {
+      const staged = this.#staged ? readInode(joinPath(this.#new, name)) : undefined;
+      if (keptNames.has(name.toString("latin1")) && staged === undefined) stays.push(name);
+      else await moveEntry({ op: "aside", area: area.path, from: joinPath(this.#root, name), to: joinPath(old, name) }, record);
+    }
+    this.#carried = stays;
+    if (!this.#staged) return;
+    for (const path of kept) if (path.includes(0x2f)) await this.#carry(joinPath(old, path), path, area.path, record);
+    for (const name of listNames(this.#new)) await moveEntry({ op: "place", area: area.path, from: joinPath(this.#new, name), to: joinPath(this.#root, name) }, record);
+    await copyAttributes(this.#new, this.#root, area.path, record);
+  }
+
+  async #listKept(signal: AbortSignal): Promise<readonly Buffer[]> {
+    if (this.#target.exclude.length === 0) return [];
+    return (await surveyTree(this.#root, this.#target, signal)).excluded.filter((path) => !restoreAreaName.test(path.toString("latin1")));
+  }
+
+  /** What the backup has wins; a directory that it lacks is made anew around what is carried. */
+  async #carry(from: Buffer, path: Buffer, area: string, record: (step: SwapStep) => Promise<void>): Promise<void> {
+    const to = joinPath(this.#new, path);
+    if (readInode(to) !== undefined || readInode(from) === undefined) return;
+    let carried = path;
+    for (let slash = path.indexOf(0x2f); slash !== -1; slash = path.indexOf(0x2f, slash + 1)) {
+      const parent = joinPath(this.#new, path.subarray(0, slash));
+      const stat = lstatSync(parent, { throwIfNoEntry: false });
+      if (stat !== undefined && !stat.isDirectory()) return; // stays aside: its place is taken
+      if (stat !== undefined) continue;
+      copyDirectory(joinPath(from.subarray(0, from.length - path.length), path.subarray(0, slash)), parent);
+      if (carried === path) carried = path.subarray(0, slash);
+    }
+    this.#carried = [...this.#carried, carried];
+    await moveEntry({ op: "carry", area, from, to }, record);
+  }
+}
+
+async function* checkPieces(entry: StoredEntry, special: SpecialFiles, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  using summary = new TreeSummary({ special });
+  for await (const chunk of entry.open(signal)) yield Buffer.concat(summary.reader.push(chunk));
+  summary.finish();
+}
+
+function isMountPoint(path: string): boolean {
+  return listMountPoints(Buffer.from(path)).some((mount) => mount.equals(Buffer.from(path)));
+}
+
+function listNames(directory: string): readonly Buffer[] {
+  return readdirSync(directory, { encoding: "buffer" }).filter((name) => !restoreAreaName.test(name.toString("latin1")));
+}
+
+function copyDirectory(from: Buffer, to: Buffer): void {
+  const stat = lstatSync(from);
+  mkdirSync(to, 0o700);
+  chownSync(to, stat.uid, stat.gid);
+  chmodSync(to, stat.mode & 0o7777);
+}

@@ -1,0 +1,149 @@
+import { chmodSync, chownSync, lstatSync, lutimesSync, mkdirSync, renameSync, rmdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
+import { syncDirectory } from "../../base/atomic-file.ts";
+import { HoldfastError, readErrno } from "../../base/errors.ts";
+import { runProgram } from "../../base/subprocess.ts";
+import type { SwapStep } from "../contract.ts";
+import { decodePath, encodePath, escapePath } from "./raw-path.ts";
+
+/*
+ * A swap is a row of renames between the target and private directories ("areas", `.holdfast-<id>`) on the same file system: `aside`
+ * puts what is there into an area, `carry` moves what the backup leaves out into the staged tree, `place` puts the staged copy where it
+ * belongs. Each is recorded with the inode that it moves before it is made, so that what is on disk tells whether it was made:
+ * the inode lies at `from` or at `to`. An area lives as long as its swap is neither rolled back nor settled; its end is the last act of
+ * either, which makes both idempotent.
+ */
+
+type Recorder = (step: SwapStep) => Promise<void>;
+
+/** Renames, recorded first. Refuses to overwrite. */
+export async function moveEntry(move: { readonly op: "aside" | "carry" | "place"; readonly area: string; readonly from: Buffer; readonly to: Buffer }, record: Recorder): Promise<void> {
+  const { op, area, from, to } = move;
+  await record({ op, area, from: encodePath(from), to: encodePath(to), inode: readInode(from) ?? "none" });
+  if (readInode(to) !== undefined) throw new HoldfastError("target-in-use", `Cannot restore to ${escapePath(to)}: something has just been made there`, { hint: "Stop whatever writes there." });
+  renameSync(from, to);
+}
+
+/** Makes a directory that the target lacks, recorded first. */
+export async function makeMissing(path: string, area: string, record: Recorder): Promise<void> {
+  await record({ op: "mkdir", area, path });
+  mkdirSync(path, 0o755);
+  await syncDirectory(dirname(path));
+}
+
+/** Gives a directory that cannot be renamed (a mount point) the mode and owner of its staged copy, recorded first. */
+export async function copyAttributes(from: string, to: string, area: string, record: Recorder): Promise<void> {
+  const old = lstatSync(to, { bigint: true });
+  await record({ op: "attributes", area, path: to, mode: Number(old.mode & 0o7777n), uid: Number(old.uid), gid: Number(old.gid) });
+  const staged = lstatSync(from);
+  chownSync(to, staged.uid, staged.gid);
+  chmodSync(to, staged.mode & 0o7777);
+  lutimesSync(to, staged.atime, staged.mtime);
+}
+
+export async function rollBackSteps(steps: readonly SwapStep[], signal: AbortSignal): Promise<void> {
+  const displaced = new Set<string>();
+  const areas = listAreas(steps).filter((area) => readInode(area) !== undefined);
+  for (const step of steps.toReversed()) {
+    const area = String(step["area"]);
+    if (!areas.includes(area)) continue;
+    if (undoStep(step, area) === "displaced") displaced.add(area);
+  }
+  await syncAll(steps);
+  for (const area of areas) {
+    // What an application wrote meanwhile is kept under a name that nothing else uses.
+    if (displaced.has(area)) renameSync(area, join(dirname(area), `${basename(area)}-displaced`));
+    else await removeArea(area, signal);
+  }
+  for (const step of steps.toReversed()) if (step["op"] === "mkdir") removeEmpty(String(step["path"]));
+}
+
+export async function settleSteps(steps: readonly SwapStep[], signal: AbortSignal): Promise<void> {
+  for (const area of listAreas(steps)) await removeArea(area, signal);
+}
+
+/** Removes a private directory with everything in it, whatever names it has. */
+export async function removeArea(area: string, signal: AbortSignal): Promise<void> {
+  if (readInode(area) === undefined) return;
+  await runProgram("rm", ["--recursive", "--force", "--one-file-system", "--", area], {}, signal);
+  await syncDirectory(dirname(area));
+}
+
+/** Makes the directories durable that the steps touch. */
+export async function syncAll(steps: readonly SwapStep[]): Promise<void> {
+  const directories = new Set(steps.flatMap((step) => ["from", "to"].flatMap((key) => (typeof step[key] === "string" ? [dirname(step[key])] : []))));
+  for (const directory of directories) {
+    if (!directory.startsWith("/")) continue;
+    await syncDirectory(directory).catch((error: unknown) => {
+      if (readErrno(error) !== "ENOENT") throw error;
+    });
+  }
+}
+
+function listAreas(steps: readonly SwapStep[]): readonly string[] {
+  return [...new Set(steps.map((step) => String(step["area"])))];
+}
+
+function undoStep(step: SwapStep, area: string): "undone" | "displaced" {
+  switch (step["op"]) {
+    case "attributes":
+      chownSync(String(step["path"]), Number(step["uid"]), Number(step["gid"]));
+      chmodSync(String(step["path"]), Number(step["mode"]));
+      return "undone";
+    case "aside":
+    case "carry":
+    case "place":
+      return undoMove(step, area);
+    case "area":
+    case "mkdir":
+      return "undone";
+    default:
+      throw new HoldfastError("format-unsupported", `Cannot roll back: unknown step ${JSON.stringify(step["op"])}`);
+  }
+}
+
+function undoMove(step: SwapStep, area: string): "undone" | "displaced" {
+  const from = decodePath(String(step["from"]));
+  const to = decodePath(String(step["to"]));
+  const inode = String(step["inode"]);
+  if (readInode(from) === inode) return "undone"; // never made, or undone already
+  if (readInode(to) === inode) {
+    const occupied = step["op"] !== "place" && readInode(from) !== undefined;
+    if (occupied) displace(from, area);
+    renameSync(to, from);
+    return occupied ? "displaced" : "undone";
+  }
+  // What was placed has been replaced since, for example by an application that writes by rename.
+  if (step["op"] !== "place" || readInode(to) === undefined) return "undone";
+  displace(to, area);
+  return "displaced";
+}
+
+function displace(path: Buffer, area: string): void {
+  for (let index = 0; ; index += 1) {
+    const to = join(area, `displaced-${index}`);
+    if (readInode(to) !== undefined) continue;
+    renameSync(path, to);
+    return;
+  }
+}
+
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch (error) {
+    const errno = readErrno(error);
+    if (errno !== "ENOENT" && errno !== "ENOTEMPTY") throw error;
+  }
+}
+
+/** Device and inode of what lies under a name itself; undefined when nothing does. */
+export function readInode(path: Buffer | string): string | undefined {
+  try {
+    const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    return stat === undefined ? undefined : `${stat.dev}:${stat.ino}`;
+  } catch (error) {
+    if (readErrno(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
