@@ -51,7 +51,8 @@ const isoOf = (ms: number): string => new Date(ms).toISOString();
 export function readStatus(core: Core): Status {
   const next = listNextRuns(core);
   const jobs = [...core.config.jobs.values()].map((job) => readJobStatus(core, job.name, next.filter((plan) => plan.job === job.name)));
-  const tasks = core.queue.list({ states: ["running", "recovering", "waiting"] }).map((task) => describeTask(core, task));
+  const waiting = core.queue.explainAllWaiting();
+  const tasks = core.queue.list({ states: ["running", "recovering", "waiting"] }).map((task) => describeTask(core, task, waiting.get(task.id)));
   const unfinishedRestores = core.catalog.restores
     .list({ states: ["failed"] })
     .map(({ id, backupName }) => `The restore ${id} of ${backupName} is not finished: both copies of the data are kept`);
@@ -116,7 +117,7 @@ function readJobStatus(core: Core, name: string, next: readonly { readonly purpo
   };
 }
 
-export function describeTask(core: Core, task: Task): TaskStatus {
+export function describeTask(core: Core, task: Task, waitingBecause: string | undefined): TaskStatus {
   const progress = core.live.get(task.id)?.progress;
   return {
     id: task.id,
@@ -127,6 +128,6 @@ export function describeTask(core: Core, task: Task): TaskStatus {
     enqueuedAt: isoOf(task.enqueuedAtMs),
     attempt: task.attempt,
     progress: progress === undefined ? null : { phase: progress.phase, datastore: progress.datastore ?? null, bytes: progress.bytes ?? null, totalBytes: progress.totalBytes ?? null },
-    waitingBecause: core.queue.explainWaiting(task.id) ?? null,
+    waitingBecause: waitingBecause ?? null,
   };
 }

@@ -1,0 +1,66 @@
+import picocolors from "picocolors";
+import { describeCause, errorPolicies, HoldfastError } from "../base/errors.ts";
+
+/** Where a verb's words go: results to standard output, everything about them to standard error. */
+export class Terminal {
+  readonly json: "json" | "text";
+  readonly #colors: ReturnType<typeof picocolors.createColors>;
+  #statusLine = "";
+
+  constructor(json: "json" | "text") {
+    this.json = json;
+    this.#colors = picocolors.createColors(process.stdout.isTTY && process.env["NO_COLOR"] === undefined);
+  }
+
+  get colors(): ReturnType<typeof picocolors.createColors> {
+    return this.#colors;
+  }
+
+  get canAsk(): "yes" | "no" {
+    return process.stdin.isTTY && process.stderr.isTTY ? "yes" : "no";
+  }
+
+  /** A line of the result. */
+  print(line: string): void {
+    this.clearStatus();
+    process.stdout.write(`${line}\n`);
+  }
+
+  /** The result for machines: one JSON document. */
+  printJson(value: unknown): void {
+    this.clearStatus();
+    process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+  }
+
+  /** A line about what goes on; not part of the result. */
+  tell(line: string): void {
+    this.clearStatus();
+    process.stderr.write(`${line}\n`);
+  }
+
+  /** A line that is overwritten by the next one; on a pipe nothing. */
+  status(line: string): void {
+    if (!process.stderr.isTTY || this.json === "json") return;
+    const width = process.stderr.columns || 80;
+    this.#statusLine = line.length >= width ? `${line.slice(0, width - 2)}…` : line;
+    process.stderr.write(`\r\u001b[2K${this.#statusLine}`);
+  }
+
+  clearStatus(): void {
+    if (this.#statusLine === "") return;
+    this.#statusLine = "";
+    process.stderr.write("\r\u001b[2K");
+  }
+
+  /** Tells an error and gives the exit status that its code has. */
+  fail(thrown: unknown): number {
+    const error = thrown instanceof HoldfastError ? thrown : new HoldfastError("internal", `Bug: ${describeCause(thrown)}`, { cause: thrown });
+    if (this.json === "json") this.printJson({ error: { code: error.code, message: error.message, hint: error.hint ?? null, details: error.details ?? null } });
+    else {
+      this.tell(`${this.#colors.red("error:")} ${error.message}`);
+      if (error.hint !== undefined) this.tell(`${this.#colors.dim("hint:")} ${error.hint}`);
+      if (error.code === "internal" && thrown instanceof Error) this.tell(thrown.stack ?? "");
+    }
+    return errorPolicies[error.code].exit;
+  }
+}

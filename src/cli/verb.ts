@@ -1,0 +1,22 @@
+import type { Command } from "commander";
+import type { Config } from "../config/config.ts";
+import type { ControlClient } from "../control/client.ts";
+import type { Program } from "../daemon/load-program.ts";
+import type { Terminal } from "./terminal.ts";
+
+/** What every verb is given. */
+export interface VerbContext {
+  readonly terminal: Terminal;
+  readonly program: Program;
+  readonly signal: AbortSignal;
+  /** The client of the daemon's socket, by --socket, the config, or the default. */
+  connect(): Promise<ControlClient>;
+  /** Loads the config. @throws config-missing, config-invalid */
+  loadConfig(): Promise<Config>;
+}
+
+/** Adds a verb to the program; its action returns the exit status. */
+export interface Verb {
+  readonly name: string;
+  define(command: Command, run: (action: (context: VerbContext) => Promise<number>) => Promise<void>): void;
+}

@@ -1,0 +1,172 @@
+import { schedule } from "node-cron";
+import { readFileSync } from "node:fs";
+import { describeCause, HoldfastError } from "../base/errors.ts";
+import type { Config } from "../config/config.ts";
+import { openControlServer } from "../control/open-server.ts";
+import type { ControlContext } from "../control/route.ts";
+import { applyConfig } from "../operations/apply-config.ts";
+import type { Core } from "../operations/core.ts";
+import { Dispatcher, recoverTasks } from "../operations/dispatch.ts";
+import { finishRestores } from "../operations/finish-restore.ts";
+import { openDestination } from "../operations/verify.ts";
+import { describeDestination } from "../operations/find-config.ts";
+import { restoreJournalDir } from "../operations/prepare-task.ts";
+import { readStatus } from "../operations/read-status.ts";
+import { runDueSchedules, runStartJobs } from "../operations/run-schedules.ts";
+import { syncDestination } from "../operations/sync-destination.ts";
+import { watchAbsence } from "../operations/watch-absence.ts";
+import type { Program } from "./load-program.ts";
+import { openCore } from "./open-core.ts";
+import { openServiceManager, type ServiceManager } from "./service-manager.ts";
+import { ClockWatch } from "./watch-clock.ts";
+
+const statusEveryMs = 10_000;
+const housekeepingEveryMs = 60_000;
+
+export interface DaemonOptions {
+  readonly config: Config;
+  readonly program: Program;
+  /** Reads the configuration again, with the flags and the environment of the start. */
+  readonly loadConfig: () => Promise<Config>;
+  /** Called once the daemon serves; for the quick start. */
+  readonly onReady?: () => void;
+}
+
+/**
+ * Runs the daemon until it is told to end. The first SIGTERM or SIGINT drains: running tasks may end within `settings.drainMs`; a second
+ * one, or the deadline, aborts them.
+ */
+export async function runDaemon(options: DaemonOptions): Promise<void> {
+  const stop = new AbortController();
+  const abort = new AbortController();
+  const onSignal = (): void => (stop.signal.aborted ? abort.abort() : stop.abort());
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  await using resources = new AsyncDisposableStack();
+  resources.defer(() => {
+    process.off("SIGTERM", onSignal);
+    process.off("SIGINT", onSignal);
+  });
+  const manager = resources.use(await openServiceManager(process.env));
+  const { core } = resources.use(await openCore(options.config, options.program, stop.signal));
+  core.log.info(`Holdfast ${core.version} starts`, { config: core.config.path, jobs: [...core.config.jobs.keys()] });
+  await recover(core);
+
+  const dispatcher = new Dispatcher(core);
+  const context: ControlContext = { core, reload: () => reload(core, manager, options.loadConfig) };
+  const { settings } = core.config;
+  const gid = findGroup(settings.socketGroup);
+  resources.use(await openControlServer({ path: settings.socketPath, access: "admin", gid }, context));
+  resources.use(await openControlServer({ path: settings.statusSocketPath, access: "read", gid }, context));
+  onReload(resources, context, core);
+
+  await runStartJobs(core, stop.signal);
+  openTicks(resources, core, manager);
+  dispatcher.pump();
+  await manager.ready(readStatus(core).summary);
+  manager.startWatchdog();
+  core.log.info("Ready", { socket: settings.socketPath });
+  options.onReady?.();
+
+  await waitForAbort(stop.signal);
+  core.log.info(`Stopping: running tasks may take up to ${settings.drainMs} ms`);
+  await manager.stopping();
+  await dispatcher.drain(AbortSignal.any([abort.signal, AbortSignal.timeout(settings.drainMs)]));
+  core.log.info("Stopped");
+}
+
+/** Mends what the last end left: restores half-way, tasks half-way, publications half-way; then the catalog is compared with the destinations. */
+async function recover(core: Core): Promise<void> {
+  const signal = AbortSignal.timeout(10 * 60_000);
+  await recoverTasks(core, signal);
+  for (const run of core.catalog.runs.interruptAll(core.clock.now())) core.log.warn(`The ${run.kind} run ${run.id} was interrupted`);
+  const ports = { now: () => core.clock.now(), progress: () => undefined, log: (level: "info" | "warn" | "error", message: string) => core.log[level](message) };
+  for (const { id, outcome, message } of await finishRestores(restoreJournalDir(core.config.settings.stateDir), ports, signal)) {
+    core.log[outcome === "failed" ? "error" : "warn"](`The restore ${id} ${message}`);
+    if (core.catalog.restores.get(id) !== undefined) core.catalog.restores.update(id, { state: outcome, finishedAtMs: core.clock.now() });
+  }
+  for (const name of core.config.destinations.keys()) {
+    try {
+      await using destination = await openDestination(describeDestination(core.config, name));
+      for (const { message } of await destination.recover(() => false, signal)) core.log.warn(message);
+      await syncDestination(core, name, signal);
+    } catch (error) {
+      core.log.warn(`The destination "${name}" cannot be read now: ${describeCause(error)}`, error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {});
+    }
+  }
+}
+
+/** node-cron gives the ticks; which slots are due is decided from the catalog's memory. */
+function openTicks(resources: AsyncDisposableStack, core: Core, manager: ServiceManager): void {
+  const clock = new ClockWatch(core.clock);
+  let busy = false;
+  let statusAtMs = -Infinity;
+  let housekeptAtMs = core.clock.monotonic();
+  const tick = async (): Promise<void> => {
+    if (busy) return;
+    busy = true;
+    try {
+      core.clockJump = clock.look();
+      await runDueSchedules(core, AbortSignal.timeout(30_000));
+      const nowMs = core.clock.monotonic();
+      if (nowMs - housekeptAtMs >= housekeepingEveryMs) {
+        housekeptAtMs = nowMs;
+        keepHouse(core);
+      }
+      if (nowMs - statusAtMs >= statusEveryMs) {
+        statusAtMs = nowMs;
+        await manager.status(readStatus(core).summary);
+      }
+    } catch (error) {
+      core.log.error(`A tick failed: ${describeCause(error)}`);
+    } finally {
+      busy = false;
+    }
+  };
+  const task = schedule("* * * * * *", tick, { name: "holdfast-tick" });
+  resources.defer(() => task.destroy());
+}
+
+function keepHouse(core: Core): void {
+  watchAbsence(core);
+  const nowMs = core.clock.now();
+  const { auditKeepMs, historyKeepMs } = core.config.settings;
+  // A clock that jumped must not age history away.
+  if (core.clockJump !== undefined) return;
+  core.catalog.audit.prune(nowMs - auditKeepMs);
+  core.catalog.runs.prune(nowMs - historyKeepMs);
+  core.queue.prune(nowMs - historyKeepMs);
+}
+
+async function reload(core: Core, manager: ServiceManager, loadConfig: () => Promise<Config>): Promise<{ readonly changed: boolean }> {
+  await manager.reloading();
+  try {
+    return applyConfig(core, await loadConfig());
+  } catch (error) {
+    core.log.error(`The configuration was not reloaded; the old one stays in force: ${describeCause(error)}`);
+    throw error;
+  } finally {
+    await manager.ready(readStatus(core).summary);
+  }
+}
+
+/** SIGHUP reloads too, for those who expect it; `systemctl reload` uses the socket because it must wait for the outcome. */
+function onReload(resources: AsyncDisposableStack, context: ControlContext, core: Core): void {
+  const onHangup = (): void => {
+    context.reload(AbortSignal.timeout(60_000)).catch(() => core.log.warn("SIGHUP changed nothing"));
+  };
+  process.on("SIGHUP", onHangup);
+  resources.defer(() => {
+    process.off("SIGHUP", onHangup);
+  });
+}
+
+function findGroup(name: string): number | undefined {
+  const line = readFileSync("/etc/group", "utf8").split("\n").find((candidate) => candidate.startsWith(`${name}:`));
+  return line === undefined ? undefined : Number(line.split(":")[2]);
+}
+
+async function waitForAbort(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
+}
