@@ -27,22 +27,39 @@ const changingCalls = "rename,renameat,renameat2,link,linkat,unlink,unlinkat,rmd
  * @param always injections in every run, for example `link:error=EPERM`
  */
 export async function listFaultPoints(args: readonly string[], always: readonly string[] = []): Promise<readonly FaultPoint[]> {
+  const counts = new Map<string, number>();
+  return (await traceCalls(args, changingCalls, always)).map(({ call }) => {
+    const n = (counts.get(call) ?? 0) + 1;
+    counts.set(call, n);
+    return { call, n };
+  });
+}
+
+export interface TracedCall {
+  readonly call: string;
+  /** As strace shows them, descriptors with their paths. */
+  readonly args: string;
+}
+
+/** The calls of these kinds in a clean run, in order, without what the other threads of Node write to each other. */
+export async function traceCalls(
+  args: readonly string[],
+  calls: string = changingCalls,
+  always: readonly string[] = [],
+): Promise<readonly TracedCall[]> {
   const directory = mkdtempSync(join(tmpdir(), "trace-"));
   try {
     const log = join(directory, "log");
-    await runTraced(log, changingCalls, always, args);
-    const calls = readFileSync(log, "utf8")
+    await runTraced(log, calls, always, args);
+    const found = readFileSync(log, "utf8")
       .split("\n")
-      .flatMap((line) => /^(\d+) +(\w+)\(/.exec(line)?.slice(1, 3).join(" ") ?? []);
-    const threads = new Set(calls.map((text) => text.split(" ")[0]));
+      .flatMap((line) => {
+        const [, thread, call, rest] = /^(\d+) +(\w+)\((.*)/.exec(line) ?? [];
+        return thread === undefined || call === undefined || rest === undefined ? [] : [{ thread, call, args: rest }];
+      });
+    const threads = new Set(found.filter(({ call }) => call !== "write").map(({ thread }) => thread));
     if (threads.size > 1) throw new Error(`calls come from ${threads.size} threads`);
-    const counts = new Map<string, number>();
-    return calls.map((text) => {
-      const call = text.split(" ")[1] ?? "";
-      const n = (counts.get(call) ?? 0) + 1;
-      counts.set(call, n);
-      return { call, n };
-    });
+    return found;
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
@@ -61,7 +78,18 @@ export async function runWithFault(
 
 async function runTraced(log: string, calls: string, injections: readonly string[], args: readonly string[]): Promise<FaultyRun> {
   const traced = [...new Set([...calls.split(","), ...injections.map((injection) => injection.split(":")[0])])].join(",");
-  const strace = ["-f", "-qq", "-o", log, "-e", `trace=${traced}`, ...injections.flatMap((injection) => ["-e", `inject=${injection}`])];
+  const strace = [
+    "-f",
+    "-qq",
+    "-y",
+    "-s",
+    "200",
+    "-o",
+    log,
+    "-e",
+    `trace=${traced}`,
+    ...injections.flatMap((injection) => ["-e", `inject=${injection}`]),
+  ];
   const env = { ...process.env, UV_THREADPOOL_SIZE: "1", UV_USE_IO_URING: "0", NODE_DISABLE_COMPILE_CACHE: "1" };
   try {
     const { stdout } = await promisify(execFile)("strace", [...strace, process.execPath, ...args], { env });
