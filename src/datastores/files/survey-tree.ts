@@ -30,6 +30,8 @@ export interface TreeSurvey {
 
 const batchEntries = 2_000;
 const namedAtMost = 20;
+/** GNU tar writes longer paths but cannot extract them; it puts `./` before and a NUL after. */
+const pathLimitBytes = 4_093;
 const sqliteMagic = Buffer.from("SQLite format 3\0");
 
 /** Looks at a tree without reading its files. Throws what opening the root throws. */
@@ -54,7 +56,7 @@ class Survey {
   readonly #mountNames: ReadonlySet<string>;
   readonly #excluded: Buffer[] = [];
   readonly #skipped = new Set<string>();
-  readonly #named: Record<"sockets" | "devices" | "databases" | "clusters" | "mounts" | "areas", string[]> = { sockets: [], devices: [], databases: [], clusters: [], mounts: [], areas: [] };
+  readonly #named: Record<"sockets" | "devices" | "databases" | "clusters" | "mounts" | "areas" | "deep", string[]> = { sockets: [], devices: [], databases: [], clusters: [], mounts: [], areas: [], deep: [] };
   #device: bigint | undefined;
   /** A bind mount of the same device that is being walked: its entries are left out one by one. */
   #foreignParent: string | undefined;
@@ -100,8 +102,10 @@ class Survey {
     const name = entry.path.subarray(entry.path.lastIndexOf(0x2f) + 1).toString("latin1");
     const area = entry.stat.isDirectory() && restoreAreaName.test(name);
     if (area) this.#named.areas.push(escapePath(entry.path));
+    const deep = entry.path.length > pathLimitBytes;
+    if (deep) this.#named.deep.push(`${escapePath(entry.path.subarray(0, 100))}… (${entry.path.length} bytes)`);
     const text = this.#globs.length === 0 ? "" : decodeForMatching(entry.path);
-    if (area || this.#foreignParent === parent.toString("latin1") || this.#globs.some((glob) => glob.test(text))) {
+    if (area || deep || this.#foreignParent === parent.toString("latin1") || this.#globs.some((glob) => glob.test(text))) {
       this.#excluded.push(entry.path);
       this.#skipped.add(entry.path.toString("latin1"));
       return true;
@@ -134,13 +138,14 @@ class Survey {
   }
 
   #describeFindings(): readonly Note[] {
-    const { sockets, devices, databases, clusters, mounts, areas } = this.#named;
+    const { sockets, devices, databases, clusters, mounts, areas, deep } = this.#named;
     const notes: readonly (readonly [readonly string[], Note["level"], string, string])[] = [
       [sockets, "info", "socket-not-kept", "Sockets are not kept"],
       [devices, "warning", "device", "Device nodes are kept, but restored only with `devices: true`"],
       [databases, "warning", "live-sqlite", "A copy of a SQLite database in use may be torn; declare a datastore of kind sqlite for"],
       [clusters, "warning", "live-postgres", "A copy of a running PostgreSQL cluster is torn; declare a datastore of kind postgres for"],
       [mounts, "warning", "mount-left-out", "Other file systems are left out (`oneFileSystem: false` takes them in)"],
+      [deep, "partial", "path-not-kept", "Paths longer than 4,096 bytes are left out, because tar cannot restore them"],
       [areas, "info", "restore-area-left-out", "What an earlier restore put aside is left out"],
     ];
     return notes.flatMap(([names, level, code, text]) => (names.length === 0 ? [] : [{ level, code, message: `${text}: ${describeNames(names)}` }]));
