@@ -69,7 +69,10 @@ export interface Destination extends AsyncDisposable {
   stat(key: string, signal: AbortSignal): Promise<ObjectFacts | undefined>;
   /** All visible objects below a folder, in no order. An error is thrown, never an empty list; a folder that is not there is empty. */
   list(folder: string, signal: AbortSignal): AsyncIterable<ObjectFacts>;
-  /** Adds bytes at the end of an object, durably; creates it. One call is all or nothing for readers that go by whole lines. */
+  /**
+   * Adds whole lines, each ended by a newline, at the end of an object, durably; creates it. One call is all or nothing for readers that
+   * go by whole lines and pass over lines that they cannot parse: one that a power cut tore may stay.
+   */
   append(key: string, bytes: Uint8Array, signal: AbortSignal): Promise<void>;
   /** Removes an object or a whole folder, the object named like a manifest first, durably. What is not there counts as removed. */
   remove(key: string, signal: AbortSignal): Promise<void>;

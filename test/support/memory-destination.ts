@@ -96,6 +96,7 @@ export class MemoryDestination implements Destination {
   async append(key: string, bytes: Uint8Array, signal: AbortSignal): Promise<void> {
     this.#assertWritable(signal);
     parseKey(key);
+    if (bytes.at(-1) !== 0x0a) throw new HoldfastError("internal", `Bug: only whole lines can be appended: ${key}`);
     const before = this.#medium.objects.get(key)?.body ?? Buffer.alloc(0);
     takeSpace(this.#medium, bytes.length);
     this.#medium.objects.set(key, store(Buffer.concat([before, bytes])));

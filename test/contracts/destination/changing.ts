@@ -27,6 +27,14 @@ export function describeChanging(fixture: DestinationFixture): void {
     );
   });
 
+  test("append takes whole lines only", async () => {
+    await using place = await openMarked(fixture);
+    await using destination = await place.open(name);
+    await assert.rejects(destination.append("jobs/e.jsonl", Buffer.from("no newline"), never), hasCode("internal"));
+    await assert.rejects(destination.append("jobs/e.jsonl", Buffer.alloc(0), never), hasCode("internal"));
+    assert.deepEqual(await place.listEverything(), []);
+  });
+
   test("W12 remove takes an object or a whole folder; what is not there counts as removed", async () => {
     await using place = await openMarked(fixture);
     await using destination = await place.open(name);
