@@ -87,7 +87,8 @@ async function main(): Promise<number> {
     return failed || exit !== 0 ? 1 : 0;
   }
   say("The daemon goes on: a backup every minute. In another terminal:");
-  for (const verb of ["status", "list", "backup demo --note 'my first'", "restore latest --plan"]) console.log(`  ${holdfast} --config ${configPath} ${verb}`);
+  for (const verb of ["status", "list", "backup demo --note 'my first'", "restore latest --plan"])
+    console.log(`  ${holdfast} --config ${configPath} ${verb}`);
   console.log("\nCtrl-C ends it. Your own config: config/holdfast.example.yaml; as a system service: scripts/install");
   const exit = await ended;
   clearInterval(writer);

@@ -11,7 +11,9 @@ export interface ConcurrencyKey {
 }
 
 export function keysConflict(one: ConcurrencyKey, other: ConcurrencyKey): boolean {
-  return one.id === other.id || one.paths.some((path) => other.paths.some((rival) => containsPath(path, rival) || containsPath(rival, path)));
+  return (
+    one.id === other.id || one.paths.some((path) => other.paths.some((rival) => containsPath(path, rival) || containsPath(rival, path)))
+  );
 }
 
 function containsPath(outer: string, inner: string): boolean {

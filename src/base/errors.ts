@@ -13,8 +13,20 @@ export interface ErrorPolicy {
   readonly meaning: string;
 }
 
-const policy = (exit: number, http: number, actor: Actor, meaning: string): ErrorPolicy => ({ exit, http, actor, retryable: false, meaning });
-const passing = (exit: number, http: number, actor: Actor, meaning: string): ErrorPolicy => ({ exit, http, actor, retryable: true, meaning });
+const policy = (exit: number, http: number, actor: Actor, meaning: string): ErrorPolicy => ({
+  exit,
+  http,
+  actor,
+  retryable: false,
+  meaning,
+});
+const passing = (exit: number, http: number, actor: Actor, meaning: string): ErrorPolicy => ({
+  exit,
+  http,
+  actor,
+  retryable: true,
+  meaning,
+});
 
 /**
  * The total table of error codes. docs/ERRORS.md lists it and a test keeps both equal.
@@ -62,7 +74,12 @@ export const errorPolicies = {
   "worker-died": passing(1, 500, "operator", "the worker process ended without a result"),
   "daemon-unreachable": policy(8, 503, "operator", "no daemon answers on the control socket"),
   "daemon-running": policy(5, 409, "operator", "another daemon already works with this state directory"),
-  "state-corrupt": policy(1, 500, "operator", "the daemon's own state is damaged; `holdfast rebuild` makes a new one from the destinations"),
+  "state-corrupt": policy(
+    1,
+    500,
+    "operator",
+    "the daemon's own state is damaged; `holdfast rebuild` makes a new one from the destinations",
+  ),
   "state-newer": policy(1, 500, "operator", "the daemon's state was written by a later version"),
   refused: policy(7, 409, "user", "the operation would lose something and was refused; the message says what would allow it"),
   "not-confirmed": policy(7, 400, "user", "the operation needs a confirmation: a terminal to ask on, or --yes"),
@@ -119,7 +136,8 @@ export function describeCause(thrown: unknown): string {
 
 /** Turns anything that was thrown into a report; what is no HoldfastError is reported as the bug that it is. */
 export function reportError(thrown: unknown): ErrorReport {
-  const error = thrown instanceof HoldfastError ? thrown : new HoldfastError("internal", `Bug: ${describeCause(thrown)}`, { cause: thrown });
+  const error =
+    thrown instanceof HoldfastError ? thrown : new HoldfastError("internal", `Bug: ${describeCause(thrown)}`, { cause: thrown });
   return {
     code: error.code,
     message: error.message,

@@ -23,7 +23,10 @@ test("a failing program is an error that tells its status and reason", async () 
 });
 
 test("a program that is not installed is named", async () => {
-  await assert.rejects(runProgram("no-such-program", [], {}, signal), { code: "tool-missing", message: "no-such-program is not installed" });
+  await assert.rejects(runProgram("no-such-program", [], {}, signal), {
+    code: "tool-missing",
+    message: "no-such-program is not installed",
+  });
 });
 
 test("F34 a stream whose producer dies is an error, never a short success", async () => {

@@ -38,7 +38,11 @@ export interface RunningProgram extends AsyncDisposable {
 
 /** The environment that every child gets: nothing of ours bleeds into tools (`TAR_OPTIONS`, `PG*`, `LD_PRELOAD` …). */
 export function createChildEnvironment(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
-  const kept: Record<string, string> = { PATH: process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", LC_ALL: "C.UTF-8", LANG: "C.UTF-8" };
+  const kept: Record<string, string> = {
+    PATH: process.env["PATH"] ?? "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+    LC_ALL: "C.UTF-8",
+    LANG: "C.UTF-8",
+  };
   for (const name of ["HOME", "TMPDIR", "TZ", "HOLDFAST_TASK", "HOLDFAST_TEST_RUN"]) {
     const value = process.env[name];
     if (value !== undefined) kept[name] = value;
@@ -93,19 +97,29 @@ function startChild(program: string, args: readonly string[], options: ProgramOp
   });
 }
 
-async function settle(child: ReturnType<typeof startChild>, program: string, options: ProgramOptions, readStderr: () => string, signal: AbortSignal): Promise<FinishedProgram> {
+async function settle(
+  child: ReturnType<typeof startChild>,
+  program: string,
+  options: ProgramOptions,
+  readStderr: () => string,
+  signal: AbortSignal,
+): Promise<FinishedProgram> {
   const result = await child;
   const stderr = readStderr().trim();
   if (signal.aborted || result.isCanceled) throw createAbortError(signal, `${program} was stopped`);
   if (result.timedOut) throw new HoldfastError("timeout", `${program} did not end within ${options.timeoutMs} ms`, { details: { stderr } });
   // setpriv exits with 127 when the program is not there.
   if (result.exitCode === 127 || result.code === "ENOENT") {
-    throw new HoldfastError("tool-missing", `${program} is not installed`, { hint: `Install the package that has ${program}, then run \`holdfast check\`.` });
+    throw new HoldfastError("tool-missing", `${program} is not installed`, {
+      hint: `Install the package that has ${program}, then run \`holdfast check\`.`,
+    });
   }
   if (result.exitCode === undefined || !(options.accept ?? [0]).includes(result.exitCode)) {
     const how = result.signal === undefined ? `exited with ${result.exitCode ?? "no status"}` : `was killed by ${result.signal}`;
     const reason = stderr === "" ? "" : `: ${stderr.split("\n").slice(-3).join("; ")}`;
-    throw new HoldfastError("tool-failed", `${program} ${how}${reason}`, { details: { exitCode: result.exitCode ?? null, signal: result.signal ?? null, stderr } });
+    throw new HoldfastError("tool-failed", `${program} ${how}${reason}`, {
+      details: { exitCode: result.exitCode ?? null, signal: result.signal ?? null, stderr },
+    });
   }
   return { exitCode: result.exitCode, stderr };
 }

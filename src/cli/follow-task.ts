@@ -27,7 +27,9 @@ export async function followTask(client: ControlClient, task: string, terminal: 
     if (!process.stderr.isTTY && terminal.json === "text" && phase !== told) terminal.tell(phase);
     told = phase;
   }
-  throw new HoldfastError("daemon-unreachable", "The daemon went away while the task was going on", { hint: "The task is durable: `holdfast status` tells what became of it." });
+  throw new HoldfastError("daemon-unreachable", "The daemon went away while the task was going on", {
+    hint: "The task is durable: `holdfast status` tells what became of it.",
+  });
 }
 
 function readEnd(line: TaskEnd): TaskOutcome {

@@ -30,7 +30,10 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     .option("--no-color", "no colours")
     .exitOverride()
     .showHelpAfterError("(`holdfast help` lists the verbs)")
-    .addHelpText("after", "\nExit statuses: 0 done, 1 failed, 2 wrong call or config, 3 partial or suspect, 4 not found, 5 busy or cancelled,\n6 damaged, 7 refused, 8 no daemon, 70 bug. `holdfast help VERB` tells more.");
+    .addHelpText(
+      "after",
+      "\nExit statuses: 0 done, 1 failed, 2 wrong call or config, 3 partial or suspect, 4 not found, 5 busy or cancelled,\n6 damaged, 7 refused, 8 no daemon, 70 bug. `holdfast help VERB` tells more.",
+    );
   const controller = new AbortController();
   const onSignal = (): void => controller.abort(new HoldfastError("cancelled", "Interrupted"));
   process.once("SIGINT", onSignal);

@@ -54,8 +54,10 @@ export class Terminal {
 
   /** Tells an error and gives the exit status that its code has. */
   fail(thrown: unknown): number {
-    const error = thrown instanceof HoldfastError ? thrown : new HoldfastError("internal", `Bug: ${describeCause(thrown)}`, { cause: thrown });
-    if (this.json === "json") this.printJson({ error: { code: error.code, message: error.message, hint: error.hint ?? null, details: error.details ?? null } });
+    const error =
+      thrown instanceof HoldfastError ? thrown : new HoldfastError("internal", `Bug: ${describeCause(thrown)}`, { cause: thrown });
+    if (this.json === "json")
+      this.printJson({ error: { code: error.code, message: error.message, hint: error.hint ?? null, details: error.details ?? null } });
     else {
       this.tell(`${this.#colors.red("error:")} ${error.message}`);
       if (error.hint !== undefined) this.tell(`${this.#colors.dim("hint:")} ${error.hint}`);

@@ -18,13 +18,23 @@ export const backupVerb: Verb = {
       .option("--destination <name>", "another destination for this one call")
       .option("--only <datastore...>", "only these datastores of the job")
       .option("--detach", "do not wait")
-      .addHelpText("after", "\nExit status 0: published and verified; 3: partial or suspect; others: nothing was published.\nExample: holdfast backup nightly --note 'before migration 42' || exit 1")
+      .addHelpText(
+        "after",
+        "\nExit status 0: published and verified; 3: partial or suspect; others: nothing was published.\nExample: holdfast backup nightly --note 'before migration 42' || exit 1",
+      )
       .action((job: string, options: Options) =>
         run(async ({ terminal, connect, signal }) => {
           const client = await connect();
           const { note, destination, only, detach } = options;
-          const body = { ...(note === undefined ? {} : { note }), ...(destination === undefined ? {} : { destination }), ...(only === undefined ? {} : { datastores: only }) };
-          const asked = await client.send<{ task: string; joined: string }>({ method: "POST", path: `/jobs/${encodeURIComponent(job)}/backups`, body }, signal);
+          const body = {
+            ...(note === undefined ? {} : { note }),
+            ...(destination === undefined ? {} : { destination }),
+            ...(only === undefined ? {} : { datastores: only }),
+          };
+          const asked = await client.send<{ task: string; joined: string }>(
+            { method: "POST", path: `/jobs/${encodeURIComponent(job)}/backups`, body },
+            signal,
+          );
           if (detach === true) {
             if (terminal.json === "json") terminal.printJson(asked);
             else terminal.print(asked.task);

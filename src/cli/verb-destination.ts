@@ -9,7 +9,11 @@ export const destinationVerb: Verb = {
     for (const mode of ["init", "adopt"] as const) {
       command
         .command(mode)
-        .description(mode === "init" ? "Make a new destination and write its marker" : "Accept a directory that holds something already, and write its marker")
+        .description(
+          mode === "init"
+            ? "Make a new destination and write its marker"
+            : "Accept a directory that holds something already, and write its marker",
+        )
         .argument("<name>", "destination of the config")
         .action((name: string) =>
           run(async ({ loadConfig, terminal, signal }) => {

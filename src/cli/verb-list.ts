@@ -25,7 +25,9 @@ export const listVerb: Verb = {
           const query = new URLSearchParams({ limit: options.limit, class: options.preRestore === true ? "pre-restore" : "backup" });
           if (job !== undefined) query.set("job", job);
           if (options.destination !== undefined) query.set("destination", options.destination);
-          const backups = await (await connect()).send<readonly CatalogBackup[]>({ method: "GET", path: `/backups?${query}` }, signal);
+          const backups = await (
+            await connect()
+          ).send<readonly CatalogBackup[]>({ method: "GET", path: `/backups?${query.toString()}` }, signal);
           if (terminal.json === "json") terminal.printJson(backups);
           else printBackups(backups, terminal);
           return 0;
@@ -39,10 +41,33 @@ export function printBackups(backups: readonly CatalogBackup[], terminal: Termin
   const table = new Table({
     head: ["name", "job", "at", "age", "size", "state"],
     style: { head: [], border: [], compact: true },
-    chars: { top: "", "top-mid": "", "top-left": "", "top-right": "", bottom: "", "bottom-mid": "", "bottom-left": "", "bottom-right": "", left: "", "left-mid": "", mid: "", "mid-mid": "", right: "", "right-mid": "", middle: "  " },
+    chars: {
+      top: "",
+      "top-mid": "",
+      "top-left": "",
+      "top-right": "",
+      bottom: "",
+      "bottom-mid": "",
+      "bottom-left": "",
+      "bottom-right": "",
+      left: "",
+      "left-mid": "",
+      mid: "",
+      "mid-mid": "",
+      right: "",
+      "right-mid": "",
+      middle: "  ",
+    },
   });
   for (const backup of backups) {
-    table.push([backup.name, backup.job, backup.destination, describeAge(Date.now() - backup.createdAtMs), describeBytes(backup.storedBytes), describeState(backup)]);
+    table.push([
+      backup.name,
+      backup.job,
+      backup.destination,
+      describeAge(Date.now() - backup.createdAtMs),
+      describeBytes(backup.storedBytes),
+      describeState(backup),
+    ]);
   }
   terminal.print(table.toString());
 }
@@ -50,7 +75,13 @@ export function printBackups(backups: readonly CatalogBackup[], terminal: Termin
 /** In a few words what a person must know of a backup before trusting it. */
 export function describeState(backup: CatalogBackup): string {
   const words = [
-    backup.damaged !== null ? "DAMAGED" : backup.status === "partial" ? "partial" : backup.verifiedAtMs === null ? "unverified" : "verified",
+    backup.damaged !== null
+      ? "DAMAGED"
+      : backup.status === "partial"
+        ? "partial"
+        : backup.verifiedAtMs === null
+          ? "unverified"
+          : "verified",
     ...(backup.suspect.length > 0 && backup.accepted === null ? ["suspect"] : []),
     ...(backup.drilledAtMs === null ? [] : ["drilled"]),
     ...(backup.pinned === null ? [] : ["pinned"]),

@@ -26,15 +26,31 @@ function defineProof(name: "verify" | "drill", description: string): Verb {
   };
 }
 
-async function prove(operation: "verify" | "drill", text: string, options: Options, { connect, terminal, signal }: VerbContext): Promise<number> {
+async function prove(
+  operation: "verify" | "drill",
+  text: string,
+  options: Options,
+  { connect, terminal, signal }: VerbContext,
+): Promise<number> {
   const client = await connect();
-  const scope = { ...(options.job === undefined ? {} : { job: options.job }), ...(options.destination === undefined ? {} : { destination: options.destination }) };
+  const scope = {
+    ...(options.job === undefined ? {} : { job: options.job }),
+    ...(options.destination === undefined ? {} : { destination: options.destination }),
+  };
   const query = new URLSearchParams({ ...scope, limit: "1000" });
-  const wanted = options.all === true ? (await client.send<readonly CatalogBackup[]>({ method: "GET", path: `/backups?${query}` }, signal)).map(({ id, destination }) => ({ text: id, scope: { ...scope, destination } })) : [{ text, scope }];
+  const wanted =
+    options.all === true
+      ? (await client.send<readonly CatalogBackup[]>({ method: "GET", path: `/backups?${query.toString()}` }, signal)).map(
+          ({ id, destination }) => ({ text: id, scope: { ...scope, destination } }),
+        )
+      : [{ text, scope }];
   const results: { backup: string; outcome: string; summary: string }[] = [];
   let exit = 0;
   for (const one of wanted) {
-    const asked = await client.send<{ task: string; backup: string }>({ method: "POST", path: `/backups/${encodeURIComponent(one.text)}/${operation}`, body: one.scope }, signal);
+    const asked = await client.send<{ task: string; backup: string }>(
+      { method: "POST", path: `/backups/${encodeURIComponent(one.text)}/${operation}`, body: one.scope },
+      signal,
+    );
     try {
       const outcome = await followTask(client, asked.task, terminal, signal);
       results.push({ backup: asked.backup, outcome: outcome.state, summary: outcome.summary });
@@ -50,5 +66,8 @@ async function prove(operation: "verify" | "drill", text: string, options: Optio
   return exit;
 }
 
-export const verifyVerb = defineProof("verify", "Read stored backups to their end: every hash, every format, contents against the manifest");
+export const verifyVerb = defineProof(
+  "verify",
+  "Read stored backups to their end: every hash, every format, contents against the manifest",
+);
 export const drillVerb = defineProof("drill", "Restore backups into a scratch place and compare contents: proof that they restore");

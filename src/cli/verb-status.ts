@@ -35,9 +35,12 @@ function printStatus(status: Status, terminal: Terminal): void {
     terminal.print(`${colors.bold(job.job)}  ${paint[job.state](job.state)}${job.enabled ? "" : " (disabled)"}`);
     const ago = (at: string): string => `${describeAge(Date.now() - Date.parse(at))} ago`;
     if (job.lastRun !== null) terminal.print(`  last run         ${job.lastRun.state}, ${ago(job.lastRun.at)}: ${job.lastRun.summary}`);
-    if (job.newestGood !== null) terminal.print(`  newest good      ${job.newestGood.name}, ${ago(job.newestGood.at)}, at ${job.newestGood.destination}`);
+    if (job.newestGood !== null)
+      terminal.print(`  newest good      ${job.newestGood.name}, ${ago(job.newestGood.at)}, at ${job.newestGood.destination}`);
     terminal.print(`  verified         ${job.lastVerifiedAt === null ? "never" : ago(job.lastVerifiedAt)}`);
-    terminal.print(`  proven to restore ${job.lastDrill === null ? "never (holdfast drill)" : `${ago(job.lastDrill.at)}: ${job.lastDrill.name} in ${job.lastDrill.tookMs} ms`}`);
+    terminal.print(
+      `  proven to restore ${job.lastDrill === null ? "never (holdfast drill)" : `${ago(job.lastDrill.at)}: ${job.lastDrill.name} in ${job.lastDrill.tookMs} ms`}`,
+    );
     terminal.print(`  kept             ${job.backups} backup${job.backups === 1 ? "" : "s"}, ${describeBytes(job.storedBytes)}`);
     for (const next of job.next) terminal.print(`  next ${next.purpose.padEnd(12)}${next.at} (${next.schedule})`);
   }

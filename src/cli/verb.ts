@@ -10,9 +10,9 @@ export interface VerbContext {
   readonly program: Program;
   readonly signal: AbortSignal;
   /** The client of the daemon's socket, by --socket, the config, or the default. */
-  connect(): Promise<ControlClient>;
+  readonly connect: () => Promise<ControlClient>;
   /** Loads the config. @throws config-missing, config-invalid */
-  loadConfig(): Promise<Config>;
+  readonly loadConfig: () => Promise<Config>;
 }
 
 /** Adds a verb to the program; its action returns the exit status. */

@@ -68,7 +68,10 @@ export class ControlClient {
   #explain(error: Error): Error {
     const errno = readErrno(error);
     if (errno === "EACCES") {
-      return new HoldfastError("forbidden", `You may not use the control socket ${this.#socketPath}`, { hint: "Run it as root or as a member of the group holdfast.", cause: error });
+      return new HoldfastError("forbidden", `You may not use the control socket ${this.#socketPath}`, {
+        hint: "Run it as root or as a member of the group holdfast.",
+        cause: error,
+      });
     }
     if (errno === "ENOENT" || errno === "ECONNREFUSED" || errno === "ECONNRESET" || errno === "EPIPE") {
       return new HoldfastError("daemon-unreachable", `No daemon answers on ${this.#socketPath}`, {

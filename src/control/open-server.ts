@@ -102,7 +102,8 @@ function classify(error: unknown): ErrorReport {
   if (error instanceof HoldfastError) return reportError(error);
   const status = error instanceof Error && "statusCode" in error && typeof error.statusCode === "number" ? error.statusCode : 500;
   // Fastify's own refusals: body too large, wrong media type, malformed JSON.
-  if (status >= 400 && status < 500 && error instanceof Error) return reportError(new HoldfastError("usage", `The request was refused: ${error.message}`));
+  if (status >= 400 && status < 500 && error instanceof Error)
+    return reportError(new HoldfastError("usage", `The request was refused: ${error.message}`));
   return reportError(error);
 }
 
@@ -116,7 +117,9 @@ function createNotFound(request: FastifyRequest, access: "read" | "admin"): Erro
   if (access === "read" && adminRoutes.some((route) => route.method === request.method && pattern(route))) {
     return reportError(new HoldfastError("forbidden", `${request.method} ${path} is only on the admin socket`));
   }
-  return reportError(new HoldfastError("unknown-name", `There is no ${request.method} ${path}`, { hint: "GET /v1/openapi.json lists what there is." }));
+  return reportError(
+    new HoldfastError("unknown-name", `There is no ${request.method} ${path}`, { hint: "GET /v1/openapi.json lists what there is." }),
+  );
 }
 
 /** Only a socket that refuses connections is stale; a busy daemon's socket and anything that is no socket are left alone (F9). */
@@ -126,7 +129,8 @@ async function removeStaleSocket(path: string): Promise<void> {
     throw error;
   });
   if (found === undefined) return;
-  if (!found.isSocket()) throw new HoldfastError("conflict", `${path} is there and is no socket`, { hint: "Move it away, or set `settings.socketPath`." });
+  if (!found.isSocket())
+    throw new HoldfastError("conflict", `${path} is there and is no socket`, { hint: "Move it away, or set `settings.socketPath`." });
   const answer = await new Promise<string>((resolve) => {
     const probe = createConnection(path, () => resolve("connected"));
     probe.setTimeout(2_000, () => resolve("timeout"));

@@ -17,7 +17,11 @@ const jobParams = z.strictObject({ job: z.string() });
 const text = z.string().max(1000);
 const scope = { job: z.string().optional(), destination: z.string().optional() };
 
-const interactive = (idempotencyKey: string | undefined): Requested => ({ requester: "socket", priority: "interactive", ...(idempotencyKey === undefined ? {} : { idempotencyKey }) });
+const interactive = (idempotencyKey: string | undefined): Requested => ({
+  requester: "socket",
+  priority: "interactive",
+  ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+});
 
 /** Routes that change something: on the admin socket alone. */
 export const adminRoutes: readonly Route[] = [
@@ -79,7 +83,14 @@ export const adminRoutes: readonly Route[] = [
     handle: async ({ core }, { params, body, signal, idempotencyKey }) => {
       const backup = core.catalog.backups.resolve(params.backup, pickScope(body));
       const { unsavable, start, doubtful, datastores } = body;
-      const request = { ...interactive(idempotencyKey), backup, unsavable, start, doubtful, ...(datastores === undefined ? {} : { datastores }) };
+      const request = {
+        ...interactive(idempotencyKey),
+        backup,
+        unsavable,
+        start,
+        doubtful,
+        ...(datastores === undefined ? {} : { datastores }),
+      };
       const { task, joined } = await requestRestore(core, request, signal);
       return { task: task.id, joined, backup: backup.name };
     },
@@ -93,7 +104,11 @@ export const adminRoutes: readonly Route[] = [
     query: none,
     body: z.strictObject({ restore: z.string().optional(), start: z.enum(["yes", "no"]).default("yes") }),
     handle: async ({ core }, { body, signal, idempotencyKey }) => {
-      const request = { ...interactive(idempotencyKey), start: body.start, ...(body.restore === undefined ? {} : { restoreId: body.restore }) };
+      const request = {
+        ...interactive(idempotencyKey),
+        start: body.start,
+        ...(body.restore === undefined ? {} : { restoreId: body.restore }),
+      };
       const { task, joined } = await requestUndo(core, request, signal);
       return { task: task.id, joined };
     },
@@ -109,7 +124,9 @@ export const adminRoutes: readonly Route[] = [
     handle: ({ core }, { params, body }) => {
       const job = findJob(core.config, params.job);
       const destination = body.destination ?? job.destination;
-      return Promise.resolve({ task: requestRemovals(core, job.name, destination, planRetention(core, job, destination), "retention") ?? null });
+      return Promise.resolve({
+        task: requestRemovals(core, job.name, destination, planRetention(core, job, destination), "retention") ?? null,
+      });
     },
   }),
   defineRoute({
@@ -137,10 +154,21 @@ export const adminRoutes: readonly Route[] = [
       const backup = core.catalog.backups.resolve(params.backup, pickScope(query));
       const refusals = planDeletion(core, backup);
       if (refusals.length > 0 && query.force === "no") {
-        throw new HoldfastError("refused", `The backup ${backup.name} stays: ${refusals.join("; ")}`, { hint: "Unpin it, make a newer verified backup first, or say --force." });
+        throw new HoldfastError("refused", `The backup ${backup.name} stays: ${refusals.join("; ")}`, {
+          hint: "Unpin it, make a newer verified backup first, or say --force.",
+        });
       }
-      const verdict = { id: backup.id, name: backup.name, createdAtMs: backup.createdAtMs, action: "remove" as const, reasons: ["removed on purpose"] };
-      return Promise.resolve({ task: requestRemovals(core, backup.job, backup.destination, [verdict], "delete") ?? null, backup: backup.name });
+      const verdict = {
+        id: backup.id,
+        name: backup.name,
+        createdAtMs: backup.createdAtMs,
+        action: "remove" as const,
+        reasons: ["removed on purpose"],
+      };
+      return Promise.resolve({
+        task: requestRemovals(core, backup.job, backup.destination, [verdict], "delete") ?? null,
+        backup: backup.name,
+      });
     },
   }),
   defineRoute({
@@ -154,9 +182,21 @@ export const adminRoutes: readonly Route[] = [
     handle: async ({ core }, { params, body, signal }) => {
       const backup = core.catalog.backups.resolve(params.backup, pickScope(body));
       const at = formatInstant(core.clock.now());
-      const event = { pinned: { at, event: "pinned", reason: body.text }, unpinned: { at, event: "unpinned" }, accepted: { at, event: "accepted", reason: body.text }, note: { at, event: "note", text: body.text } } as const;
+      const event = {
+        pinned: { at, event: "pinned", reason: body.text },
+        unpinned: { at, event: "unpinned" },
+        accepted: { at, event: "accepted", reason: body.text },
+        note: { at, event: "note", text: body.text },
+      } as const;
       const marked = await markBackup(core, backup, event[body.mark], signal);
-      core.catalog.audit.record({ atMs: core.clock.now(), actor: "socket", action: `backup.${body.mark}`, subject: backup.name, outcome: "ok", details: { id: backup.id, text: body.text } });
+      core.catalog.audit.record({
+        atMs: core.clock.now(),
+        actor: "socket",
+        action: `backup.${body.mark}`,
+        subject: backup.name,
+        outcome: "ok",
+        details: { id: backup.id, text: body.text },
+      });
       return marked;
     },
   }),
@@ -187,7 +227,16 @@ export const adminRoutes: readonly Route[] = [
       },
     }),
   ),
-  defineRoute({ method: "POST", path: "/reload", access: "admin", summary: "Read the config again; all of it or nothing", params: none, query: none, body: none, handle: ({ reload }, { signal }) => reload(signal) }),
+  defineRoute({
+    method: "POST",
+    path: "/reload",
+    access: "admin",
+    summary: "Read the config again; all of it or nothing",
+    params: none,
+    query: none,
+    body: none,
+    handle: ({ reload }, { signal }) => reload(signal),
+  }),
   defineRoute({
     method: "POST",
     path: "/rebuild",
@@ -201,7 +250,13 @@ export const adminRoutes: readonly Route[] = [
       const found = [];
       for (const name of names) {
         const { added, changed, vanished, unreadable } = await syncDestination(core, name, signal);
-        found.push({ destination: name, added: added.length, changed: changed.length, vanished: vanished.map(({ name: gone }) => gone), unreadable });
+        found.push({
+          destination: name,
+          added: added.length,
+          changed: changed.length,
+          vanished: vanished.map(({ name: gone }) => gone),
+          unreadable,
+        });
       }
       return { destinations: found };
     },

@@ -14,7 +14,16 @@ const backupClass = z.enum(["backup", "pre-restore"]);
 
 /** Routes that change nothing: on both sockets. */
 export const readRoutes: readonly Route[] = [
-  defineRoute({ method: "GET", path: "/status", access: "read", summary: "The state of everything", params: none, query: none, body: none, handle: ({ core }) => Promise.resolve(readStatus(core)) }),
+  defineRoute({
+    method: "GET",
+    path: "/status",
+    access: "read",
+    summary: "The state of everything",
+    params: none,
+    query: none,
+    body: none,
+    handle: ({ core }) => Promise.resolve(readStatus(core)),
+  }),
   defineRoute({
     method: "GET",
     path: "/backups",
@@ -54,7 +63,9 @@ export const readRoutes: readonly Route[] = [
     params: z.strictObject({ backup: z.string(), text: z.string() }),
     query: none,
     body: none,
-    handle: async ({ core }, { params, signal }) => ({ text: await readBackupText(core, core.catalog.backups.resolve(params.backup), params.text, signal) }),
+    handle: async ({ core }, { params, signal }) => ({
+      text: await readBackupText(core, core.catalog.backups.resolve(params.backup), params.text, signal),
+    }),
   }),
   defineRoute({
     method: "GET",
@@ -64,7 +75,8 @@ export const readRoutes: readonly Route[] = [
     params: none,
     query: z.strictObject({ job: z.string().optional(), limit }),
     body: none,
-    handle: ({ core }, { query }) => Promise.resolve(core.catalog.runs.list({ limit: query.limit, ...(query.job === undefined ? {} : { job: query.job }) })),
+    handle: ({ core }, { query }) =>
+      Promise.resolve(core.catalog.runs.list({ limit: query.limit, ...(query.job === undefined ? {} : { job: query.job }) })),
   }),
   defineRoute({
     method: "GET",
@@ -118,6 +130,12 @@ export const readRoutes: readonly Route[] = [
   }),
 ];
 
-export function pickScope(query: { readonly job?: string | undefined; readonly destination?: string | undefined }): { job?: string; destination?: string } {
-  return { ...(query.job === undefined ? {} : { job: query.job }), ...(query.destination === undefined ? {} : { destination: query.destination }) };
+export function pickScope(query: { readonly job?: string | undefined; readonly destination?: string | undefined }): {
+  job?: string;
+  destination?: string;
+} {
+  return {
+    ...(query.job === undefined ? {} : { job: query.job }),
+    ...(query.destination === undefined ? {} : { destination: query.destination }),
+  };
 }

@@ -28,15 +28,31 @@ export async function openCore(config: Config, program: Program, signal: AbortSi
   await makeDirectory(settings.stateDir, 0o711);
   await makeDirectory(settings.runtimeDir, 0o755);
   resources.use(await lockInstance(settings.stateDir, signal));
-  const paths = { queue: join(settings.stateDir, "queue.db"), catalog: join(settings.stateDir, "catalog.db"), marker: join(settings.stateDir, stateMarker) };
+  const paths = {
+    queue: join(settings.stateDir, "queue.db"),
+    catalog: join(settings.stateDir, "catalog.db"),
+    marker: join(settings.stateDir, stateMarker),
+  };
   const firstStart = !existsSync(paths.marker);
   if (firstStart && existsSync(paths.queue) !== existsSync(paths.catalog)) {
-    throw new HoldfastError("state-corrupt", `The state directory ${settings.stateDir} is incomplete`, { hint: "`holdfast rebuild --offline` makes a new state from the destinations." });
+    throw new HoldfastError("state-corrupt", `The state directory ${settings.stateDir} is incomplete`, {
+      hint: "`holdfast rebuild --offline` makes a new state from the destinations.",
+    });
   }
-  const queue = resources.use(openQueue({ path: paths.queue, clock: systemClock, concurrency: settings.concurrency, whenMissing: firstStart ? "create" : "refuse" }));
+  const queue = resources.use(
+    openQueue({ path: paths.queue, clock: systemClock, concurrency: settings.concurrency, whenMissing: firstStart ? "create" : "refuse" }),
+  );
   const catalog = resources.use(openCatalog({ path: paths.catalog, whenMissing: firstStart ? "create" : "refuse" }));
   if (firstStart) await writeFileAtomically(paths.marker, `${JSON.stringify({ format: 1, createdBy: program.version })}\n`, 0o600);
-  const notifier = resources.use(await openNotifier({ channels: config.channels, log, clock: systemClock, outboxDir: join(settings.stateDir, "outbox"), host: settings.hostname }));
+  const notifier = resources.use(
+    await openNotifier({
+      channels: config.channels,
+      log,
+      clock: systemClock,
+      outboxDir: join(settings.stateDir, "outbox"),
+      host: settings.hostname,
+    }),
+  );
   const core: Core = {
     config,
     queue,

@@ -80,7 +80,11 @@ async function recover(core: Core): Promise<void> {
   const signal = AbortSignal.timeout(10 * 60_000);
   await recoverTasks(core, signal);
   for (const run of core.catalog.runs.interruptAll(core.clock.now())) core.log.warn(`The ${run.kind} run ${run.id} was interrupted`);
-  const ports = { now: () => core.clock.now(), progress: () => undefined, log: (level: "info" | "warn" | "error", message: string) => core.log[level](message) };
+  const ports = {
+    now: () => core.clock.now(),
+    progress: () => undefined,
+    log: (level: "info" | "warn" | "error", message: string) => core.log[level](message),
+  };
   for (const { id, outcome, message } of await finishRestores(restoreJournalDir(core.config.settings.stateDir), ports, signal)) {
     core.log[outcome === "failed" ? "error" : "warn"](`The restore ${id} ${message}`);
     if (core.catalog.restores.get(id) !== undefined) core.catalog.restores.update(id, { state: outcome, finishedAtMs: core.clock.now() });
@@ -91,7 +95,10 @@ async function recover(core: Core): Promise<void> {
       for (const { message } of await destination.recover(() => false, signal)) core.log.warn(message);
       await syncDestination(core, name, signal);
     } catch (error) {
-      core.log.warn(`The destination "${name}" cannot be read now: ${describeCause(error)}`, error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {});
+      core.log.warn(
+        `The destination "${name}" cannot be read now: ${describeCause(error)}`,
+        error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {},
+      );
     }
   }
 }
@@ -162,7 +169,9 @@ function onReload(resources: AsyncDisposableStack, context: ControlContext, core
 }
 
 function findGroup(name: string): number | undefined {
-  const line = readFileSync("/etc/group", "utf8").split("\n").find((candidate) => candidate.startsWith(`${name}:`));
+  const line = readFileSync("/etc/group", "utf8")
+    .split("\n")
+    .find((candidate) => candidate.startsWith(`${name}:`));
   return line === undefined ? undefined : Number(line.split(":")[2]);
 }
 

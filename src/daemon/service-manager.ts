@@ -9,5 +9,12 @@ export interface ServiceManager extends AsyncDisposable {
 
 export async function openServiceManager(_env: Readonly<Record<string, string | undefined>>): Promise<ServiceManager> {
   const nothing = (): Promise<void> => Promise.resolve();
-  return await Promise.resolve({ ready: nothing, status: nothing, reloading: nothing, stopping: nothing, startWatchdog: () => undefined, [Symbol.asyncDispose]: nothing });
+  return await Promise.resolve({
+    ready: nothing,
+    status: nothing,
+    reloading: nothing,
+    stopping: nothing,
+    startWatchdog: () => undefined,
+    [Symbol.asyncDispose]: nothing,
+  });
 }

@@ -24,7 +24,10 @@ export class ClockWatch {
     const nowMs = this.#clock.monotonic();
     if (Math.abs(jumpMs) > toleranceMs) {
       const by = describeDuration(Math.round(Math.abs(jumpMs) / 1000) * 1000);
-      this.#jump = { reason: `the clock jumped ${jumpMs > 0 ? "forward" : "back"} by ${by}; retention is frozen for a day`, untilMonotonicMs: nowMs + freezeMs };
+      this.#jump = {
+        reason: `the clock jumped ${jumpMs > 0 ? "forward" : "back"} by ${by}; retention is frozen for a day`,
+        untilMonotonicMs: nowMs + freezeMs,
+      };
     }
     if (this.#jump !== undefined && nowMs > this.#jump.untilMonotonicMs) this.#jump = undefined;
     return this.#jump?.reason;

@@ -52,7 +52,13 @@ function describeForRetention(core: Core, backup: CatalogBackup) {
 }
 
 /** Asks for the removal of what the verdicts give up, oldest first; nothing when nothing goes. */
-export function requestRemovals(core: Core, job: string, destination: string, verdicts: readonly Verdict[], why: "retention" | "delete"): string | undefined {
+export function requestRemovals(
+  core: Core,
+  job: string,
+  destination: string,
+  verdicts: readonly Verdict[],
+  why: "retention" | "delete",
+): string | undefined {
   const removals = verdicts
     .filter(({ action }) => action === "remove")
     .toSorted((one, other) => one.createdAtMs - other.createdAtMs)

@@ -1,10 +1,9 @@
-import { extname, join } from "node:path";
+import { join } from "node:path";
 import { manifestKey } from "../archive/backup-keys.ts";
-import { BackupWriter, type ManifestDraft } from "../archive/backup-writer.ts";
-import { compressionSuffix } from "../archive/compression.ts";
+import { BackupWriter } from "../archive/backup-writer.ts";
 import { formatInfoFile, formatRestoreText } from "../archive/info-files.ts";
-import { parseManifest, type Manifest } from "../archive/manifest.ts";
-import { createNameVariant, formatName } from "../archive/name-template.ts";
+import { parseManifest, type Manifest, type ManifestDraft } from "../archive/manifest.ts";
+import { createNameVariant, formatEnding, formatName } from "../archive/name-template.ts";
 import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { Datastore } from "../datastores/contract.ts";
@@ -32,13 +31,19 @@ export interface BackupResult {
 export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: AbortSignal): Promise<BackupResult> {
   await using resources = new AsyncDisposableStack();
   const startedAtMs = ports.now();
-  const destination = resources.use(await findDestinationDriver(setup.destination.kind).configure(setup.destination.options).open({ name: setup.destination.name }));
+  const destination = resources.use(
+    await findDestinationDriver(setup.destination.kind).configure(setup.destination.options).open({ name: setup.destination.name }),
+  );
 
   ports.progress({ phase: "probing" });
   const datastores: { readonly datastore: string; readonly kind: string; readonly id: string; readonly opened: Datastore }[] = [];
   for (const { name, kind, options } of setup.datastores) {
     const staging = resources.use(await openStagingDirectory(setup.stagingDir, name));
-    const context = { name, stagingDir: staging.path, progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: name }) };
+    const context = {
+      name,
+      stagingDir: staging.path,
+      progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: name }),
+    };
     const configured = findDatastoreDriver(kind).configure(options);
     const { id } = await configured.identify(signal);
     datastores.push({ datastore: name, kind, id, opened: resources.use(await configured.open(context)) });
@@ -52,17 +57,29 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   /** The visible name of a `file` backup has its entry's extension, so nothing is opened before the first entry is known. */
   const openWriter = async (firstEntry: string): Promise<BackupWriter> => {
     if (writer !== undefined) return writer;
-    const suffix = compressionSuffix(setup.compression.method);
-    const ending = { directory: "", archive: `.tar${suffix}`, file: `${extname(firstEntry)}${suffix}` }[setup.layout];
-    name = await chooseName(destination, setup, stem, ending, signal);
-    const opened = await destination.openPublication(setup.folder, name, setup.layout === "directory" ? "directory" : "beside", setup.backupId, signal);
+    name = await chooseName(destination, setup, stem, formatEnding(setup.layout, setup.compression.method, firstEntry), signal);
+    const opened = await destination.openPublication(
+      setup.folder,
+      name,
+      setup.layout === "directory" ? "directory" : "beside",
+      setup.backupId,
+      signal,
+    );
     publication = resources.use(opened);
-    writer = new BackupWriter({ store: opened, spoolDir: join(setup.stagingDir, "spool"), layout: setup.layout, name, compression: setup.compression, startedAtMs });
+    writer = new BackupWriter({
+      store: opened,
+      spoolDir: join(setup.stagingDir, "spool"),
+      layout: setup.layout,
+      name,
+      compression: setup.compression,
+      startedAtMs,
+    });
     return writer;
   };
 
   const members: CollectedMember[] = [];
-  for (const source of datastores) members.push(await collectMember({ ...source, openWriter, stagingDir: setup.stagingDir }, ports, signal));
+  for (const source of datastores)
+    members.push(await collectMember({ ...source, openWriter, stagingDir: setup.stagingDir }, ports, signal));
   if (members.every(({ member }) => member.status === "absent")) {
     throw new HoldfastError("source-missing", `Nothing to back up in job "${setup.job}": none of its optional datastores is there`);
   }
@@ -75,7 +92,13 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
     sequence: setup.history.sequence + 1,
     previous: setup.history.previous,
     status: members.every(({ member }) => member.status === "ok" || member.status === "absent") ? "ok" : "partial",
-    suspect: [...detectShrink(setup.datastores, new Map(members.map(({ member, plainBytes }) => [member.datastore, plainBytes])), setup.history.sizes)],
+    suspect: [
+      ...detectShrink(
+        setup.datastores,
+        new Map(members.map(({ member, plainBytes }) => [member.datastore, plainBytes])),
+        setup.history.sizes,
+      ),
+    ],
     createdAt: formatInstant(startedAtMs),
     finishedAt: formatInstant(ports.now()),
     trigger: setup.trigger,
@@ -92,15 +115,28 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   ports.progress({ phase: "publishing" });
   const { manifest, name: manifestName, body } = await finished.finish(draft, signal);
   await publication?.publish({ name: manifestName, body }, signal);
-  return { folder: setup.folder, manifestKey: manifestKey({ folder: setup.folder, name, layout: setup.layout }), manifestSha256: parseManifest(body, name).sha256, manifest };
+  return {
+    folder: setup.folder,
+    manifestKey: manifestKey({ folder: setup.folder, name, layout: setup.layout }),
+    manifestSha256: parseManifest(body, name).sha256,
+    manifest,
+  };
 }
 
 /** A name that exists gets `-2`, `-3` …: a second run never overwrites the first. */
-async function chooseName(destination: Destination, setup: BackupSetup, stem: string, ending: string, signal: AbortSignal): Promise<string> {
+async function chooseName(
+  destination: Destination,
+  setup: BackupSetup,
+  stem: string,
+  ending: string,
+  signal: AbortSignal,
+): Promise<string> {
   for (let attempt = 1; attempt <= 1000; attempt += 1) {
     const name = createNameVariant(stem, attempt) + ending;
     const key = setup.folder === "" || setup.folder === "." ? name : `${setup.folder}/${name}`;
     if (!(await destination.exists(key, signal)) && !(await destination.exists(`${key}.manifest.json`, signal))) return name;
   }
-  throw new HoldfastError("conflict", `There are 1,000 backups with the name ${stem} already`, { hint: "Give the job a name template with the time in it." });
+  throw new HoldfastError("conflict", `There are 1,000 backups with the name ${stem} already`, {
+    hint: "Give the job a name template with the time in it.",
+  });
 }

@@ -11,7 +11,10 @@ interface Found {
 }
 
 /** What the catalog keeps of a published backup. */
-export function describeBackup({ destination, folder, manifestKey, manifestSha256, manifest }: Found, events: readonly BackupEvent[]): CatalogBackup {
+export function describeBackup(
+  { destination, folder, manifestKey, manifestSha256, manifest }: Found,
+  events: readonly BackupEvent[],
+): CatalogBackup {
   const marks = foldEvents(events, manifest.finishedAt);
   return {
     id: manifest.id,

@@ -1,5 +1,3 @@
-import { createReadStream } from "node:fs";
-import { buffer } from "node:stream/consumers";
 import type { BackupWriter } from "../archive/backup-writer.ts";
 import type { ManifestEntry, ManifestMember } from "../archive/manifest.ts";
 import { emptyContents, type Contents } from "../base/contents.ts";
@@ -40,7 +38,8 @@ export async function collectMember(source: Source, ports: TaskPorts, signal: Ab
       const entry: DumpEntry = step.value;
       const writer = await source.openWriter(entry.name);
       const before = plainBytes;
-      const onPlain = (bytes: number): void => ports.progress({ phase: "storing", datastore, bytes: before + bytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
+      const onPlain = (bytes: number): void =>
+        ports.progress({ phase: "storing", datastore, bytes: before + bytes, ...(totalBytes === undefined ? {} : { totalBytes }) });
       const stored = await writer.store(datastore, entry, onPlain, signal);
       notes.push(...(await entry.finish()));
       entries.push(stored);
@@ -53,7 +52,21 @@ export async function collectMember(source: Source, ports: TaskPorts, signal: Ab
   notes.push(...facts.notes);
 
   if (facts.absent) {
-    return { plainBytes: 0, member: { datastore, kind, id, status: "absent", entries: [], contents: emptyContents, readBack: { hashes: true, format: true }, index: null, notes, tookMs: ports.now() - startedAtMs } };
+    return {
+      plainBytes: 0,
+      member: {
+        datastore,
+        kind,
+        id,
+        status: "absent",
+        entries: [],
+        contents: emptyContents,
+        readBack: { hashes: true, format: true },
+        index: null,
+        notes,
+        tookMs: ports.now() - startedAtMs,
+      },
+    };
   }
   ports.progress({ phase: "reading back", datastore });
   const read = await readBack(source, entries, facts.checked ? facts.contents : undefined, signal);
@@ -93,12 +106,19 @@ async function readBack(
   const stored = async function* (): AsyncGenerator<StoredEntry, void, undefined> {
     for (const entry of entries) {
       const { name, form, sourcePath, attributes, plain } = entry;
-      yield { name, form, sourcePath, bytes: plain.bytes, ...(attributes === undefined ? {} : { attributes }), open: (inner) => writer.read(entry, inner) };
+      yield {
+        name,
+        form,
+        sourcePath,
+        bytes: plain.bytes,
+        ...(attributes === undefined ? {} : { attributes }),
+        open: (inner) => writer.read(entry, inner),
+      };
     }
   };
   const context = { name: datastore, stagingDir: staging.path, progress: () => undefined };
   const { contents, notes, indexPath } = await findDatastoreDriver(kind).check(stored(), context, signal);
   const index = indexPath === undefined ? null : `${datastore}.index.jsonl`;
-  if (index !== null && indexPath !== undefined) writer.addText(index, await buffer(createReadStream(indexPath)));
+  if (index !== null && indexPath !== undefined) await writer.addFile(index, indexPath);
   return { contents, notes, index };
 }

@@ -50,17 +50,40 @@ function completeBackup(core: Core, payload: PayloadOf<"backup">, result: Operat
     requestCopies(core, job, backup);
     applyRetention(core, job);
   }
-  const notes = result.manifest.members.flatMap((member) => member.notes.filter(({ level }) => level !== "info").map(({ message }) => `${member.datastore}: ${message}`));
-  return { state, summary, backupId: backup.id, bytes: backup.storedBytes, details: { name: backup.name, destination: backup.destination, suspect: [...backup.suspect], notes } };
+  const notes = result.manifest.members.flatMap((member) =>
+    member.notes.filter(({ level }) => level !== "info").map(({ message }) => `${member.datastore}: ${message}`),
+  );
+  return {
+    state,
+    summary,
+    backupId: backup.id,
+    bytes: backup.storedBytes,
+    details: { name: backup.name, destination: backup.destination, suspect: [...backup.suspect], notes },
+  };
 }
 
-async function completeVerify(core: Core, payload: PayloadOf<"verify">, result: OperationResult<"verify">, signal: AbortSignal): Promise<Completion> {
+async function completeVerify(
+  core: Core,
+  payload: PayloadOf<"verify">,
+  result: OperationResult<"verify">,
+  signal: AbortSignal,
+): Promise<Completion> {
   const backup = requireBackup(core, payload.destination, payload.backupId);
   await markBackup(core, backup, { at: formatInstant(core.clock.now()), event: "verified", tookMs: result.tookMs }, signal);
-  return { state: "ok", summary: `${backup.name} verified in ${describeDuration(result.tookMs)}`, backupId: backup.id, details: { name: backup.name } };
+  return {
+    state: "ok",
+    summary: `${backup.name} verified in ${describeDuration(result.tookMs)}`,
+    backupId: backup.id,
+    details: { name: backup.name },
+  };
 }
 
-async function completeDrill(core: Core, payload: PayloadOf<"drill">, result: OperationResult<"drill">, signal: AbortSignal): Promise<Completion> {
+async function completeDrill(
+  core: Core,
+  payload: PayloadOf<"drill">,
+  result: OperationResult<"drill">,
+  signal: AbortSignal,
+): Promise<Completion> {
   const backup = requireBackup(core, payload.destination, payload.backupId);
   const datastores = result.members.map(({ datastore }) => datastore);
   await markBackup(core, backup, { at: formatInstant(core.clock.now()), event: "drilled", tookMs: result.tookMs, datastores }, signal);
@@ -89,7 +112,12 @@ function completeRestore(core: Core, payload: PayloadOf<"restore">, result: Oper
     state: "ok",
     summary: `${names} restored from ${result.backup} in ${describeDuration(result.tookMs)}`,
     backupId: payload.backupId,
-    details: { restoreId: payload.restoreId, backup: result.backup, preRestore: saved?.manifest.name ?? null, members: result.members.map((member) => ({ ...member })) },
+    details: {
+      restoreId: payload.restoreId,
+      backup: result.backup,
+      preRestore: saved?.manifest.name ?? null,
+      members: result.members.map((member) => ({ ...member })),
+    },
   };
 }
 
@@ -106,14 +134,28 @@ function completeRemoval(core: Core, payload: PayloadOf<"remove">, { removed, fa
     });
   }
   const summary = `${removed.length} backup${removed.length === 1 ? "" : "s"} removed${failed.length === 0 ? "" : `, ${failed.length} could not be removed`}`;
-  return { state: failed.length === 0 ? "ok" : "failed", summary, details: { removed: removed.map(({ name }) => name), failed: failed.map(({ id, error }) => ({ id, message: error.message })) } };
+  return {
+    state: failed.length === 0 ? "ok" : "failed",
+    summary,
+    details: { removed: removed.map(({ name }) => name), failed: failed.map(({ id, error }) => ({ id, message: error.message })) },
+  };
 }
 
-async function completeCopy(core: Core, payload: PayloadOf<"copy">, result: OperationResult<"copy">, signal: AbortSignal): Promise<Completion> {
+async function completeCopy(
+  core: Core,
+  payload: PayloadOf<"copy">,
+  result: OperationResult<"copy">,
+  signal: AbortSignal,
+): Promise<Completion> {
   const backup = requireBackup(core, payload.destination, payload.backupId);
   await markBackup(core, backup, { at: formatInstant(core.clock.now()), event: "copied", destination: payload.to }, signal);
   core.catalog.backups.put({ ...backup, destination: payload.to, verifiedAtMs: core.clock.now(), pinned: null, missingSinceMs: null });
-  return { state: "ok", summary: `${result.name} copied to ${payload.to} and read back`, backupId: backup.id, details: { name: result.name, to: payload.to } };
+  return {
+    state: "ok",
+    summary: `${result.name} copied to ${payload.to} and read back`,
+    backupId: backup.id,
+    details: { name: result.name, to: payload.to },
+  };
 }
 
 /** What a failure means for the backup that was read: damage is remembered, a mere obstacle is not. */

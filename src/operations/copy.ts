@@ -25,25 +25,47 @@ export async function runCopy(setup: CopySetup, ports: TaskPorts, signal: AbortS
   await using target = await openDestination(setup.to);
   const backup = await openAddressed(source, setup.address, signal);
   const { manifest, location } = backup;
-  const result = { id: manifest.id, name: manifest.name, destination: setup.to.name, folder: location.folder, manifestKey: manifestKey(location) };
+  const result = {
+    id: manifest.id,
+    name: manifest.name,
+    destination: setup.to.name,
+    folder: location.folder,
+    manifestKey: manifestKey(location),
+  };
   if (await target.exists(backupKey(location), signal)) {
     const there = await openBackup(target, location.folder, manifestKey(location), signal).catch(() => undefined);
     if (there?.sha256 === backup.sha256) return result;
     throw new HoldfastError("conflict", `The destination "${setup.to.name}" has another backup named ${manifest.name}`);
   }
-  await using publication = await target.openPublication(location.folder, manifest.name, manifest.layout === "directory" ? "directory" : "beside", manifest.id, signal);
+  await using publication = await target.openPublication(
+    location.folder,
+    manifest.name,
+    manifest.layout === "directory" ? "directory" : "beside",
+    manifest.id,
+    signal,
+  );
   for (const object of listObjects(backup)) {
     ports.progress({ phase: `copying ${object}` });
     await publication.put(object, source.get(objectKey(location, object), undefined, signal), signal);
   }
-  const { name, body } = { name: manifest.layout === "directory" ? "manifest.json" : `${manifest.name}.manifest.json`, body: sealManifest(manifest) };
+  const { name, body } = {
+    name: manifest.layout === "directory" ? "manifest.json" : `${manifest.name}.manifest.json`,
+    body: sealManifest(manifest),
+  };
   await publication.publish({ name, body }, signal);
   await verifyCopy(target, location.folder, result, setup.stagingDir, ports, signal);
   return result;
 }
 
 /** A copy that cannot be read back is taken away again. */
-async function verifyCopy(target: Destination, folder: string, result: CopyResult, stagingDir: string, ports: TaskPorts, signal: AbortSignal): Promise<void> {
+async function verifyCopy(
+  target: Destination,
+  folder: string,
+  result: CopyResult,
+  stagingDir: string,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     const copied = await openBackup(target, folder, result.manifestKey, signal);
     await verifyBackup(copied, copied.manifest.members, stagingDir, ports, signal);

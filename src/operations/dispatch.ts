@@ -32,7 +32,8 @@ export class Dispatcher {
   constructor(core: Core) {
     this.#core = core;
     this.#unsubscribe = core.queue.subscribe((change) => {
-      if (change.type === "cancel-requested") core.live.get(change.task.id)?.controller.abort(new HoldfastError("cancelled", "The run was cancelled"));
+      if (change.type === "cancel-requested")
+        core.live.get(change.task.id)?.controller.abort(new HoldfastError("cancelled", "The run was cancelled"));
       this.pump();
     });
   }
@@ -54,7 +55,10 @@ export class Dispatcher {
 
   #wakeForRetries(): void {
     const { queue, clock } = this.#core;
-    const later = queue.list({ states: ["waiting"] }).map(({ notBeforeMs }) => notBeforeMs - clock.now()).filter((ms) => ms > 0);
+    const later = queue
+      .list({ states: ["waiting"] })
+      .map(({ notBeforeMs }) => notBeforeMs - clock.now())
+      .filter((ms) => ms > 0);
     if (later.length === 0) return;
     this.#timer = setTimeout(() => this.pump(), Math.min(...later, 60_000) + 5);
   }
@@ -65,7 +69,8 @@ export class Dispatcher {
     clearTimeout(this.#timer);
     this.#unsubscribe();
     const abort = (): void => {
-      for (const { controller } of this.#core.live.values()) controller.abort(new HoldfastError("interrupted", "The daemon is being stopped"));
+      for (const { controller } of this.#core.live.values())
+        controller.abort(new HoldfastError("interrupted", "The daemon is being stopped"));
     };
     if (signal.aborted) abort();
     else signal.addEventListener("abort", abort, { once: true });
@@ -82,7 +87,15 @@ export class Dispatcher {
     const deadline =
       task.deadlineMs === undefined
         ? undefined
-        : setTimeout(() => controller.abort(new HoldfastError("timeout", `The run took longer than ${task.deadlineMs} ms`, { hint: "Raise the job's `maxDuration` if that is normal." })), task.deadlineMs);
+        : setTimeout(
+            () =>
+              controller.abort(
+                new HoldfastError("timeout", `The run took longer than ${task.deadlineMs} ms`, {
+                  hint: "Raise the job's `maxDuration` if that is normal.",
+                }),
+              ),
+            task.deadlineMs,
+          );
     if (task.cancelRequestedAtMs !== undefined) controller.abort(new HoldfastError("cancelled", "The run was cancelled"));
     const requester = task.requesters[0]?.name ?? "unknown";
     catalog.runs.start({
@@ -130,7 +143,12 @@ export class Dispatcher {
       {
         onProgress: (progress) => {
           const { datastore, bytes, totalBytes, phase } = progress;
-          entry.progress = { phase, ...(datastore === undefined ? {} : { datastore }), ...(bytes === undefined ? {} : { bytes }), ...(totalBytes === undefined ? {} : { totalBytes }) };
+          entry.progress = {
+            phase,
+            ...(datastore === undefined ? {} : { datastore }),
+            ...(bytes === undefined ? {} : { bytes }),
+            ...(totalBytes === undefined ? {} : { totalBytes }),
+          };
         },
         onLog: (level, message, details) => core.log[level](message, { ...details, task: task.id }),
       },
@@ -146,7 +164,10 @@ export class Dispatcher {
     const { config, log } = this.#core;
     for (let told = false; ; told = true) {
       try {
-        return await acquireLocks({ directory: join(config.settings.runtimeDir, "locks"), keys: task.keys, holder: `${task.kind} ${task.id}` }, entry.controller.signal);
+        return await acquireLocks(
+          { directory: join(config.settings.runtimeDir, "locks"), keys: task.keys, holder: `${task.kind} ${task.id}` },
+          entry.controller.signal,
+        );
       } catch (error) {
         if (!(error instanceof HoldfastError) || error.code !== "busy") throw error;
         entry.progress = { phase: `waiting: ${error.message}` };
@@ -170,7 +191,10 @@ export class Dispatcher {
       ...(bytes === undefined ? {} : { bytes }),
     });
     queue.finish(task.id, { state: "done", result: { runId, state, summary, backupId: backupId ?? null, details } });
-    log[state === "ok" ? "info" : "warn"](`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} ended ${state}: ${summary}`, { task: task.id, run: runId });
+    log[state === "ok" ? "info" : "warn"](
+      `${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} ended ${state}: ${summary}`,
+      { task: task.id, run: runId },
+    );
     tellOutcome(this.#core, task, runId, completion);
   }
 
@@ -185,14 +209,18 @@ export class Dispatcher {
     const state = error.code === "cancelled" ? "cancelled" : error.code === "interrupted" ? "interrupted" : "failed";
     catalog.runs.finish(runId, { state, summary: error.message, error, details: {}, finishedAtMs: clock.now() });
     const after = queue.finish(task.id, state === "failed" ? { state, error } : { state, error });
-    log[state === "failed" ? "error" : "warn"](`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} ${state}: ${error.message}`, {
-      task: task.id,
-      run: runId,
-      code: error.code,
-      ...(error.hint === undefined ? {} : { hint: error.hint }),
-      ...(after.state === "waiting" ? { retryAt: new Date(after.notBeforeMs).toISOString() } : {}),
-    });
-    if (after.state !== "waiting") tellOutcome(this.#core, task, runId, { state, summary: error.message, details: { code: error.code, hint: error.hint ?? null } });
+    log[state === "failed" ? "error" : "warn"](
+      `${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} ${state}: ${error.message}`,
+      {
+        task: task.id,
+        run: runId,
+        code: error.code,
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        ...(after.state === "waiting" ? { retryAt: new Date(after.notBeforeMs).toISOString() } : {}),
+      },
+    );
+    if (after.state !== "waiting")
+      tellOutcome(this.#core, task, runId, { state, summary: error.message, details: { code: error.code, hint: error.hint ?? null } });
   }
 }
 
@@ -202,7 +230,9 @@ export async function recoverTasks(core: Core, signal: AbortSignal): Promise<rea
   for (const task of left) {
     await endProcessGroup(task.worker, task.worker?.marker ?? task.id, killGraceMs, signal);
     core.queue.release(task.id);
-    core.log.warn(`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} was interrupted: the daemon had died`, { task: task.id });
+    core.log.warn(`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} was interrupted: the daemon had died`, {
+      task: task.id,
+    });
   }
   return left;
 }

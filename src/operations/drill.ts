@@ -31,16 +31,28 @@ export async function runDrill(setup: VerifySetup, ports: TaskPorts, signal: Abo
     const memberStartedAtMs = ports.now();
     await using scratch = await openStagingDirectory(setup.stagingDir, `${datastore}-drill`);
     const driver = findDatastoreDriver(kind);
-    const context = { name: datastore, stagingDir: await makeInside(scratch.path, "staging"), progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }) };
+    const context = {
+      name: datastore,
+      stagingDir: await makeInside(scratch.path, "staging"),
+      progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }),
+    };
     await using opened = await driver.configure(driver.deriveOptions(entries)).open(context);
-    await using session = await opened.openRestore({ kind: "directory", path: await makeInside(scratch.path, "restored") }, { absent: false }, signal);
+    await using session = await opened.openRestore(
+      { kind: "directory", path: await makeInside(scratch.path, "restored") },
+      { absent: false },
+      signal,
+    );
     await session.stage(backup.readMember(member), signal);
     await session.swap(() => Promise.resolve(), signal);
     const differences = compareContents(member.contents, await session.summarize(signal));
     if (differences.length > 0) {
-      throw new HoldfastError("backup-damaged", `The drill of ${backup.manifest.name} restored other contents of "${datastore}": ${differences.slice(0, 5).join("; ")}`, {
-        hint: "Do not rely on this backup; run `holdfast verify --all` and back up again.",
-      });
+      throw new HoldfastError(
+        "backup-damaged",
+        `The drill of ${backup.manifest.name} restored other contents of "${datastore}": ${differences.slice(0, 5).join("; ")}`,
+        {
+          hint: "Do not rely on this backup; run `holdfast verify --all` and back up again.",
+        },
+      );
     }
     members.push({ datastore, tookMs: ports.now() - memberStartedAtMs });
   }

@@ -10,7 +10,9 @@ function findNamed<Value>(what: string, name: string, values: ReadonlyMap<string
   if (found !== undefined) return found;
   const closest = findClosest(name, values.keys());
   const known = values.size === 0 ? `There is no ${what} in the config.` : `Known: ${[...values.keys()].join(", ")}.`;
-  throw new HoldfastError("unknown-name", `There is no ${what} "${name}"`, { hint: closest === undefined ? known : `Did you mean "${closest}"? ${known}` });
+  throw new HoldfastError("unknown-name", `There is no ${what} "${name}"`, {
+    hint: closest === undefined ? known : `Did you mean "${closest}"? ${known}`,
+  });
 }
 
 export function findJob(config: Config, name: string): JobConfig {
@@ -31,7 +33,11 @@ export function describeDestination(config: Config, name: string): DestinationSe
 }
 
 /** The concurrency keys of datastores. One that has left the config has none. */
-export async function identifyDatastores(config: Config, names: readonly string[], signal: AbortSignal): Promise<readonly ConcurrencyKey[]> {
+export async function identifyDatastores(
+  config: Config,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly ConcurrencyKey[]> {
   const keys: ConcurrencyKey[] = [];
   for (const name of names) {
     const datastore = config.datastores.get(name);

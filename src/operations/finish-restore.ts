@@ -61,7 +61,13 @@ export async function finishRestores(directory: string, ports: TaskPorts, signal
   return finished;
 }
 
-async function finishRestore(id: string, records: readonly RestoreRecord[], journal: RestoreJournal, ports: TaskPorts, signal: AbortSignal): Promise<FinishedRestore> {
+async function finishRestore(
+  id: string,
+  records: readonly RestoreRecord[],
+  journal: RestoreJournal,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<FinishedRestore> {
   const begin = records.find((record) => record.type === "begin");
   const base = { id, job: begin?.job ?? "", backup: begin?.backup ?? "" };
   const committed = records.some((record) => record.type === "committed");
@@ -76,15 +82,21 @@ async function finishRestore(id: string, records: readonly RestoreRecord[], jour
     return { ...base, outcome: "failed", message };
   }
   const outcome = committed ? "done" : "rolled-back";
-  const message = committed ? "finished after an interruption: the restored data is in place" : "rolled back after an interruption: the data is as it was before the restore";
+  const message = committed
+    ? "finished after an interruption: the restored data is in place"
+    : "rolled back after an interruption: the data is as it was before the restore";
   await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message });
   return { ...base, outcome, message };
 }
 
 /** The error of a restore whose rollback failed too: the only state that needs a person. */
 export function createStuckError(id: string, first: unknown, second: unknown): HoldfastError {
-  return new HoldfastError("restore-stuck", `The restore failed (${describeCause(first)}), and so did its rollback (${describeCause(second)})`, {
-    cause: first,
-    hint: `Both copies are still there, see restores/${id}.restore.jsonl in the state directory. Holdfast tries again when it starts.`,
-  });
+  return new HoldfastError(
+    "restore-stuck",
+    `The restore failed (${describeCause(first)}), and so did its rollback (${describeCause(second)})`,
+    {
+      cause: first,
+      hint: `Both copies are still there, see restores/${id}.restore.jsonl in the state directory. Holdfast tries again when it starts.`,
+    },
+  );
 }

@@ -30,13 +30,18 @@ export async function assertSpace({ datastores, destination, stagingDir }: Place
   const stagingFree = Number(disk.bavail * disk.bsize);
   const shared = target.device !== undefined && target.device === (await stat(stagingDir)).dev;
   assertFits(`the staging directory ${stagingDir}`, stagedBytes + (shared ? storedBytes : 0), stagingFree);
-  if (target.freeBytes !== undefined) assertFits(`the destination "${destination.name}"`, storedBytes + (shared ? stagedBytes : 0), target.freeBytes);
+  if (target.freeBytes !== undefined)
+    assertFits(`the destination "${destination.name}"`, storedBytes + (shared ? stagedBytes : 0), target.freeBytes);
 }
 
 function assertFits(place: string, neededBytes: number, freeBytes: number): void {
   if (neededBytes + reserveBytes <= freeBytes) return;
-  throw new HoldfastError("no-space", `This run may need ${describeBytes(neededBytes)} in ${place}, where ${describeBytes(freeBytes)} are free`, {
-    hint: "Free some space, or point the destination or `settings.stagingDir` at another disk.",
-    details: { neededBytes, freeBytes },
-  });
+  throw new HoldfastError(
+    "no-space",
+    `This run may need ${describeBytes(neededBytes)} in ${place}, where ${describeBytes(freeBytes)} are free`,
+    {
+      hint: "Free some space, or point the destination or `settings.stagingDir` at another disk.",
+      details: { neededBytes, freeBytes },
+    },
+  );
 }

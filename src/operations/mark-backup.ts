@@ -13,7 +13,9 @@ export async function markBackup(core: Core, backup: CatalogBackup, event: Backu
   return core.catalog.backups.mark(backup.destination, backup.id, marks) ?? { ...backup, ...marks };
 }
 
-function describeMarks(event: BackupEvent): Partial<Pick<CatalogBackup, "pinned" | "verifiedAtMs" | "drilledAtMs" | "drillMs" | "damaged" | "accepted">> {
+function describeMarks(
+  event: BackupEvent,
+): Partial<Pick<CatalogBackup, "pinned" | "verifiedAtMs" | "drilledAtMs" | "drillMs" | "damaged" | "accepted">> {
   const marks = foldEvents([event], event.at);
   switch (event.event) {
     case "pinned":

@@ -5,7 +5,14 @@ const removal = z.object({ id: z.string(), folder: z.string(), manifestKey: z.st
 
 /** What a task is to do, as the queue keeps it: names and ids, never secrets; everything else is resolved when it starts. */
 export const payloadSchema = z.discriminatedUnion("operation", [
-  z.object({ operation: z.literal("backup"), job: z.string(), trigger: z.string(), note: z.string().nullable(), destination: z.string(), datastores: z.array(z.string()) }),
+  z.object({
+    operation: z.literal("backup"),
+    job: z.string(),
+    trigger: z.string(),
+    note: z.string().nullable(),
+    destination: z.string(),
+    datastores: z.array(z.string()),
+  }),
   z.object({ operation: z.literal("verify"), job: z.string(), destination: z.string(), backupId: z.string() }),
   z.object({ operation: z.literal("drill"), job: z.string(), destination: z.string(), backupId: z.string() }),
   z.object({
@@ -20,7 +27,13 @@ export const payloadSchema = z.discriminatedUnion("operation", [
     /** The restore that this one undoes. */
     undoes: z.string().nullable(),
   }),
-  z.object({ operation: z.literal("remove"), job: z.string(), destination: z.string(), removals: z.array(removal), why: z.enum(["retention", "delete"]) }),
+  z.object({
+    operation: z.literal("remove"),
+    job: z.string(),
+    destination: z.string(),
+    removals: z.array(removal),
+    why: z.enum(["retention", "delete"]),
+  }),
   z.object({ operation: z.literal("copy"), job: z.string(), destination: z.string(), backupId: z.string(), to: z.string() }),
 ]);
 

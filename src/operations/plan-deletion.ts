@@ -4,7 +4,9 @@ import { usesBackup } from "./payload.ts";
 
 /** Why a backup should not be removed even on purpose; empty when nothing speaks against it. */
 export function planDeletion(core: Core, backup: CatalogBackup): readonly string[] {
-  const good = core.catalog.backups.find({ job: backup.job, class: "backup" }).filter((other) => other.status === "ok" && other.verifiedAtMs !== null && other.damaged === null && other.missingSinceMs === null);
+  const good = core.catalog.backups
+    .find({ job: backup.job, class: "backup" })
+    .filter((other) => other.status === "ok" && other.verifiedAtMs !== null && other.damaged === null && other.missingSinceMs === null);
   const last = good.length === 1 && good[0]?.id === backup.id;
   return [
     ...(backup.pinned === null ? [] : [backup.pinned === "" ? "it is pinned" : `it is pinned: ${backup.pinned}`]),

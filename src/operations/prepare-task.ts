@@ -15,7 +15,9 @@ import type { BackupAddress } from "./verify.ts";
 const historyLength = 10;
 
 /** An operation with everything that it needs, ready for a worker. */
-export type PreparedTask = { [Kind in OperationKind]: { readonly kind: Kind; readonly setup: OperationSetup<Kind>; readonly job: JobConfig | undefined } }[OperationKind];
+export type PreparedTask = {
+  [Kind in OperationKind]: { readonly kind: Kind; readonly setup: OperationSetup<Kind>; readonly job: JobConfig | undefined };
+}[OperationKind];
 
 /** Resolves a task with the config of this moment: what runs keeps it whatever a reload brings. */
 export function prepareTask(core: Core, payload: TaskPayload, stagingDir: string): PreparedTask {
@@ -30,21 +32,35 @@ export function prepareTask(core: Core, payload: TaskPayload, stagingDir: string
     case "restore":
       return { kind: "restore", job, setup: prepareRestore(core, payload, stagingDir) };
     case "remove":
-      return { kind: "remove", job, setup: { ...surroundings, destination: describeDestination(core.config, payload.destination), removals: payload.removals } };
+      return {
+        kind: "remove",
+        job,
+        setup: { ...surroundings, destination: describeDestination(core.config, payload.destination), removals: payload.removals },
+      };
     case "copy":
-      return { kind: "copy", job, setup: { ...surroundings, address: addressBackup(core, payload), to: describeDestination(core.config, payload.to) } };
+      return {
+        kind: "copy",
+        job,
+        setup: { ...surroundings, address: addressBackup(core, payload), to: describeDestination(core.config, payload.to) },
+      };
   }
 }
 
 /** Where a backup of the catalog is. */
-export function addressBackup(core: Core, { destination, backupId }: { readonly destination: string; readonly backupId: string }): BackupAddress {
+export function addressBackup(
+  core: Core,
+  { destination, backupId }: { readonly destination: string; readonly backupId: string },
+): BackupAddress {
   const backup = requireBackup(core, destination, backupId);
   return { destination: describeDestination(core.config, destination), folder: backup.folder, key: backup.manifestKey, lone: false };
 }
 
 export function requireBackup(core: Core, destination: string, backupId: string): CatalogBackup {
   const backup = core.catalog.backups.get(destination, backupId);
-  if (backup === undefined) throw new HoldfastError("backup-not-found", `The backup ${backupId} is no longer at "${destination}"`, { hint: "`holdfast list` shows what is there." });
+  if (backup === undefined)
+    throw new HoldfastError("backup-not-found", `The backup ${backupId} is no longer at "${destination}"`, {
+      hint: "`holdfast list` shows what is there.",
+    });
   return backup;
 }
 
@@ -81,7 +97,10 @@ function describeJobBackup(core: Core, job: JobConfig, datastores: readonly stri
 
 function describeDatastore(core: Core, job: JobConfig, name: string): DatastoreSetup {
   const { kind, options, shrink } = findDatastore(core.config, name);
-  const own = shrink === undefined || shrink === "off" ? shrink : { ratio: shrink.ratio, minHistory: job.shrink === "off" ? 3 : job.shrink.minHistory };
+  const own =
+    shrink === undefined || shrink === "off"
+      ? shrink
+      : { ratio: shrink.ratio, minHistory: job.shrink === "off" ? 3 : job.shrink.minHistory };
   return { name, kind, options, shrink: own ?? job.shrink };
 }
 

@@ -27,7 +27,12 @@ export interface TaskStatus {
   readonly requester: string;
   readonly enqueuedAt: string;
   readonly attempt: number;
-  readonly progress: { readonly phase: string; readonly datastore: string | null; readonly bytes: number | null; readonly totalBytes: number | null } | null;
+  readonly progress: {
+    readonly phase: string;
+    readonly datastore: string | null;
+    readonly bytes: number | null;
+    readonly totalBytes: number | null;
+  } | null;
   readonly waitingBecause: string | null;
 }
 
@@ -50,16 +55,35 @@ const isoOf = (ms: number): string => new Date(ms).toISOString();
 /** The state of everything, computed from what is on record. */
 export function readStatus(core: Core): Status {
   const next = listNextRuns(core);
-  const jobs = [...core.config.jobs.values()].map((job) => readJobStatus(core, job.name, next.filter((plan) => plan.job === job.name)));
+  const jobs = [...core.config.jobs.values()].map((job) =>
+    readJobStatus(
+      core,
+      job.name,
+      next.filter((plan) => plan.job === job.name),
+    ),
+  );
   const waiting = core.queue.explainAllWaiting();
-  const tasks = core.queue.list({ states: ["running", "recovering", "waiting"] }).map((task) => describeTask(core, task, waiting.get(task.id)));
+  const tasks = core.queue
+    .list({ states: ["running", "recovering", "waiting"] })
+    .map((task) => describeTask(core, task, waiting.get(task.id)));
   const unfinishedRestores = core.catalog.restores
     .list({ states: ["failed"] })
     .map(({ id, backupName }) => `The restore ${id} of ${backupName} is not finished: both copies of the data are kept`);
-  const pauses = core.queue.pauses().map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);
+  const pauses = core.queue
+    .pauses()
+    .map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);
   const clock = core.clockJump === undefined ? [] : [core.clockJump];
-  const problems = [...unfinishedRestores, ...clock, ...jobs.flatMap(({ job, problems: own }) => own.map((problem) => `${job}: ${problem}`))];
-  const state = unfinishedRestores.length > 0 || jobs.some((job) => job.state === "failed") ? "failed" : problems.length > 0 || pauses.length > 0 ? "warning" : "ok";
+  const problems = [
+    ...unfinishedRestores,
+    ...clock,
+    ...jobs.flatMap(({ job, problems: own }) => own.map((problem) => `${job}: ${problem}`)),
+  ];
+  const state =
+    unfinishedRestores.length > 0 || jobs.some((job) => job.state === "failed")
+      ? "failed"
+      : problems.length > 0 || pauses.length > 0
+        ? "warning"
+        : "ok";
   return {
     version: core.version,
     host: core.config.settings.hostname,
@@ -80,23 +104,37 @@ function summarize(jobs: readonly JobStatus[], tasks: readonly TaskStatus[], pro
   const work = running + waiting === 0 ? "idle" : `${running} running, ${waiting} waiting`;
   const nextAt = jobs.flatMap(({ next }) => next.map(({ at }) => at)).toSorted()[0];
   const first = problems[0];
-  const health = first === undefined ? `${jobs.length} job${jobs.length === 1 ? "" : "s"} ok` : `${problems.length} problem${problems.length === 1 ? "" : "s"}: ${first}`;
+  const health =
+    first === undefined
+      ? `${jobs.length} job${jobs.length === 1 ? "" : "s"} ok`
+      : `${problems.length} problem${problems.length === 1 ? "" : "s"}: ${first}`;
   return `${health}; ${work}${nextAt === undefined ? "" : `; next ${nextAt}`}`;
 }
 
-function readJobStatus(core: Core, name: string, next: readonly { readonly purpose: string; readonly nextMs: number; readonly schedule: string }[]): JobStatus {
+function readJobStatus(
+  core: Core,
+  name: string,
+  next: readonly { readonly purpose: string; readonly nextMs: number; readonly schedule: string }[],
+): JobStatus {
   const statistics = core.catalog.statistics.read(name);
   const job = core.config.jobs.get(name);
   const freeze = core.catalog.backups.findFreeze(name);
   const absence = job === undefined ? undefined : describeAbsence(core, job);
-  const lastEnded = core.catalog.runs.list({ job: name, kind: "backup", states: ["ok", "partial", "suspect", "failed", "interrupted", "cancelled"], limit: 1 })[0];
+  const lastEnded = core.catalog.runs.list({
+    job: name,
+    kind: "backup",
+    states: ["ok", "partial", "suspect", "failed", "interrupted", "cancelled"],
+    limit: 1,
+  })[0];
   const failed = lastEnded?.state === "failed" || lastEnded?.state === "interrupted";
   const damaged = core.catalog.backups.find({ job: name }).filter((backup) => backup.damaged !== null);
   const problems = [
     ...(failed ? [`the last backup ${lastEnded.state}: ${lastEnded.summary}`] : []),
     ...(lastEnded?.state === "partial" ? [`the last backup is partial: ${lastEnded.summary}`] : []),
     ...(absence === undefined ? [] : [absence]),
-    ...(freeze === undefined ? [] : [`retention is frozen: ${freeze.reason}; \`holdfast accept ${freeze.backupId}\` when the shrink is right`]),
+    ...(freeze === undefined
+      ? []
+      : [`retention is frozen: ${freeze.reason}; \`holdfast accept ${freeze.backupId}\` when the shrink is right`]),
     ...damaged.map((backup) => `${backup.name} is damaged: ${backup.damaged}`),
   ];
   const drilled = statistics.lastDrilled;
@@ -104,12 +142,25 @@ function readJobStatus(core: Core, name: string, next: readonly { readonly purpo
   return {
     job: name,
     enabled: job?.enabled ?? false,
-    state: failed || absence !== undefined ? "failed" : problems.length > 0 ? "warning" : lastEnded === undefined && good === undefined ? "never" : "ok",
+    state:
+      failed || absence !== undefined
+        ? "failed"
+        : problems.length > 0
+          ? "warning"
+          : lastEnded === undefined && good === undefined
+            ? "never"
+            : "ok",
     problems,
-    lastRun: lastEnded === undefined ? null : { state: lastEnded.state, at: isoOf(lastEnded.finishedAtMs ?? lastEnded.startedAtMs), summary: lastEnded.summary },
+    lastRun:
+      lastEnded === undefined
+        ? null
+        : { state: lastEnded.state, at: isoOf(lastEnded.finishedAtMs ?? lastEnded.startedAtMs), summary: lastEnded.summary },
     newestGood: good === undefined ? null : { name: good.name, at: isoOf(good.createdAtMs), destination: good.destination },
     lastVerifiedAt: statistics.lastVerifiedAtMs === undefined ? null : isoOf(statistics.lastVerifiedAtMs),
-    lastDrill: drilled?.drilledAtMs === undefined || drilled.drilledAtMs === null ? null : { name: drilled.name, at: isoOf(drilled.drilledAtMs), tookMs: drilled.drillMs ?? 0 },
+    lastDrill:
+      drilled?.drilledAtMs === undefined || drilled.drilledAtMs === null
+        ? null
+        : { name: drilled.name, at: isoOf(drilled.drilledAtMs), tookMs: drilled.drillMs ?? 0 },
     backups: statistics.backups,
     storedBytes: statistics.storedBytes,
     next: next.map(({ purpose, nextMs, schedule }) => ({ purpose, at: isoOf(nextMs), schedule })),
@@ -127,7 +178,15 @@ export function describeTask(core: Core, task: Task, waitingBecause: string | un
     requester: task.requesters.map(({ name }) => name).join(", "),
     enqueuedAt: isoOf(task.enqueuedAtMs),
     attempt: task.attempt,
-    progress: progress === undefined ? null : { phase: progress.phase, datastore: progress.datastore ?? null, bytes: progress.bytes ?? null, totalBytes: progress.totalBytes ?? null },
+    progress:
+      progress === undefined
+        ? null
+        : {
+            phase: progress.phase,
+            datastore: progress.datastore ?? null,
+            bytes: progress.bytes ?? null,
+            totalBytes: progress.totalBytes ?? null,
+          },
     waitingBecause: waitingBecause ?? null,
   };
 }

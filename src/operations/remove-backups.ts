@@ -47,7 +47,8 @@ async function removeBackup(destination: Destination, removal: Removal, signal: 
   // The manifest goes first: what is left of a removal that was interrupted does not look like a backup.
   await destination.remove(manifestKey(location), signal);
   await destination.remove(backupKey(location), signal);
-  if (manifest.layout === "file") for (const text of manifest.texts) await destination.remove(backupKey({ folder: location.folder, name: text.name }), signal);
+  if (manifest.layout === "file")
+    for (const text of manifest.texts) await destination.remove(backupKey({ folder: location.folder, name: text.name }), signal);
   await destination.remove(eventsKey(location), signal);
   return manifest.name;
 }

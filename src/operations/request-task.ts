@@ -16,16 +16,32 @@ export interface Requested {
 /** Asks for a backup of a job. Joins one that waits for the same; never one that has started: the snapshot is not older than the request. */
 export async function requestBackup(
   core: Core,
-  request: Requested & { readonly job: string; readonly trigger: string; readonly note?: string; readonly destination?: string; readonly datastores?: readonly string[] },
+  request: Requested & {
+    readonly job: string;
+    readonly trigger: string;
+    readonly note?: string;
+    readonly destination?: string;
+    readonly datastores?: readonly string[];
+  },
   signal: AbortSignal,
 ): Promise<Enqueued> {
   const job = findJob(core.config, request.job);
   const destination = findDestination(core.config, request.destination ?? job.destination).name;
   const datastores = request.datastores ?? job.datastores;
   const stranger = datastores.find((name) => !job.datastores.includes(name));
-  if (stranger !== undefined) throw new HoldfastError("unknown-name", `The job "${job.name}" has no datastore "${stranger}"`, { hint: `It has: ${job.datastores.join(", ")}.` });
+  if (stranger !== undefined)
+    throw new HoldfastError("unknown-name", `The job "${job.name}" has no datastore "${stranger}"`, {
+      hint: `It has: ${job.datastores.join(", ")}.`,
+    });
   const note = request.note ?? null;
-  const payload: TaskPayload = { operation: "backup", job: job.name, trigger: request.trigger, note, destination, datastores: [...datastores] };
+  const payload: TaskPayload = {
+    operation: "backup",
+    job: job.name,
+    trigger: request.trigger,
+    note,
+    destination,
+    datastores: [...datastores],
+  };
   return core.queue.enqueue({
     kind: "backup",
     job: job.name,
@@ -43,7 +59,11 @@ export async function requestBackup(
 }
 
 /** Asks for a verification or a drill of one backup. */
-export async function requestProof(core: Core, request: Requested & { readonly operation: "verify" | "drill"; readonly backup: CatalogBackup }, signal: AbortSignal): Promise<Enqueued> {
+export async function requestProof(
+  core: Core,
+  request: Requested & { readonly operation: "verify" | "drill"; readonly backup: CatalogBackup },
+  signal: AbortSignal,
+): Promise<Enqueued> {
   const { backup, operation } = request;
   const payload: TaskPayload = { operation, job: backup.job, destination: backup.destination, backupId: backup.id };
   const datastores = backup.members.map(({ datastore }) => datastore);
@@ -76,13 +96,18 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
   const job = findJob(core.config, backup.job);
   const doubts = listDoubts(backup);
   if (doubts.length > 0 && request.doubtful === "refuse") {
-    throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, { hint: "Restore `latest`, or say --accept-doubtful to take it as it is." });
+    throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, {
+      hint: "Restore `latest`, or say --accept-doubtful to take it as it is.",
+    });
   }
   const held = backup.members.map(({ datastore }) => datastore);
   const datastores = request.datastores ?? held;
   for (const name of datastores) {
     findDatastore(core.config, name);
-    if (!held.includes(name)) throw new HoldfastError("unknown-name", `The backup ${backup.name} has no datastore "${name}"`, { hint: `It has: ${held.join(", ")}.` });
+    if (!held.includes(name))
+      throw new HoldfastError("unknown-name", `The backup ${backup.name} has no datastore "${name}"`, {
+        hint: `It has: ${held.join(", ")}.`,
+      });
   }
   const restoreId = createId(core.clock.now());
   const payload: TaskPayload = {
@@ -135,12 +160,22 @@ export function listDoubts(backup: CatalogBackup): readonly string[] {
 }
 
 /** Asks for the undo of a restore: the restore of what was saved before it, absence included. */
-export async function requestUndo(core: Core, request: Requested & { readonly restoreId?: string; readonly start: "yes" | "no" }, signal: AbortSignal): Promise<Enqueued> {
+export async function requestUndo(
+  core: Core,
+  request: Requested & { readonly restoreId?: string; readonly start: "yes" | "no" },
+  signal: AbortSignal,
+): Promise<Enqueued> {
   const restore = request.restoreId === undefined ? core.catalog.restores.findUndoable() : core.catalog.restores.get(request.restoreId);
   if (restore?.preRestore === undefined || restore.undoneByRestoreId !== undefined) {
-    throw new HoldfastError("nothing-to-undo", request.restoreId === undefined ? "There is no restore that can be undone" : `The restore ${request.restoreId} cannot be undone (any more)`, {
-      hint: "`holdfast list --pre-restore` shows what was saved before restores.",
-    });
+    throw new HoldfastError(
+      "nothing-to-undo",
+      request.restoreId === undefined
+        ? "There is no restore that can be undone"
+        : `The restore ${request.restoreId} cannot be undone (any more)`,
+      {
+        hint: "`holdfast list --pre-restore` shows what was saved before restores.",
+      },
+    );
   }
   const backup = requireBackup(core, restore.preRestore.destination, restore.preRestore.id);
   return await requestRestore(core, { ...request, backup, unsavable: "refuse", doubtful: "accept", undoes: restore.id }, signal);

@@ -12,11 +12,24 @@ const hook = z.object({
 });
 
 const recordSchema = z.discriminatedUnion("type", [
-  z.object({ type: z.literal("begin"), at: z.string(), id: z.string(), backup: z.string(), job: z.string(), start: z.array(hook), stop: z.array(hook) }),
+  z.object({
+    type: z.literal("begin"),
+    at: z.string(),
+    id: z.string(),
+    backup: z.string(),
+    job: z.string(),
+    start: z.array(hook),
+    stop: z.array(hook),
+  }),
   /** The application is being stopped: from here on it must be started again whatever happens. */
   z.object({ type: z.literal("stopping") }),
   /** About to be done; may or may not have happened. */
-  z.object({ type: z.literal("step"), datastore: z.string(), kind: z.string(), step: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])) }),
+  z.object({
+    type: z.literal("step"),
+    datastore: z.string(),
+    kind: z.string(),
+    step: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+  }),
   /** All is swapped in and healthy: from here on it is only settled, never rolled back. */
   z.object({ type: z.literal("committed") }),
   z.object({ type: z.literal("end"), at: z.string(), outcome: z.enum(["done", "rolled-back", "failed"]), message: z.string() }),

@@ -64,7 +64,8 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   const backup = await openAddressed(destination, setup.address, signal);
   const members = setup.members.map(({ datastore }) => backup.findMember(datastore));
   const failed = members.find(({ status }) => status === "failed");
-  if (failed !== undefined) throw new HoldfastError("backup-incomplete", `The backup ${backup.manifest.name} does not hold "${failed.datastore}": it was left out`);
+  if (failed !== undefined)
+    throw new HoldfastError("backup-incomplete", `The backup ${backup.manifest.name} does not hold "${failed.datastore}": it was left out`);
   await verifyBackup(backup, members, setup.stagingDir, ports, signal);
 
   const targets: Target[] = [];
@@ -77,7 +78,15 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     records.push(entry);
     await journal.append(entry);
   };
-  await record({ type: "begin", at: formatInstant(ports.now()), id: setup.restoreId, backup: backup.manifest.name, job: setup.job, start: setup.start.map(copyHook), stop: setup.stop.map(copyHook) });
+  await record({
+    type: "begin",
+    at: formatInstant(ports.now()),
+    id: setup.restoreId,
+    backup: backup.manifest.name,
+    job: setup.job,
+    start: setup.start.map(copyHook),
+    stop: setup.stop.map(copyHook),
+  });
   let preRestore: BackupResult | undefined;
   try {
     await stopApplication(setup, record, ports, signal);
@@ -102,12 +111,22 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   };
 }
 
-async function openTarget(setup: RestoreSetup, member: ManifestMember, resources: AsyncDisposableStack, ports: TaskPorts, signal: AbortSignal): Promise<Target> {
+async function openTarget(
+  setup: RestoreSetup,
+  member: ManifestMember,
+  resources: AsyncDisposableStack,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<Target> {
   const { datastore, kind, entries } = member;
   const driver = findDatastoreDriver(kind);
   const options = setup.members.find((candidate) => candidate.datastore === datastore)?.options ?? driver.deriveOptions(entries);
   const staging = resources.use(await openStagingDirectory(setup.stagingDir, `${datastore}-restore`));
-  const context = { name: datastore, stagingDir: staging.path, progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }) };
+  const context = {
+    name: datastore,
+    stagingDir: staging.path,
+    progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }),
+  };
   const opened = resources.use(await driver.configure(options).open(context));
   const session = resources.use(await opened.openRestore({ kind: "original" }, { absent: member.status === "absent" }, signal));
   return { member, session, facts: await session.inspect(signal) };
@@ -121,10 +140,18 @@ async function stageTarget(backup: BackupReader, { member, session }: Target, po
 
 function assertSame(member: ManifestMember, differences: readonly string[], what: string): void {
   if (differences.length === 0) return;
-  throw new HoldfastError("backup-damaged", `Of "${member.datastore}" ${what} does not hold what the manifest states: ${differences.slice(0, 5).join("; ")}`);
+  throw new HoldfastError(
+    "backup-damaged",
+    `Of "${member.datastore}" ${what} does not hold what the manifest states: ${differences.slice(0, 5).join("; ")}`,
+  );
 }
 
-async function stopApplication(setup: RestoreSetup, record: (entry: RestoreRecord) => Promise<void>, ports: TaskPorts, signal: AbortSignal): Promise<void> {
+async function stopApplication(
+  setup: RestoreSetup,
+  record: (entry: RestoreRecord) => Promise<void>,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<void> {
   if (setup.stop.length === 0) return;
   ports.progress({ phase: "stopping the application" });
   await record({ type: "stopping" });
@@ -132,7 +159,12 @@ async function stopApplication(setup: RestoreSetup, record: (entry: RestoreRecor
 }
 
 /** The pre-restore backup. Nothing to save is fine; data that cannot be saved needs an explicit word and is then left aside as it is. */
-async function savePresent(setup: RestoreSetup, targets: readonly Target[], ports: TaskPorts, signal: AbortSignal): Promise<BackupResult | undefined> {
+async function savePresent(
+  setup: RestoreSetup,
+  targets: readonly Target[],
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<BackupResult | undefined> {
   if (targets.every(({ facts }) => !facts.present)) return undefined;
   ports.progress({ phase: "saving the present data" });
   try {
@@ -149,13 +181,19 @@ async function savePresent(setup: RestoreSetup, targets: readonly Target[], port
   }
 }
 
-async function swapTargets(targets: readonly Target[], record: (entry: RestoreRecord) => Promise<void>, ports: TaskPorts, signal: AbortSignal): Promise<void> {
+async function swapTargets(
+  targets: readonly Target[],
+  record: (entry: RestoreRecord) => Promise<void>,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<void> {
   for (const { member, session, facts } of targets) {
     const { datastore, kind } = member;
     ports.progress({ phase: "swapping", datastore });
     await session.swap((step) => record({ type: "step", datastore, kind, step }), signal);
     // While an application has the data open it may have written already: then the staged copy's comparison is all there can be.
-    if (member.status !== "absent" && facts.users.length === 0) assertSame(member, compareContents(member.contents, await session.summarize(signal)), "the restored data");
+    if (member.status !== "absent" && facts.users.length === 0)
+      assertSame(member, compareContents(member.contents, await session.summarize(signal)), "the restored data");
   }
 }
 

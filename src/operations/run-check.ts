@@ -35,9 +35,14 @@ function describeFailure(check: Check, error: unknown): HoldfastError {
 async function askOnce(check: HttpCheck, signal: AbortSignal): Promise<void> {
   const limit = AbortSignal.any([signal, AbortSignal.timeout(check.timeoutMs)]);
   const response = await fetch(check.http, { signal: limit, redirect: "manual" }).catch((error: unknown) => {
-    throw new HoldfastError("check-failed", error instanceof Error && error.cause instanceof Error ? error.cause.message : describeCause(error));
+    throw new HoldfastError(
+      "check-failed",
+      error instanceof Error && error.cause instanceof Error ? error.cause.message : describeCause(error),
+    );
   });
   const body = await response.text();
-  if (response.status !== check.status) throw new HoldfastError("check-failed", `it answered ${response.status} instead of ${check.status}`);
-  if (check.contains !== undefined && !body.includes(check.contains)) throw new HoldfastError("check-failed", `its answer does not contain "${check.contains}"`);
+  if (response.status !== check.status)
+    throw new HoldfastError("check-failed", `it answered ${response.status} instead of ${check.status}`);
+  if (check.contains !== undefined && !body.includes(check.contains))
+    throw new HoldfastError("check-failed", `its answer does not contain "${check.contains}"`);
 }

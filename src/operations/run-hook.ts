@@ -25,15 +25,26 @@ export async function runHook(hook: Hook, purpose: string, signal: AbortSignal):
 }
 
 function usesSystemd(): boolean {
-  return process.env["HOLDFAST_HOOKS"] !== "direct" && process.getuid?.() === 0 && existsSync("/run/systemd/system") && existsSync("/run/systemd/private");
+  return (
+    process.env["HOLDFAST_HOOKS"] !== "direct" &&
+    process.getuid?.() === 0 &&
+    existsSync("/run/systemd/system") &&
+    existsSync("/run/systemd/private")
+  );
 }
 
 async function runAsUnit(hook: Hook, signal: AbortSignal): Promise<void> {
   const unit = `holdfast-hook-${randomBytes(6).toString("hex")}`;
   const args = [
-    ...["--wait", "--pipe", "--collect", "--quiet", `--unit=${unit}`],
+    "--wait",
+    "--pipe",
+    "--collect",
+    "--quiet",
+    `--unit=${unit}`,
     // A daemonised application stays: only the command itself belongs to the unit.
-    ...["--property=KillMode=process", "--property=SendSIGKILL=no", `--property=RuntimeMaxSec=${Math.ceil(hook.timeoutMs / 1000)}`],
+    "--property=KillMode=process",
+    "--property=SendSIGKILL=no",
+    `--property=RuntimeMaxSec=${Math.ceil(hook.timeoutMs / 1000)}`,
     ...(hook.runAs === undefined ? [] : [`--uid=${hook.runAs}`]),
     ...(hook.cwd === undefined ? [] : [`--working-directory=${hook.cwd}`]),
     ...Object.entries(hook.env ?? {}).map(([name, value]) => `--setenv=${name}=${value}`),
@@ -45,7 +56,10 @@ async function runAsUnit(hook: Hook, signal: AbortSignal): Promise<void> {
 
 async function runDetached(hook: Hook, signal: AbortSignal): Promise<void> {
   const [program = "", ...args] = hook.command;
-  const [command, commandArgs] = hook.runAs === undefined ? [program, args] : ["setpriv", [`--reuid=${hook.runAs}`, `--regid=${hook.runAs}`, "--init-groups", "--", program, ...args]];
+  const [command, commandArgs] =
+    hook.runAs === undefined
+      ? [program, args]
+      : ["setpriv", [`--reuid=${hook.runAs}`, `--regid=${hook.runAs}`, "--init-groups", "--", program, ...args]];
   const { HOLDFAST_TASK: _, ...env } = createChildEnvironment(hook.env);
   const child = spawn(command, commandArgs, { cwd: hook.cwd ?? "/", env, detached: true, stdio: ["ignore", "pipe", "pipe"] });
   let output = "";

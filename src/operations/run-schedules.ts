@@ -37,8 +37,15 @@ export async function runDueSchedules(core: Core, signal: AbortSignal): Promise<
 }
 
 /** When each plan comes next, milliseconds since the epoch. */
-export function listNextRuns(core: Core): readonly { readonly job: string; readonly purpose: SlotPurpose; readonly nextMs: number; readonly schedule: string }[] {
-  return listPlans(core).map((plan) => ({ job: plan.job.name, purpose: plan.purpose, nextMs: decide(core, plan).nextMs, schedule: describeSchedule(plan.schedule, plan.job.timezone) }));
+export function listNextRuns(
+  core: Core,
+): readonly { readonly job: string; readonly purpose: SlotPurpose; readonly nextMs: number; readonly schedule: string }[] {
+  return listPlans(core).map((plan) => ({
+    job: plan.job.name,
+    purpose: plan.purpose,
+    nextMs: decide(core, plan).nextMs,
+    schedule: describeSchedule(plan.schedule, plan.job.timezone),
+  }));
 }
 
 function decide(core: Core, { job, purpose, schedule }: Plan) {
@@ -74,11 +81,23 @@ async function requestSlot(core: Core, { job, purpose }: Plan, slotMs: number, r
     await requestBackup(core, { job: job.name, trigger: "schedule", requester, priority: "scheduled", idempotencyKey }, signal);
     return;
   }
-  const backups = core.catalog.backups.find({ job: job.name, class: "backup" }).filter(({ destination, missingSinceMs }) => core.config.destinations.has(destination) && missingSinceMs === null);
+  const backups = core.catalog.backups
+    .find({ job: job.name, class: "backup" })
+    .filter(({ destination, missingSinceMs }) => core.config.destinations.has(destination) && missingSinceMs === null);
   const newestGood = core.catalog.statistics.read(job.name).newestGood;
   const chosen = purpose === "verify" ? backups : newestGood === undefined ? [] : [newestGood];
   for (const backup of chosen) {
-    await requestProof(core, { operation: purpose, backup, requester, priority: "maintenance", idempotencyKey: `${idempotencyKey}:${backup.destination}/${backup.id}` }, signal);
+    await requestProof(
+      core,
+      {
+        operation: purpose,
+        backup,
+        requester,
+        priority: "maintenance",
+        idempotencyKey: `${idempotencyKey}:${backup.destination}/${backup.id}`,
+      },
+      signal,
+    );
   }
 }
 
@@ -110,6 +129,7 @@ export async function runStartJobs(core: Core, signal: AbortSignal): Promise<voi
     const newestVerifiedAtMs = core.catalog.statistics.read(job.name).newestGood?.createdAtMs;
     const decision = decideAtStart({ atStart: job.atStart, minAgeMs: job.atStartMinAgeMs, nowMs: core.clock.now(), newestVerifiedAtMs });
     if (decision.code !== "not-wanted") core.log.info(`Job "${job.name}" at start: ${decision.action}, ${decision.reason}`);
-    if (decision.action === "run") await requestBackup(core, { job: job.name, trigger: "start", requester: "daemon start", priority: "scheduled" }, signal);
+    if (decision.action === "run")
+      await requestBackup(core, { job: job.name, trigger: "start", requester: "daemon start", priority: "scheduled" }, signal);
   }
 }

@@ -37,7 +37,11 @@ export async function findBackups(destination: Destination, folder: string, sign
   return { backups, unreadable };
 }
 
-async function readEvents(destination: Destination, backup: { readonly folder: string; readonly name: string }, signal: AbortSignal): Promise<readonly BackupEvent[]> {
+async function readEvents(
+  destination: Destination,
+  backup: { readonly folder: string; readonly name: string },
+  signal: AbortSignal,
+): Promise<readonly BackupEvent[]> {
   if ((await destination.stat(eventsKey(backup), signal)) === undefined) return [];
   const chunks: Uint8Array[] = [];
   for await (const chunk of destination.get(eventsKey(backup), undefined, signal)) chunks.push(chunk);
@@ -45,13 +49,24 @@ async function readEvents(destination: Destination, backup: { readonly folder: s
 }
 
 /** Makes the catalog say what is at a destination now. */
-export async function syncDestination(core: Core, name: string, signal: AbortSignal): Promise<DestinationChanges & Pick<FoundBackups, "unreadable">> {
+export async function syncDestination(
+  core: Core,
+  name: string,
+  signal: AbortSignal,
+): Promise<DestinationChanges & Pick<FoundBackups, "unreadable">> {
   await using destination = await openDestination(describeDestination(core.config, name));
   const { backups, unreadable } = await findBackups(destination, "", signal);
   const changes = core.catalog.backups.replaceDestination(name, backups);
   for (const { name: gone, id } of changes.vanished) {
     core.log.warn(`The backup ${gone} is no longer at "${name}": it was removed by somebody else`, { id });
-    core.catalog.audit.record({ atMs: core.clock.now(), actor: "outside", action: "backup.vanished", subject: gone, outcome: "ok", details: { id, destination: name } });
+    core.catalog.audit.record({
+      atMs: core.clock.now(),
+      actor: "outside",
+      action: "backup.vanished",
+      subject: gone,
+      outcome: "ok",
+      details: { id, destination: name },
+    });
   }
   for (const { key, reason } of unreadable) core.log.warn(`A manifest at "${name}" cannot be read: ${reason}`, { key });
   return { ...changes, unreadable };

@@ -25,21 +25,55 @@ export function tellOutcome(core: Core, task: Task, runId: string, outcome: Told
   const what = `${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`}`;
   const alarm = `${task.kind}:${task.job ?? ""}`;
   if (failed) {
-    core.catalog.alarms.set(alarm, { sinceMs: core.catalog.alarms.get(alarm)?.sinceMs ?? core.clock.now(), lastToldMs: core.clock.now(), detail: outcome.summary });
-    tell(core, task.job, outcome.details !== null && task.kind === "verify" ? "damaged" : "failure", `${what} failed`, outcome.summary, runId, outcome.details);
+    core.catalog.alarms.set(alarm, {
+      sinceMs: core.catalog.alarms.get(alarm)?.sinceMs ?? core.clock.now(),
+      lastToldMs: core.clock.now(),
+      detail: outcome.summary,
+    });
+    tell(
+      core,
+      task.job,
+      outcome.details !== null && task.kind === "verify" ? "damaged" : "failure",
+      `${what} failed`,
+      outcome.summary,
+      runId,
+      outcome.details,
+    );
     return;
   }
   if (outcome.state === "cancelled") return;
-  if (core.catalog.alarms.clear(alarm) !== undefined) tell(core, task.job, "recovery", `${what} works again`, outcome.summary, runId, outcome.details);
-  if (outcome.state === "suspect" || outcome.state === "partial") tell(core, task.job, outcome.state, `${what} ended ${outcome.state}`, outcome.summary, runId, outcome.details);
+  if (core.catalog.alarms.clear(alarm) !== undefined)
+    tell(core, task.job, "recovery", `${what} works again`, outcome.summary, runId, outcome.details);
+  if (outcome.state === "suspect" || outcome.state === "partial")
+    tell(core, task.job, outcome.state, `${what} ended ${outcome.state}`, outcome.summary, runId, outcome.details);
   else if (task.kind === "restore") tell(core, task.job, "restore", `${what} done`, outcome.summary, runId, outcome.details);
   if (task.kind === "backup") tell(core, task.job, "success", `${what} done`, outcome.summary, runId, outcome.details);
 }
 
 type EventKind = Parameters<Core["notifier"]["tell"]>[0]["kind"];
 
-function tell(core: Core, jobName: string | undefined, kind: EventKind, title: string, text: string, runId: string, details: unknown): void {
+function tell(
+  core: Core,
+  jobName: string | undefined,
+  kind: EventKind,
+  title: string,
+  text: string,
+  runId: string,
+  details: unknown,
+): void {
   const job = jobName === undefined ? undefined : core.config.jobs.get(jobName);
   const channels = job?.notify ?? [...core.config.channels.keys()];
-  core.notifier.tell({ at: formatInstant(core.clock.now()), host: core.config.settings.hostname, ...(jobName === undefined ? {} : { job: jobName }), kind, title, text, runId, details: { value: details } }, channels);
+  core.notifier.tell(
+    {
+      at: formatInstant(core.clock.now()),
+      host: core.config.settings.hostname,
+      ...(jobName === undefined ? {} : { job: jobName }),
+      kind,
+      title,
+      text,
+      runId,
+      details: { value: details },
+    },
+    channels,
+  );
 }

@@ -46,7 +46,10 @@ export async function runVerify(setup: VerifySetup, ports: TaskPorts, signal: Ab
   const startedAtMs = ports.now();
   const backup = await openAddressed(destination, setup.address, signal);
   await verifyBackup(backup, backup.manifest.members, setup.stagingDir, ports, signal);
-  const members = backup.manifest.members.map(({ datastore, entries }) => ({ datastore, bytes: entries.reduce((sum, entry) => sum + entry.plain.bytes, 0) }));
+  const members = backup.manifest.members.map(({ datastore, entries }) => ({
+    datastore,
+    bytes: entries.reduce((sum, entry) => sum + entry.plain.bytes, 0),
+  }));
   return { id: backup.manifest.id, name: backup.manifest.name, members, tookMs: ports.now() - startedAtMs };
 }
 
@@ -64,13 +67,23 @@ export async function verifyBackup(
     if (member.entries.length === 0) continue;
     ports.progress({ phase: "verifying", datastore: member.datastore });
     await using staging = await openStagingDirectory(stagingDir, `${member.datastore}-verify`);
-    const context = { name: member.datastore, stagingDir: staging.path, progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: member.datastore }) };
-    const { contents } = await withMissingAsIncomplete(backup, () => findDatastoreDriver(member.kind).check(backup.readMember(member), context, signal));
+    const context = {
+      name: member.datastore,
+      stagingDir: staging.path,
+      progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: member.datastore }),
+    };
+    const { contents } = await withMissingAsIncomplete(backup, () =>
+      findDatastoreDriver(member.kind).check(backup.readMember(member), context, signal),
+    );
     const differences = compareContents(member.contents, contents);
     if (differences.length > 0) {
-      throw new HoldfastError("backup-damaged", `${backup.manifest.name}: "${member.datastore}" does not hold what its manifest states: ${differences.slice(0, 5).join("; ")}`, {
-        hint: "Use another backup; `holdfast verify --all` tells which ones are good.",
-      });
+      throw new HoldfastError(
+        "backup-damaged",
+        `${backup.manifest.name}: "${member.datastore}" does not hold what its manifest states: ${differences.slice(0, 5).join("; ")}`,
+        {
+          hint: "Use another backup; `holdfast verify --all` tells which ones are good.",
+        },
+      );
     }
   }
 }

@@ -14,7 +14,9 @@ export function describeAbsence(core: Core, job: JobConfig): string | undefined 
   const ageMs = core.clock.now() - (newest?.createdAtMs ?? seenMs);
   if (ageMs <= job.maxAgeMs) return undefined;
   const limit = describeDuration(job.maxAgeMs);
-  return newest === undefined ? `no verified backup since it was set up; the limit is ${limit}` : `the newest verified backup is ${describeDuration(Math.floor(ageMs / 60_000) * 60_000)} old; the limit is ${limit}`;
+  return newest === undefined
+    ? `no verified backup since it was set up; the limit is ${limit}`
+    : `the newest verified backup is ${describeDuration(Math.floor(ageMs / 60_000) * 60_000)} old; the limit is ${limit}`;
 }
 
 /** Tells absences and their end (G7): nobody has to look. */
@@ -30,7 +32,10 @@ export function watchAbsence(core: Core): void {
       core.log.error(`Job "${job.name}" has ${why}`);
       core.notifier.tell({ ...common, kind: "absence", title: `Job "${job.name}" lacks a backup`, text: why, details: {} }, job.notify);
     } else if (why === undefined && core.catalog.alarms.clear(key) !== undefined) {
-      core.notifier.tell({ ...common, kind: "recovery", title: `Job "${job.name}" has a verified backup again`, text: "", details: {} }, job.notify);
+      core.notifier.tell(
+        { ...common, kind: "recovery", title: `Job "${job.name}" has a verified backup again`, text: "", details: {} },
+        job.notify,
+      );
     }
   }
 }

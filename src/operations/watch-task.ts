@@ -27,7 +27,7 @@ export async function* watchTask(core: Core, id: string, signal: AbortSignal): A
     if ("task" in change && change.task.id === id) wake();
   });
   try {
-    for (let last = ""; !signal.aborted; ) {
+    for (let last = ""; !signal.aborted;) {
       const changed = new Promise<void>((resolve) => {
         wake = resolve;
       });

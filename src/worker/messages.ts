@@ -4,7 +4,12 @@ import type { ErrorReport } from "../base/errors.ts";
 /** Both sides are always of one build; the number tells a stray child of another build apart. */
 export const protocolVersion = 1;
 
-const progressSchema = z.object({ phase: z.string(), datastore: z.string().optional(), bytes: z.number().optional(), totalBytes: z.number().optional() });
+const progressSchema = z.object({
+  phase: z.string(),
+  datastore: z.string().optional(),
+  bytes: z.number().optional(),
+  totalBytes: z.number().optional(),
+});
 const logLevel = z.enum(["info", "warn", "error"]);
 
 /** Parent to worker. The input travels here and not in arguments or the environment: it may hold secrets. */
@@ -17,7 +22,13 @@ export const orderSchema = z.discriminatedUnion("type", [
 export const reportSchema = z.discriminatedUnion("type", [
   z.object({ v: z.literal(protocolVersion), type: z.literal("ready") }),
   z.object({ v: z.literal(protocolVersion), type: z.literal("progress"), progress: progressSchema }),
-  z.object({ v: z.literal(protocolVersion), type: z.literal("log"), level: logLevel, message: z.string(), details: z.record(z.string(), z.unknown()).optional() }),
+  z.object({
+    v: z.literal(protocolVersion),
+    type: z.literal("log"),
+    level: logLevel,
+    message: z.string(),
+    details: z.record(z.string(), z.unknown()).optional(),
+  }),
   z.object({ v: z.literal(protocolVersion), type: z.literal("done"), result: z.unknown() }),
   z.object({ v: z.literal(protocolVersion), type: z.literal("failed"), error: z.custom<ErrorReport>() }),
 ]);

@@ -2,7 +2,14 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { HoldfastError, reportError, reviveError } from "../base/errors.ts";
 import { packSecrets } from "../base/pack-secrets.ts";
 import { createChildEnvironment, tieToParent } from "../base/subprocess.ts";
-import { protocolVersion, reportSchema, type WorkerLogLevel, type WorkerOrder, type WorkerProgress, type WorkerReport } from "./messages.ts";
+import {
+  protocolVersion,
+  reportSchema,
+  type WorkerLogLevel,
+  type WorkerOrder,
+  type WorkerProgress,
+  type WorkerReport,
+} from "./messages.ts";
 
 /** How long a cancelled worker may clean up before its process group is killed. */
 const cleanUpMs = 10_000;
@@ -51,7 +58,8 @@ export function openWorker(options: WorkerOrderOptions, ears: WorkerEars, signal
 function createCommand({ entry, nice, ionice }: WorkerOrderOptions): [string, readonly string[]] {
   const node = [process.execPath, ...process.execArgv, entry, "worker"];
   const niced = nice === undefined ? node : ["nice", "-n", String(nice), ...node];
-  const idled = ionice === undefined ? niced : ["ionice", "-c", ionice === "idle" ? "3" : "2", ...(ionice === "idle" ? [] : ["-n", "7"]), ...niced];
+  const idled =
+    ionice === undefined ? niced : ["ionice", "-c", ionice === "idle" ? "3" : "2", ...(ionice === "idle" ? [] : ["-n", "7"]), ...niced];
   return [idled[0] ?? process.execPath, idled.slice(1)];
 }
 
@@ -90,11 +98,15 @@ async function follow(child: ChildProcess, options: WorkerOrderOptions, ears: Wo
   killGroup(child);
   if (outcome?.type === "failed") throw reviveError(outcome.error);
   if (outcome?.type === "done" && ended.code === 0) return outcome.result;
-  if (signal.aborted) throw signal.reason instanceof HoldfastError ? signal.reason : new HoldfastError("cancelled", "The run was cancelled");
+  if (signal.aborted)
+    throw signal.reason instanceof HoldfastError ? signal.reason : new HoldfastError("cancelled", "The run was cancelled");
   throw describeDeath(ended, stderr);
 }
 
-function describeDeath(ended: { readonly code: number | null; readonly by: string | null; readonly error?: Error }, stderr: string): HoldfastError {
+function describeDeath(
+  ended: { readonly code: number | null; readonly by: string | null; readonly error?: Error },
+  stderr: string,
+): HoldfastError {
   const how = ended.error?.message ?? (ended.by === null ? `exited with ${ended.code}` : `was killed by ${ended.by}`);
   const last = stderr.trim().split("\n").slice(-3).join("; ");
   return new HoldfastError("worker-died", `The worker ${how} without a result${last === "" ? "" : `: ${last}`}`, {

@@ -33,7 +33,8 @@ export async function serveWorker(run: WorkerTask): Promise<void> {
       reportedAtMs = nowMs;
       void send({ v: protocolVersion, type: "progress", progress });
     },
-    log: (level, message, details) => void send({ v: protocolVersion, type: "log", level, message, ...(details === undefined ? {} : { details }) }),
+    log: (level, message, details) =>
+      void send({ v: protocolVersion, type: "log", level, message, ...(details === undefined ? {} : { details }) }),
   };
   const report = await run(order.kind, unpackSecrets(order.input), ports, controller.signal).then(
     (result): WorkerReport => ({ v: protocolVersion, type: "done", result }),
