@@ -1,5 +1,6 @@
 import type Database from "better-sqlite3";
 import { HoldfastError } from "../../base/errors.ts";
+import { blockFor } from "./block.ts";
 import { readNumber } from "./open-database.ts";
 
 export interface CopyPace {
@@ -33,7 +34,6 @@ const stepMs = 25;
 const firstPages = 256;
 /** How long a stepped copy leaves the database alone between two steps: SQLite's busy handler looks again after 100 ms at the latest. */
 const gapMs = 120;
-const sleepWord = new Int32Array(new SharedArrayBuffer(4));
 /** A forecast is believed after this long. */
 const forecastAfterMs = 300;
 
@@ -41,7 +41,7 @@ class GaveUp extends Error {}
 
 /**
  * Copies every page with SQLite's backup API to a file that does not exist yet. SQLite reports a source that is locked at the start
- * as a finished backup of no pages; that is thrown as `source-locked` here.
+ * as a finished backup of no pages; here that is `gave-up`.
  */
 export async function copyPages(
   source: Database.Database,
@@ -74,15 +74,14 @@ export async function copyPages(
     if (now > pace.deadlineAt) throw new HoldfastError("timeout", "copying the database took longer than maxDurationMs");
     if (state.restarts > pace.maxRestarts || mustGiveUp(pace.maxHoldMs, elapsed, state.forecastMs)) throw new GaveUp();
     // The next step would follow at once and starve the writers who have been waiting; only blocking keeps it from doing so.
-    if (pace.pagesPerStep !== undefined && copied > 0) Atomics.wait(sleepWord, 0, 0, gapMs);
+    if (pace.pagesPerStep !== undefined && copied > 0) blockFor(gapMs);
     if (pace.pagesPerStep === undefined) pages = Math.max(64, Math.min(pages * 4, Math.round((pages * wantedStepMs) / stepTook)));
     stepStartedAt = performance.now();
     return pages;
   };
   try {
     const { totalPages } = await source.backup(copy, { progress });
-    if (totalPages === 0)
-      throw new HoldfastError("source-locked", "database is locked", { hint: "Another program holds a lock on the database." });
+    if (totalPages === 0) return { outcome: "gave-up", ...state };
     report(totalPages * pageBytes, totalPages * pageBytes);
     return { outcome: "copied", ...state };
   } catch (error) {

@@ -320,16 +320,20 @@ test("F25 a rollback-journal database too large for maxHoldMs is copied in steps
   const path = join(place.dir, "large.db");
   execute(
     path,
-    "create table filler as with recursive n(i) as (select 1 union all select i + 1 from n where i < 20000) select i, randomblob(900) as b from n",
+    "create table filler as with recursive n(i) as (select 1 union all select i + 1 from n where i < 40000) select i, randomblob(900) as b from n",
   );
-  const quiet = await dump({ path, maxHoldMs: 5 }, place.context);
+  const quiet = await dump({ path, maxHoldMs: 20 }, place.context);
   assert.equal(quiet.facts.contents?.facts["method"], "stepped");
   assert.deepEqual(
     quiet.facts.notes.map(({ code }) => code),
     ["copied-in-steps"],
   );
   await using writer = await startProgram("sqlite-writer.ts", [path, "delete"]);
-  await assert.rejects(dump({ path, maxHoldMs: 5 }, place.context), { code: "source-locked", retryable: true, hint: /maxHoldMs/ });
+  await assert.rejects(dump({ path, maxHoldMs: 20, busyTimeoutMs: 1_500 }, place.context), {
+    code: "source-locked",
+    retryable: true,
+    hint: /maxHoldMs/,
+  });
   const report = JSON.parse(await writer.stop("stop")) as { errors: string[] };
   assert.deepEqual(report.errors, []);
 });

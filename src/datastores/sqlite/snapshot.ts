@@ -6,6 +6,7 @@ import type { Note } from "../../base/note.ts";
 import type { SnapshotRequest } from "./child-protocol.ts";
 import { copyPages, type CopyPace } from "./copy-pages.ts";
 import { openDatabase, readNumber, readText } from "./open-database.ts";
+import { pollLock } from "./poll-lock.ts";
 import { openWriteback } from "./writeback.ts";
 
 export interface Snapshot {
@@ -30,10 +31,10 @@ const maxRestarts = 5;
 export async function takeSnapshot(request: SnapshotRequest, report: Report): Promise<Snapshot> {
   const startedAt = performance.now();
   const deadlineAt = startedAt + request.maxDurationMs;
-  const source = openDatabase(request.path, request.busyTimeoutMs);
+  const source = openDatabase(request.path, 0);
   try {
     source.pragma("query_only = on");
-    const journalMode = readText(source, "journal_mode");
+    const journalMode = pollLock(request.busyTimeoutMs, () => readText(source, "journal_mode"));
     const walBytesBefore = measureFile(`${request.path}-wal`);
     const way = await copyBounded(source, request, journalMode === "wal", deadlineAt, report);
     const walBytesAfter = measureFile(`${request.path}-wal`);
@@ -65,6 +66,7 @@ async function copyBounded(
   const held = await copyHeld(source, request, pace, report);
   if (held.outcome === "copied") return { method: "held", holdMs: held.ms, restarts: 0 };
   await rm(request.copy, { force: true });
+  source.pragma(`busy_timeout = ${request.busyTimeoutMs}`);
   const pagesPerStep = Math.max(1, Math.floor(held.pagesPerMs * (request.maxHoldMs / 2)));
   const stepped = await copyPages(source, request.copy, { deadlineAt, maxHoldMs: undefined, pagesPerStep, maxRestarts }, report);
   if (stepped.outcome === "copied") return { method: "stepped", holdMs: stepped.longestStepMs, restarts: stepped.restarts };
@@ -79,7 +81,7 @@ async function copyHeld(source: Database.Database, request: SnapshotRequest, pac
   source.exec("BEGIN");
   try {
     // A deferred transaction takes its lock with the first read. This one needs page 1 only, so that a damaged schema can still be copied.
-    readNumber(source, "user_version");
+    pollLock(request.busyTimeoutMs, () => readNumber(source, "user_version"));
     const startedAt = performance.now();
     const result = await copyPages(source, request.copy, pace, report);
     return { ...result, ms: Math.round(performance.now() - startedAt) };
