@@ -107,7 +107,7 @@ class Finder {
     const deep = pattern.path.includes("**");
     const depth = pattern.path.split(sep).length - join(directory, "x").split(sep).length;
     let found = false;
-    const enter = ({ path }: { readonly path: Buffer }): boolean => deep || countSlashes(path) < depth;
+    const enter = ({ path }: { readonly path: Buffer }): boolean => deep || countNames(path) <= depth;
     const unreadable = (path: Buffer, errno: string): void => {
       this.#notes.push({ level: "partial", code: "directory-unreadable", message: `${escapePath(joinPath(directory, path))} could not be listed: ${errno}` });
     };
@@ -148,6 +148,6 @@ function describeType(stat: BigIntStats): string {
   return stat.isSocket() ? "a socket" : "a device";
 }
 
-function countSlashes(path: Buffer): number {
+function countNames(path: Buffer): number {
   return path.length === 0 ? 0 : path.reduce((count, byte) => (byte === 0x2f ? count + 1 : count), 1);
 }

@@ -36,7 +36,8 @@ export class LooseRestore implements RestoreSession {
   readonly #target: LooseTarget;
   readonly #areas = new Map<string, RestoreArea>();
   readonly #files: StagedFile[] = [];
-  #begun = false;
+  /** Areas that a roll-back or a settlement removes. */
+  readonly #recorded = new Set<string>();
 
   constructor(target: LooseTarget) {
     this.#target = target;
@@ -71,12 +72,12 @@ export class LooseRestore implements RestoreSession {
     const keep = async (step: SwapStep): Promise<void> => {
       signal.throwIfAborted();
       await record(step);
+      this.#recorded.add(String(step["area"]));
       steps.push(step);
     };
     const restored = new Set(this.#files.map(({ name }) => name));
     const extra = this.#target.list().filter((name) => !restored.has(name));
     for (const name of extra) this.#findArea(dirname(this.#place(name)));
-    this.#begun = true;
     for (const area of this.#areas.values()) await beginSwap(area, keep);
     for (const [index, file] of this.#files.entries()) {
       const target = Buffer.from(file.target);
@@ -99,8 +100,7 @@ export class LooseRestore implements RestoreSession {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    if (this.#begun) return;
-    for (const { path } of this.#areas.values()) await removeArea(path, new AbortController().signal);
+    for (const { path } of this.#areas.values()) if (!this.#recorded.has(path)) await removeArea(path, new AbortController().signal);
   }
 
   /** A symbolic link that the config names is kept; the file that it leads to is replaced. */

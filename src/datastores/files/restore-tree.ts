@@ -70,9 +70,9 @@ export class TreeRestore implements RestoreSession {
     const steps: SwapStep[] = [];
     const keep = async (step: SwapStep): Promise<void> => {
       await record(step);
+      this.#begun = true; // from here on a roll-back or a settlement removes the area
       steps.push(step);
     };
-    this.#begun = true;
     await beginSwap(area, keep);
     await (isMountPoint(this.#root) ? this.#swapEntries(area, keep, signal) : this.#swapRoot(area, keep, signal));
     await syncAll(steps);

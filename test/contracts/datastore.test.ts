@@ -1,0 +1,13 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { listDatastoreDrivers } from "../../src/datastores/registry.ts";
+import { looseFixture, sqliteFixture, treeFixture } from "../support/datastore-fixtures.ts";
+import { describeDatastore, listCoveredKinds } from "./datastore.ts";
+
+describeDatastore("files, a tree", treeFixture);
+describeDatastore("files, single ones", looseFixture);
+describeDatastore("sqlite", sqliteFixture);
+
+test("every registered datastore passes this suite", () => {
+  assert.deepEqual([...listCoveredKinds()].sort(), listDatastoreDrivers().map(({ kind }) => kind).sort());
+});
