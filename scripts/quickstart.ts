@@ -1,6 +1,6 @@
 /** The demo behind scripts/quickstart: everything that it shows is done by the CLI and the daemon, as a user would. */
 import Database from "better-sqlite3";
-import { spawn, spawnSync } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -78,7 +78,7 @@ async function main(): Promise<number> {
   const stop = (): boolean => daemon.kill("SIGTERM");
   process.on("SIGINT", stop);
   process.on("SIGTERM", stop);
-  const failed = (await steps(ended)) !== 0;
+  const failed = (await steps(daemon)) !== 0;
   if (once || failed) {
     clearInterval(writer);
     stop();
@@ -95,8 +95,8 @@ async function main(): Promise<number> {
   return exit;
 }
 
-async function steps(ended: Promise<number>): Promise<number> {
-  if (!(await waitForBackup(ended))) return 1;
+async function steps(daemon: ChildProcess): Promise<number> {
+  if (!(await waitForBackup(daemon))) return 1;
   say("The backup");
   if (run("list") !== 0) return 1;
   say("Its verification: every byte read back from the disk");
@@ -108,12 +108,8 @@ async function steps(ended: Promise<number>): Promise<number> {
 }
 
 /** Until the start-up backup is published, or the daemon has ended. */
-async function waitForBackup(ended: Promise<number>): Promise<boolean> {
-  let gone = false;
-  void ended.then(() => {
-    gone = true;
-  });
-  for (let tries = 0; tries < 240 && !gone; tries += 1) {
+async function waitForBackup(daemon: ChildProcess): Promise<boolean> {
+  for (let tries = 0; tries < 240 && daemon.exitCode === null; tries += 1) {
     const answer = spawnSync(holdfast, ["--config", configPath, "--json", "status"], { encoding: "utf8" });
     if (answer.status === 0) {
       const status = JSON.parse(answer.stdout) as { jobs: { newestGood: unknown; lastRun: { state: string } | null }[] };
