@@ -55,6 +55,16 @@ export async function syncDestination(
   signal: AbortSignal,
 ): Promise<DestinationChanges & Pick<FoundBackups, "unreadable">> {
   await using destination = await openDestination(describeDestination(core.config, name));
+  // A disk that is not mounted looks like an empty directory: without its marker it says nothing.
+  if (!(await destination.probe(signal)).marked) {
+    throw new HoldfastError(
+      "destination-unmarked",
+      `The destination "${name}" has no marker: it was not made yet, or its disk is not mounted`,
+      {
+        hint: `Mount it, or run \`holdfast destination init ${name}\`.`,
+      },
+    );
+  }
   const { backups, unreadable } = await findBackups(destination, "", signal);
   const changes = core.catalog.backups.replaceDestination(name, backups);
   for (const { name: gone, id } of changes.vanished) {
