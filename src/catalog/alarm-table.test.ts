@@ -8,12 +8,12 @@ test("F12 an alarm lasts until it is cleared, and its end knows its beginning", 
     assert.equal(alarms.get("absence:nightly"), undefined);
     alarms.set("absence:nightly", absence);
     alarms.set("absence:nightly", { ...absence, lastToldMs: 5000 });
-    alarms.set("a", absence);
+    alarms.set("a", { ...absence, sinceMs: 9000 });
     assert.deepEqual(alarms.get("absence:nightly"), { ...absence, lastToldMs: 5000 });
     assert.deepEqual(
       [...alarms.list()],
       [
-        ["a", absence],
+        ["a", { ...absence, sinceMs: 9000 }],
         ["absence:nightly", { ...absence, lastToldMs: 5000 }],
       ],
     );

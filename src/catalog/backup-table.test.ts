@@ -31,10 +31,12 @@ test("D4 backups are listed newest first, by job, destination, class, datastore 
 });
 
 test("backups of the same instant are ordered by sequence, then by id, whatever the order of arrival", () => {
-  const tied = [createBackup(1), createBackup(2), createBackup(3), createBackup(3, { id: "zz" })].map((backup) => ({
-    ...backup,
-    createdAtMs: 9,
-  }));
+  const tied = [createBackup(1, { id: "c" }), createBackup(2, { id: "a" }), createBackup(3, { id: "b" }), createBackup(3, { id: "z" })].map(
+    (backup) => ({
+      ...backup,
+      createdAtMs: 9,
+    }),
+  );
   for (const order of [tied, tied.toReversed()]) {
     withCatalog((catalog) => {
       putAll(catalog, order);
@@ -218,6 +220,8 @@ test("prop-P1 retention freezes from a suspect backup until it is accepted or a 
     assert.equal(isFrozenBy(), suspect.id, "none of these is a good run");
     backups.put(createBackup(8));
     assert.equal(isFrozenBy(), undefined);
+    backups.put(createBackup(8, { id: "safety", class: "pre-restore", suspect: ["small"] }));
+    assert.equal(isFrozenBy(), undefined, "a pre-restore backup has no history to be suspect by");
     backups.put(createBackup(9, { suspect: ["small"], status: "partial" }));
     backups.put(createBackup(10, { suspect: ["small"] }));
     assert.equal(isFrozenBy(), createBackup(10).id, "the newest one is named");
@@ -231,7 +235,7 @@ test("prop-P1 retention freezes from a suspect backup until it is accepted or a 
 
 test("W12 a suspect backup that is gone freezes nothing for ever; of copies one that was accepted or is intact counts for all", () => {
   withCatalog(({ backups }) => {
-    const suspect = createBackup(2, { suspect: ["small"] });
+    const suspect = createBackup(2, { suspect: ["small"], status: "partial" });
     backups.put(suspect);
     backups.mark("local", suspect.id, { missingSinceMs: 5 });
     assert.equal(backups.findFreeze("nightly"), undefined);

@@ -73,3 +73,23 @@ test("F1 changes of several parts happen all or not at all, nested too", () => {
     assert.deepEqual([catalog.backups.find().length, catalog.runs.list().map(({ id }) => id)], [0, ["r2"]]);
   });
 });
+
+test("F11 damage that happens while the catalog is open is told as such by reading and writing alike", () => {
+  withCatalog((catalog, path) => {
+    const other = new Database(path);
+    // Not even SQLite itself may write these tables otherwise.
+    other.unsafeMode(true);
+    other.pragma("writable_schema = ON");
+    other.exec("UPDATE sqlite_schema SET rootpage = 9999 WHERE type = 'table'");
+    other.pragma("schema_version = 1000");
+    other.close();
+    for (const use of [
+      () => catalog.meta.set("clock", "1"),
+      () => catalog.meta.get("clock"),
+      () => catalog.alarms.list(),
+      () => catalog.transact(() => catalog.slots.forget("nightly")),
+    ]) {
+      assert.throws(use, { code: "state-corrupt" }, String(use));
+    }
+  });
+});

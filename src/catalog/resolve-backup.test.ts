@@ -91,6 +91,9 @@ test("the same name in two jobs is ambiguous; a job, a destination or a path wit
     assert.deepEqual(resolve("luna/day.tar"), luna);
     assert.deepEqual(resolve("/var/backups/duck/day.tar"), duck);
   });
+  withBackups([duck, createBackup(3, { name: "day.tar" })], (resolve) => {
+    assert.throws(() => resolve("day.tar"), { code: "ambiguous-name" }, "a bare name says nothing about the folder");
+  });
 });
 
 test("an exact name wins over a longer one and over the beginning of an id", () => {

@@ -110,7 +110,7 @@ function describeHint(file: CatalogFile, name: string, scope: Scope): string {
   const { where, values } = createScope(scope, "TRUE");
   const names = file.all(`SELECT DISTINCT name FROM backups ${where}`, ...values) as readonly { readonly name: string }[];
   // Without its suffix a name is nearer to what was typed without one.
-  const candidates = names.flatMap((row) => (name.includes(".") ? [row.name] : [row.name.replace(/\..*$/, ""), row.name]));
+  const candidates = names.flatMap((row) => [row.name, row.name.replace(/\..*$/, "")]);
   const closest = findClosest(name, candidates);
   return `${closest === undefined ? "" : `Did you mean "${closest}"? `}\`holdfast list\` shows all backups.`;
 }
