@@ -7,7 +7,7 @@ import Database from "better-sqlite3";
 import { systemClock } from "../base/clock.ts";
 import { migrations } from "./migrations.ts";
 import { openQueue } from "./open-queue.ts";
-import { openQueueFile, withStateErrors } from "./open-queue-file.ts";
+import { openQueueFile, withQueueErrors } from "./open-queue-file.ts";
 
 let directory: string;
 let path: string;
@@ -133,7 +133,7 @@ test("F18 what is acknowledged is synced: write-ahead log, synchronous = FULL, f
 
 test("F14 a full disk is named as such, and errors that are not SQLite's pass", () => {
   const fail = (code: string) => () =>
-    withStateErrors(path, () => {
+    withQueueErrors(path, () => {
       throw new Database.SqliteError("message", code);
     });
   assert.throws(fail("SQLITE_FULL"), { code: "no-space" });

@@ -19,7 +19,7 @@ import type {
 } from "./contract.ts";
 import { describeBlocker } from "./describe-blocker.ts";
 import { migrations } from "./migrations.ts";
-import { openQueueFile, withStateErrors } from "./open-queue-file.ts";
+import { openQueueFile, withQueueErrors } from "./open-queue-file.ts";
 import {
   assignWorker,
   cancelTask,
@@ -210,7 +210,7 @@ class SqliteQueue implements Queue {
   }
 
   #transact<Result>(work: () => Result): Result {
-    return withStateErrors(this.#options.path, () => this.#database.transaction(work).immediate());
+    return withQueueErrors(this.#options.path, () => this.#database.transaction(work).immediate());
   }
 
   /** In a microtask: a listener that throws is a bug of its own and must not make a change that is on disk look failed. */
