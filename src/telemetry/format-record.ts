@@ -1,4 +1,4 @@
-import picocolors from "picocolors";
+import type picocolors from "picocolors";
 
 /** A log record as pino writes it. */
 export interface LogRecord {
@@ -15,7 +15,7 @@ const priorities: Readonly<Record<string, number>> = { fatal: 2, error: 3, warn:
 
 export function parseRecord(json: string): LogRecord {
   const { level, time, msg, ...details } = JSON.parse(json) as Record<string, unknown>;
-  return { level: String(level), time: String(time), message: String(msg ?? ""), details };
+  return { level: String(level), time: String(time), message: typeof msg === "string" ? msg : "", details };
 }
 
 /** One line for journald: priority, message, details. The time is journald's own. */

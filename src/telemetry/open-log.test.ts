@@ -68,8 +68,7 @@ test("F71: secrets are masked by type, by name, in addresses and in the details 
     });
     assert.match(lines[0] ?? "", /\*\*\*/);
     assert.match(lines[0] ?? "", /destination-failed/);
-    assert.doesNotMatch(lines.join("\n").replace(/^.*?(?=token=)/, ""), /bob/);
-    assert.doesNotMatch(lines.join("\n").replaceAll("at token=canary", ""), /canary/, format);
+    assert.doesNotMatch(lines.join("\n"), /canary|bob/, format);
   }
 });
 

@@ -146,6 +146,12 @@ function createCommand(command: readonly string[], extra: Partial<Channel & { ki
   return { name: "mail", kind: "command", command, on: ["failure"], timeoutMs: 20_000, ...extra };
 }
 
+/** Nobody listens there: a port that was just given back. */
+const refusingUrl = await (async () => {
+  await using server = await new Server().listen();
+  return server.url;
+})();
+
 /** Resolves when a file appears in the directory. */
 async function appear(directory: string, name: string): Promise<string> {
   const path = join(directory, name);
@@ -234,9 +240,8 @@ test("a redirect is not followed, and a refused message is given up", async () =
 
 test("G7: what is undelivered survives a restart, in files that only the owner reads", async () => {
   await using server = await new Server().listen();
-  const port = server.url;
   await using bench = new Bench();
-  const refusing = createWebhook("http://127.0.0.1:1/");
+  const refusing = createWebhook(refusingUrl);
   (await bench.open([refusing])).tell(createEvent({ title: "first" }), ["ops"]);
   bench.notifier?.tell(createEvent({ title: "second" }), ["ops"]);
   await bench.logged(/ECONNREFUSED/);
@@ -246,7 +251,7 @@ test("G7: what is undelivered survives a restart, in files that only the owner r
   for (const name of bench.stored()) assert.equal(statSync(join(bench.outbox, name)).mode & 0o777, 0o600);
   writeFileSync(join(bench.outbox, ".half.json.1.tmp"), "{");
   writeFileSync(join(bench.outbox, "bad.json"), "{}");
-  await bench.open([createWebhook(port)]);
+  await bench.open([createWebhook(server.url)]);
   const received = await server.receive(2);
   await bench.close();
   assert.deepEqual(
@@ -373,13 +378,13 @@ test("F71: addresses, headers and passwords stand in no log, state, error or out
 
 test("a queue that is full gives up what matters least, and says so", async () => {
   await using bench = new Bench();
-  const notifier = await bench.open([createWebhook("http://127.0.0.1:1/", { on: ["failure", "success"] })], [60_000]);
+  const notifier = await bench.open([createWebhook(refusingUrl, { on: ["failure", "success"] })], [60_000]);
   notifier.tell(createEvent(), ["ops"]);
   await bench.logged(/ECONNREFUSED/);
   for (let count = 0; count < 300; count += 1)
     notifier.tell(createEvent({ kind: count === 0 ? "failure" : "success", title: `number ${count}` }), ["ops"]);
   assert.equal(notifier.state()[0]?.undelivered, 200);
-  assert.equal(notifier.state()[0]?.dropped, 102 - 0);
+  assert.equal(notifier.state()[0]?.dropped, 101);
   await bench.close();
   const titles = bench
     .stored()
@@ -390,10 +395,7 @@ test("a queue that is full gives up what matters least, and says so", async () =
 test("a reload sends what waits to the new address at once and forgets channels that are gone", async () => {
   await using server = await new Server().listen();
   await using bench = new Bench();
-  const notifier = await bench.open(
-    [createWebhook("http://127.0.0.1:1/"), createWebhook("http://127.0.0.1:1/", { name: "old" })],
-    [3_600_000],
-  );
+  const notifier = await bench.open([createWebhook(refusingUrl), createWebhook(refusingUrl, { name: "old" })], [3_600_000]);
   notifier.tell(createEvent(), ["ops", "old"]);
   await bench.logged(/"ops" fails/);
   await bench.logged(/"old" fails/);

@@ -6,7 +6,7 @@ const mask = "***";
 const secretName =
   /pass(word|phrase|wd|code)|^pass$|secret|token|credential|authorization|cookie|private[-_]?key|api[-_]?key|access[-_]?key|account[-_]?key/i;
 const addressWithUser = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#@]*@/gi;
-const assignment = /([?&;\s"'](?:[\w-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|signature))=)[^\s&"';]+/gi;
+const assignment = /((?<![\w-])[\w-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|signature)=)[^\s&"';]+/gi;
 const maxDepth = 6;
 const maxItems = 100;
 
@@ -43,7 +43,7 @@ function copyObject(value: object, above: Set<object>, depth: number): unknown {
   if (value instanceof Date) return Number.isNaN(value.getTime()) ? "[invalid date]" : value.toISOString();
   if (value instanceof URL) return redactText(value.href);
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
-  if (value instanceof Map) return copyObject(Object.fromEntries(value), above, depth);
+  if (value instanceof Map) return copyObject(Object.fromEntries(value as ReadonlyMap<string, unknown>), above, depth);
   if (value instanceof Set) return copyObject([...value], above, depth);
   if (Array.isArray(value)) {
     const items = value.slice(0, maxItems).map((item) => copy(item, above, depth));
