@@ -200,6 +200,9 @@ export class Dispatcher {
 
   async #fail(task: Task, runId: string, payload: TaskPayload | undefined, thrown: unknown): Promise<void> {
     const { queue, catalog, clock, log } = this.#core;
+    if (payload !== undefined && isAbsenceAllowed(this.#core, payload, thrown)) {
+      return this.#finish(task, runId, { state: "skipped", summary: describeCause(thrown), details: {} });
+    }
     let error = reportError(thrown);
     try {
       if (payload !== undefined) error = await completeFailure(this.#core, payload, thrown, AbortSignal.timeout(60_000));
@@ -222,6 +225,13 @@ export class Dispatcher {
     if (after.state !== "waiting")
       tellOutcome(this.#core, task, runId, { state, summary: error.message, details: { code: error.code, hint: error.hint ?? null } });
   }
+}
+
+/** An optional destination (an unplugged disk, a NAS that is away) may be absent: then the run is skipped, not failed (A13). */
+function isAbsenceAllowed(core: Core, payload: TaskPayload, thrown: unknown): boolean {
+  if (!(thrown instanceof HoldfastError) || (payload.operation !== "backup" && payload.operation !== "copy")) return false;
+  if (thrown.code !== "destination-missing" && thrown.code !== "destination-unmarked") return false;
+  return core.config.destinations.get(payload.operation === "copy" ? payload.to : payload.destination)?.required === false;
 }
 
 /** After a crash: ends what is left of the former daemon's workers, then gives their keys back. To be called before the first claim. */
