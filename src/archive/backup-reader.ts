@@ -1,20 +1,11 @@
-import { createGunzip } from "node:zlib";
-import { Readable } from "node:stream";
-import { extract } from "tar-stream";
 import { HoldfastError } from "../base/errors.ts";
 import { manifestKey, objectKey, type BackupLocation } from "./backup-keys.ts";
-import { archiveStem } from "./backup-writer.ts";
-import { restoreBytes } from "./decompress.ts";
+import { checkBytes, createDamage, restoreBytes } from "./decompress.ts";
+import { findInsideManifest, verifyTail } from "./lone-archive.ts";
+import { parseManifest } from "./manifest.ts";
+import type { Manifest, ManifestEntry, ManifestMember, ManifestPart, ManifestText } from "./manifest-schema.ts";
+import type { ObjectSource } from "./object-source.ts";
 import { manifestLimitBytes } from "./sealed-json.ts";
-import { parseManifest, type Manifest, type ManifestEntry, type ManifestMember } from "./manifest.ts";
-import { Meter } from "./measure.ts";
-import { pipeProgram } from "./pipe-program.ts";
-
-/** The part of a destination that reading a backup needs. */
-export interface ObjectSource {
-  get(key: string, range: { readonly offset: number; readonly bytes: number } | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
-  stat(key: string, signal: AbortSignal): Promise<{ readonly bytes: number } | undefined>;
-}
 
 /** One stored entry on its way back. */
 export interface ReadEntry {
@@ -26,16 +17,22 @@ export interface ReadEntry {
   readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
 
+/** The largest text that is read into memory; member indexes may be larger and are read with `openText`. */
+const textLimitBytes = 64 << 20;
+
 /** A published backup, by its manifest. */
 export class BackupReader {
   readonly #source: ObjectSource;
+  /** The manifest as it stands inside the archive, where it was read from there. */
+  readonly #inside: Uint8Array | undefined;
   readonly manifest: Manifest;
   /** Of the manifest; names exactly this backup. */
   readonly sha256: string;
   readonly location: BackupLocation;
 
-  constructor(source: ObjectSource, folder: string, manifest: Manifest, sha256: string) {
+  constructor(source: ObjectSource, folder: string, manifest: Manifest, sha256: string, inside?: Uint8Array) {
     this.#source = source;
+    this.#inside = inside;
     this.manifest = manifest;
     this.sha256 = sha256;
     this.location = { folder, name: manifest.name, layout: manifest.layout };
@@ -59,106 +56,83 @@ export class BackupReader {
         sourcePath,
         bytes: plain.bytes,
         ...(attributes === undefined ? {} : { attributes }),
-        open: (signal: AbortSignal) => this.#readEntry(entry, signal),
+        open: (signal: AbortSignal) => this.#readPart(entry.object, entry, signal),
       });
     }
   }
 
-  #readEntry(entry: ManifestEntry, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const stored =
-      entry.offset === null
-        ? this.#source.get(objectKey(this.location, entry.object), undefined, signal)
-        : this.#source.get(objectKey(this.location, this.manifest.name), { offset: entry.offset, bytes: entry.stored.bytes }, signal);
-    return restoreBytes(stored, entry.compression, { stored: entry.stored, plain: entry.plain }, `${this.manifest.name}: ${entry.object}`, signal);
-  }
-
-  /** Reads what is not a member's entry: the archive as a whole, and the texts. */
+  /** Reads what is not a member's entry: the archive as a whole, or the texts. */
   async verifyFrame(signal: AbortSignal): Promise<void> {
-    const { archive, texts } = this.manifest;
-    if (archive?.stored !== undefined) await this.#assertObject(archive.object, archive.stored, signal);
-    if (archive !== null) return;
-    for (const text of texts) await this.#assertObject(text.name, text.plain, signal);
-  }
-
-  /** A generated text of this backup. */
-  async readText(name: string, signal: AbortSignal): Promise<string> {
     const { manifest, location } = this;
-    const text = manifest.texts.find((candidate) => candidate.name === name || candidate.name === `${manifest.name}.${name}`);
-    if (text === undefined) throw new HoldfastError("backup-not-found", `The backup ${manifest.name} holds no ${name}`);
-    const bytes =
-      manifest.archive === null
-        ? await collect(this.#source.get(objectKey(location, text.name), undefined, signal), text.plain.bytes + 1)
-        : await findInArchive(this.#source, objectKey(location, manifest.name), `${archiveStem(manifest.name)}/${text.name}`, signal);
-    return bytes.toString("utf8");
+    const { archive } = manifest;
+    if (archive === null) {
+      for (const text of manifest.texts) for await (const _ of this.openText(text, signal));
+      return;
+    }
+    const key = objectKey(location, archive.object);
+    const { head, stored } = archive;
+    if (stored !== undefined) {
+      for await (const _ of checkBytes(this.#source.get(key, undefined, signal), stored, `archive ${archive.object}`));
+      return;
+    }
+    for await (const _ of checkBytes(this.#source.get(key, { offset: 0, bytes: head.bytes }, signal), head, `archive ${archive.object}`));
+    if (this.#inside !== undefined) await verifyTail(this.#source, key, head.bytes, this.#inside, signal);
   }
 
-  async #assertObject(object: string, expected: { readonly bytes: number; readonly sha256: string }, signal: AbortSignal): Promise<void> {
-    const meter = new Meter();
-    for await (const chunk of this.#source.get(objectKey(this.location, object), undefined, signal)) {
-      meter.add(chunk);
-      if (meter.bytes > expected.bytes) break;
-    }
-    const found = meter.finish();
-    if (found.bytes === expected.bytes && found.sha256 === expected.sha256) return;
-    throw new HoldfastError("backup-damaged", `${this.manifest.name}: ${object} does not match its manifest`, {
-      hint: "Use another backup; `holdfast verify --all` tells which ones are good.",
-    });
+  /** A generated text of this backup by its name, with or without the backup's before it. */
+  findText(name: string): ManifestText {
+    const { manifest } = this;
+    const text = manifest.texts.find((candidate) => candidate.name === name) ?? manifest.texts.find((candidate) => candidate.name === `${manifest.name}.${name}`);
+    if (text === undefined) throw new HoldfastError("backup-not-found", `The backup ${manifest.name} holds no ${name}`);
+    return text;
+  }
+
+  /** Its body ends normally only when all its hashes agree. */
+  openText(text: ManifestText, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    return this.#readPart(text.name, text, signal);
+  }
+
+  async readText(name: string, signal: AbortSignal): Promise<string> {
+    const text = this.findText(name);
+    if (text.plain.bytes > textLimitBytes) throw createDamage(`${this.manifest.name}: ${name} is larger than ${textLimitBytes} bytes`);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of this.openText(text, signal)) chunks.push(chunk);
+    return Buffer.concat(chunks).toString("utf8");
+  }
+
+  #readPart(object: string, part: ManifestPart, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const { manifest, location } = this;
+    const key = objectKey(location, manifest.archive?.object ?? object);
+    const range = part.offset === null ? undefined : { offset: part.offset, bytes: part.stored.bytes };
+    return restoreBytes((inner) => this.#source.get(key, range, inner), part, `${manifest.name}: ${object}`, signal);
   }
 }
 
-/** Opens the backup whose manifest stands at a key. */
+/**
+ * Opens the backup whose manifest stands at a key.
+ * @throws manifest-invalid, format-unsupported; backup-damaged when it is the manifest of another place
+ */
 export async function openBackup(source: ObjectSource, folder: string, key: string, signal: AbortSignal): Promise<BackupReader> {
-  const bytes = await collect(source.get(key, undefined, signal), manifestLimitBytes + 1);
-  const { manifest, sha256 } = parseManifest(bytes, key);
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of source.get(key, undefined, signal)) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > manifestLimitBytes) throw new HoldfastError("manifest-invalid", `The manifest ${key} is larger than ${manifestLimitBytes} bytes`);
+  }
+  const { manifest, sha256 } = parseManifest(Buffer.concat(chunks), key);
   if (manifestKey({ folder, name: manifest.name, layout: manifest.layout }) !== key) {
     throw new HoldfastError("backup-damaged", `The manifest ${key} is of another backup, ${manifest.name}`, { hint: "It was copied or renamed; give the backup its own name back." });
   }
   return new BackupReader(source, folder, manifest, sha256);
 }
 
-/** Opens an archive that was copied without what stands beside it, by the manifest inside (D10). */
+/** Opens an archive that was copied without what stands beside it, by the manifest inside (D10). It may have been renamed. */
 export async function openLoneArchive(source: ObjectSource, folder: string, name: string, signal: AbortSignal): Promise<BackupReader> {
   const key = objectKey({ folder, name, layout: "archive" }, name);
-  const bytes = await findInArchive(source, key, undefined, signal);
-  const { manifest, sha256 } = parseManifest(bytes, `inside ${name}`);
-  return new BackupReader(source, folder, { ...manifest, name, archive: { object: name } }, sha256);
-}
-
-/** Finds one small file in a tar by its path, or the manifest in the top folder. */
-async function findInArchive(source: ObjectSource, key: string, path: string | undefined, signal: AbortSignal): Promise<Buffer> {
-  const reader = extract();
-  const stored = source.get(key, undefined, signal);
-  const tar = Readable.from(decompressByName(stored, key, signal), { objectMode: false });
-  tar.on("error", (error) => reader.destroy(error));
-  tar.pipe(reader);
-  try {
-    for await (const entry of reader) {
-      const wanted = path === undefined ? /^[^/]+\/manifest\.json$/.test(entry.header.name) : entry.header.name === path;
-      if (wanted) return await collect(entry as AsyncIterable<Uint8Array>, manifestLimitBytes + 1);
-      entry.resume();
-    }
-  } catch (error) {
-    if (error instanceof HoldfastError) throw error;
-    throw new HoldfastError("backup-damaged", `Cannot read the archive ${key}`, { cause: error });
-  } finally {
-    tar.destroy();
-  }
-  throw new HoldfastError("backup-incomplete", `The archive ${key} holds no ${path ?? "manifest"}`, { hint: "It is not one of Holdfast's, or its end is missing." });
-}
-
-function decompressByName(stored: AsyncIterable<Uint8Array>, key: string, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  if (key.endsWith(".gz")) return Readable.from(stored, { objectMode: false }).compose(createGunzip()) as AsyncIterable<Uint8Array>;
-  if (key.endsWith(".zst")) return pipeProgram("zstd", ["-q", "-d", "-c"], stored, signal);
-  return stored;
-}
-
-async function collect(body: AsyncIterable<Uint8Array>, limitBytes: number): Promise<Buffer> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of body) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes > limitBytes) throw new HoldfastError("manifest-invalid", `A text of a backup is larger than ${limitBytes} bytes`);
-  }
-  return Buffer.concat(chunks);
+  const inside = await findInsideManifest(source, key, signal);
+  const { manifest, sha256 } = parseManifest(inside, `inside ${name}`);
+  if (manifest.archive === null) throw createDamage(`The manifest inside ${name} is not of an archive`);
+  const { head } = manifest.archive;
+  return new BackupReader(source, folder, { ...manifest, name, archive: { object: name, head } }, sha256, inside);
 }

@@ -1,15 +1,16 @@
-import { createReadStream } from "node:fs";
-import { mkdir, open, rm } from "node:fs/promises";
-import { join } from "node:path";
 import type { ByteSource } from "../base/byte-source.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { publishedManifestName } from "./backup-keys.ts";
-import { compressBuffer, compressionSuffix, type Compression } from "./compression.ts";
+import { frameArchive, type Framed } from "./archive-frame.ts";
+import { compressionSuffix, type Compression, type CompressionMethod } from "./compression.ts";
 import { compressSource } from "./compress.ts";
-import { restoreBytes } from "./decompress.ts";
-import { sealManifest, type Manifest, type ManifestEntry } from "./manifest.ts";
-import { Meter, measureBytes, meterBytes, type Measure } from "./measure.ts";
-import { frameEnd, frameHeader, framePadding } from "./tar-frames.ts";
+import { createDamage, restoreBytes } from "./decompress.ts";
+import { sealManifest } from "./manifest.ts";
+import type { Manifest, ManifestDraft, ManifestEntry, ManifestPart, ManifestText } from "./manifest-schema.ts";
+import { isSameMeasure, Meter, meterBytes, type Measure } from "./measure.ts";
+import { findNameProblem } from "./name-template.ts";
+import { ObjectNames } from "./object-names.ts";
+import { Spool } from "./spool.ts";
 
 /** The part of a publication that the writer needs. */
 export interface ObjectStore {
@@ -37,71 +38,70 @@ export interface WriterOptions {
   readonly startedAtMs: number;
 }
 
-/** The manifest without what only the writer knows. */
-export type ManifestDraft = Omit<Manifest, "archive" | "texts" | "layout" | "name" | "format">;
-
-interface Part {
-  readonly entry: ManifestEntry;
-  /** Path of the spool, in an archive. */
-  readonly spool: string | undefined;
-}
-
-interface Text {
-  readonly name: string;
-  readonly body: Uint8Array;
-}
+const noProgress = (): void => undefined;
 
 /**
  * Turns members into the objects of one backup. In the layouts `directory` and `file` every entry is an object; in `archive` entries are
- * spooled, then framed into one tar. The order of calls: `store` each entry, `read` it back, `addText`, `finish`.
+ * spooled, then framed into one tar. The order of calls: `store` each entry, `read` it back, `addText` and `addFile`, `finish`.
+ * What it spools lies in the spool directory, whose owner removes it.
  */
 export class BackupWriter {
   readonly #options: WriterOptions;
-  readonly #parts = new Map<ManifestEntry, Part>();
-  readonly #texts: Text[] = [];
-  readonly #taken = new Set<string>(["manifest.json"]);
+  readonly #spool: Spool;
+  readonly #names: ObjectNames | undefined;
+  /** Of an archive, in its order. */
+  readonly #framed: Framed[] = [];
+  readonly #entries = new Map<ManifestEntry, Framed | undefined>();
+  readonly #texts: { readonly name: string; readonly body: ByteSource | Uint8Array }[] = [];
 
+  /** @throws config-invalid for a name that no backup can have */
   constructor(options: WriterOptions) {
+    const problem = findNameProblem(options.name);
+    if (problem !== undefined) throw new HoldfastError("config-invalid", `${JSON.stringify(options.name)} cannot be the name of a backup: ${problem}`);
     this.#options = options;
+    this.#spool = new Spool(options.spoolDir);
+    this.#names = options.layout === "file" ? undefined : new ObjectNames(options.layout);
   }
 
   /** Stores one entry of a datastore's member and gives what the manifest says of it. */
   async store(datastore: string, entry: NewEntry, onPlain: (bytes: number) => void, signal: AbortSignal): Promise<ManifestEntry> {
-    const { compression, layout, store, name, spoolDir } = this.#options;
-    const object = layout === "file" ? name : this.#reserve(datastore, layout === "archive" ? entry.name : entry.name + compressionSuffix(compression.method));
-    const source = compressSource(entry.body, compression, onPlain, signal);
-    const meter = new Meter();
-    const spool = layout === "archive" ? join(spoolDir, `${this.#parts.size}.spool`) : undefined;
-    if (spool === undefined) await store.put(object, meterBytes(source.bytes, meter), signal);
-    else await writeSpool(spool, meterBytes(source.bytes, meter));
-    const stored: ManifestEntry = {
-      name: entry.name,
-      form: entry.form,
+    const { compression } = this.#options;
+    const object = this.#reserveObject(datastore, entry.name);
+    const { stored, plain, spool } = await this.#storeBytes(object, entry.body, compression, onPlain, signal);
+    const { name, form, sourcePath, attributes } = entry;
+    const manifestEntry: ManifestEntry = {
+      name,
+      form,
       object,
-      stored: meter.finish(),
-      plain: source.plain(),
+      stored,
+      plain,
       compression: compression.method,
       encryption: null,
       offset: null,
-      sourcePath: entry.sourcePath,
-      ...(entry.attributes === undefined ? {} : { attributes: entry.attributes }),
+      sourcePath,
+      ...(attributes === undefined ? {} : { attributes }),
     };
-    this.#parts.set(stored, { entry: stored, spool });
-    return stored;
+    const framed = spool === undefined ? undefined : { object, spool, stored, plain, mode: attributes?.mode ?? 0o640, mtimeMs: this.#readMtime(attributes) };
+    if (framed !== undefined) this.#framed.push(framed);
+    this.#entries.set(manifestEntry, framed);
+    return manifestEntry;
   }
 
   /** Reads a stored entry back, decompressed; ends normally only when all hashes agree. */
   read(entry: ManifestEntry, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const spool = this.#parts.get(entry)?.spool;
-    const stored = spool === undefined ? this.#options.store.get(entry.object, undefined, signal) : createReadStream(spool, { highWaterMark: 1 << 20 });
-    return restoreBytes(stored as AsyncIterable<Uint8Array>, entry.compression, { stored: entry.stored, plain: entry.plain }, entry.object, signal);
+    const spool = this.#entries.get(entry)?.spool;
+    const open = (inner: AbortSignal): AsyncIterable<Uint8Array> => (spool === undefined ? this.#options.store.get(entry.object, undefined, inner) : this.#spool.read(spool, inner));
+    return restoreBytes(open, entry, entry.object, signal);
   }
 
   /** Adds a generated text; it is hashed in the manifest. */
   addText(name: string, body: string | Uint8Array): void {
-    const named = this.#options.layout === "file" ? `${this.#options.name}.${name}` : name;
-    this.#taken.add(named);
-    this.#texts.push({ name: named, body: typeof body === "string" ? Buffer.from(body) : body });
+    this.#texts.push({ name: this.#nameText(name), body: typeof body === "string" ? Buffer.from(body) : body });
+  }
+
+  /** Adds a generated text that may be large, a member's index, by its file; takes the file away from its place. */
+  async addFile(name: string, path: string): Promise<void> {
+    this.#texts.push({ name: this.#nameText(name), body: await this.#spool.takeFile(path) });
   }
 
   /**
@@ -110,91 +110,92 @@ export class BackupWriter {
    */
   async finish(draft: ManifestDraft, signal: AbortSignal): Promise<{ readonly manifest: Manifest; readonly name: string; readonly body: Uint8Array }> {
     const { layout, name } = this.#options;
+    if (layout === "file" && this.#entries.size === 0) throw new HoldfastError("source-empty", `There is no file to back up as ${name}`);
     const manifest = layout === "archive" ? await this.#finishArchive(draft, signal) : await this.#finishObjects(draft, signal);
     return { manifest, name: publishedManifestName(layout, name), body: sealManifest(manifest) };
   }
 
-  #complete(draft: ManifestDraft, archive: Manifest["archive"]): Manifest {
-    const texts = this.#texts.map(({ name, body }) => ({ name, plain: measureBytes(body) }));
-    return { format: 1, ...draft, name: this.#options.name, layout: this.#options.layout, archive, texts };
-  }
-
   async #finishObjects(draft: ManifestDraft, signal: AbortSignal): Promise<Manifest> {
-    for (const text of this.#texts) {
-      await this.#options.store.put(text.name, once(text.body), signal);
-      await this.#assertStored(text.name, measureBytes(text.body), signal);
+    const texts: ManifestText[] = [];
+    for (const { name, body } of this.#texts) {
+      const { stored } = await this.#storeBytes(name, body, { method: "none" }, noProgress, signal);
+      await this.#assertStored(name, stored, signal);
+      texts.push({ name, ...createPart(stored, stored, "none") });
     }
-    return this.#complete(draft, null);
+    return this.#complete(draft, texts, null);
   }
 
   async #finishArchive(draft: ManifestDraft, signal: AbortSignal): Promise<Manifest> {
-    const { store, name } = this.#options;
-    const meter = new Meter();
-    const offsets = new Map<string, number>();
-    const locate = (): ManifestDraft => ({
-      ...draft,
-      members: draft.members.map((member) => ({ ...member, entries: member.entries.map((entry) => ({ ...entry, offset: offsets.get(entry.object) ?? null })) })),
-    });
-    const embed = (): Uint8Array => sealManifest(this.#complete(locate(), { object: name }));
-    await store.put(name, meterBytes(this.#frame(offsets, meter, embed), meter), signal);
-    const stored = meter.finish();
+    const { store, name, compression, startedAtMs } = this.#options;
+    const texts: (Framed & { readonly spool: string })[] = [];
+    for (const { name: object, body } of this.#texts) {
+      const { stored, plain, spool } = await this.#storeBytes(object, body, compression, noProgress, signal);
+      texts.push({ object, spool: spool ?? "", stored, plain, mode: 0o640, mtimeMs: startedAtMs });
+    }
+    const describe = (offsets: ReadonlyMap<string, number>, archive: NonNullable<Manifest["archive"]>): Manifest => {
+      const locate = <Part extends ManifestPart>(object: string, part: Part): Part => ({ ...part, offset: offsets.get(object) ?? null });
+      const members = draft.members.map((member) => ({ ...member, entries: member.entries.map((entry) => locate(entry.object, entry)) }));
+      const located = texts.map(({ object, stored, plain }) => ({ name: object, ...locate(object, createPart(stored, plain, compression.method)) }));
+      return this.#complete({ ...draft, members }, located, archive);
+    };
+    const parts = [...this.#framed, ...texts];
+    const whole = new Meter();
+    const frame = { name, parts, compression, startedAtMs, spool: this.#spool, embed: (offsets: ReadonlyMap<string, number>, head: Measure) => sealManifest(describe(offsets, { object: name, head })) };
+    const framed = frameArchive(frame, signal);
+    await store.put(name, meterBytes(framed.bytes, whole), signal);
+    const stored = whole.finish();
     await this.#assertStored(name, stored, signal);
-    for (const { spool } of this.#parts.values()) if (spool !== undefined) await rm(spool, { force: true });
-    return this.#complete(locate(), { object: name, stored });
+    const { offsets, head } = framed.outcome();
+    for (const { spool } of parts) await this.#spool.remove(spool);
+    return describe(offsets, { object: name, head, stored });
   }
 
-  async *#frame(offsets: Map<string, number>, meter: Meter, embed: () => Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
-    const { compression, startedAtMs } = this.#options;
-    const top = archiveStem(this.#options.name);
-    for (const { entry, spool } of this.#parts.values()) {
-      if (spool === undefined) throw new HoldfastError("internal", "Bug: an archive's entry has no spool");
-      const mtimeMs = entry.attributes === undefined ? startedAtMs : Number(BigInt(entry.attributes.mtimeNs) / 1_000_000n);
-      yield await frameHeader({ name: `${top}/${entry.object}`, bytes: entry.plain.bytes, mode: entry.attributes?.mode ?? 0o640, mtimeMs }, compression);
-      offsets.set(entry.object, meter.bytes);
-      yield* createReadStream(spool, { highWaterMark: 1 << 20 }) as AsyncIterable<Uint8Array>;
-      yield framePadding(entry.plain.bytes, compression);
-    }
-    const last = { name: "manifest.json", make: embed };
-    for (const text of [...this.#texts.map(({ name, body }) => ({ name, make: () => body })), last]) {
-      const body = text.make();
-      yield await frameHeader({ name: `${top}/${text.name}`, bytes: body.length, mode: 0o640, mtimeMs: startedAtMs }, compression);
-      yield compressBuffer(body, compression);
-      yield framePadding(body.length, compression);
-    }
-    yield frameEnd(compression);
+  #complete(draft: ManifestDraft, texts: ManifestText[], archive: Manifest["archive"]): Manifest {
+    return { format: 1, ...draft, name: this.#options.name, layout: this.#options.layout, archive, texts };
+  }
+
+  /** Into the store, or in an archive into the spool. */
+  async #storeBytes(object: string, body: ByteSource | Uint8Array, compression: Compression, onPlain: (bytes: number) => void, signal: AbortSignal) {
+    const source = body instanceof Uint8Array ? { kind: "stream" as const, open: () => yieldOnce(body) } : body;
+    const compressed = compressSource(source, compression, onPlain, signal);
+    const meter = new Meter();
+    const bytes = meterBytes(compressed.bytes, meter);
+    const spool = this.#options.layout === "archive" ? await this.#spool.write(bytes) : undefined;
+    if (spool === undefined) await this.#options.store.put(object, bytes, signal);
+    return { stored: meter.finish(), plain: compressed.plain(), spool };
   }
 
   /** The destination is asked again: what it took is not what it keeps until it has been read. */
   async #assertStored(name: string, expected: Measure, signal: AbortSignal): Promise<void> {
     const meter = new Meter();
     for await (const chunk of this.#options.store.get(name, undefined, signal)) meter.add(chunk);
-    const found = meter.finish();
-    if (found.bytes === expected.bytes && found.sha256 === expected.sha256) return;
-    throw new HoldfastError("backup-damaged", `The destination gave back other bytes of ${name} than were stored`, {
-      hint: "Check the disk and the memory of this machine, then run the backup again.",
-    });
+    if (isSameMeasure(meter.finish(), expected)) return;
+    throw createDamage(`The destination gave back other bytes of ${name} than were stored`);
   }
 
-  #reserve(datastore: string, wanted: string): string {
-    const object = this.#taken.has(wanted) ? `${datastore}/${wanted}` : wanted;
-    if (this.#taken.has(object)) throw new HoldfastError("conflict", `Two entries of "${datastore}" have the name ${wanted}`);
-    this.#taken.add(object);
-    return object;
+  #reserveObject(datastore: string, entry: string): string {
+    const { layout, name, compression } = this.#options;
+    if (this.#names !== undefined) return this.#names.reserve(datastore, entry, layout === "archive" ? "" : compressionSuffix(compression.method));
+    if (this.#entries.size === 0) return name;
+    throw new HoldfastError("config-invalid", `The layout "file" holds one file; "${datastore}" has a further one, ${entry}`, { hint: "Use the layout `directory` or `archive`." });
+  }
+
+  #nameText(name: string): string {
+    const named = this.#options.layout === "file" ? `${this.#options.name}.${name}` : name;
+    if (this.#texts.some((text) => text.name === named)) throw new HoldfastError("internal", `Bug: the text ${named} was added twice`);
+    return named;
+  }
+
+  #readMtime(attributes: ManifestEntry["attributes"]): number {
+    return attributes === undefined ? this.#options.startedAtMs : Number(BigInt(attributes.mtimeNs) / 1_000_000n);
   }
 }
 
-/** The folder inside an archive: its name without `.tar`, `.tar.gz` or `.tar.zst`. */
-export function archiveStem(name: string): string {
-  return name.replace(/\.tar(\.gz|\.zst)?$/, "");
+function createPart(stored: Measure, plain: Measure, compression: CompressionMethod): ManifestPart {
+  return { stored, plain, compression, encryption: null, offset: null };
 }
 
-async function writeSpool(path: string, body: AsyncIterable<Uint8Array>): Promise<void> {
-  await mkdir(join(path, ".."), { recursive: true, mode: 0o700 });
-  await using file = await open(path, "wx", 0o600);
-  for await (const chunk of body) await file.appendFile(chunk);
-}
-
-// oxlint-disable-next-line require-await -- an async iterable is what `put` takes
-async function* once(body: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
+// oxlint-disable-next-line require-await -- an async iterable is what a source gives
+async function* yieldOnce(body: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
   yield body;
 }

@@ -1,14 +1,12 @@
-import { open, readFile } from "node:fs/promises";
-import type { FileHandle } from "node:fs/promises";
-import { Readable } from "node:stream";
+import { open, type FileHandle } from "node:fs/promises";
 import { createGzip } from "node:zlib";
 import type { ByteSource } from "../base/byte-source.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { findProgram } from "../base/find-program.ts";
-import { openProgram } from "../base/subprocess.ts";
-import { compressBuffer, compressionLevel, type Compression } from "./compression.ts";
-import { Meter, meterBytes, type Measure } from "./measure.ts";
-import { pipeProgram } from "./pipe-program.ts";
+import { createAbortError, openProgram } from "../base/subprocess.ts";
+import { compressBuffer, compressionLevel, listZstdArgs, type Compression } from "./compression.ts";
+import { pipeProgram, pipeTransform, type OpenBody } from "./convert-bytes.ts";
+import { Meter, type Measure } from "./measure.ts";
 
 const chunkBytes = 1 << 20;
 /** Up to here a process is not worth its start. */
@@ -23,84 +21,133 @@ export interface CompressedSource {
 
 /**
  * Compresses a source. Plain bytes are hashed before compression, on their own way, so that a faulty compressor is found when
- * the stored bytes are read back.
+ * the stored bytes are read back. Ending the iteration early stops the source and the compressor.
  * @param onPlain told the count of plain bytes so far
  */
 export function compressSource(source: ByteSource, compression: Compression, onPlain: (bytes: number) => void, signal: AbortSignal): CompressedSource {
   const meter = new Meter();
-  const report = async function* (body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const chunk of meterBytes(body, meter)) {
-      onPlain(meter.bytes);
-      yield chunk;
-    }
+  const add = (chunk: Uint8Array): void => {
+    meter.add(chunk);
+    onPlain(meter.bytes);
   };
-  const bytes = (): AsyncIterable<Uint8Array> => {
-    if (source.kind === "file" && source.bytes <= inProcessBytes) return compressSmall(source.path, source.bytes, compression, meter);
-    if (compression.method === "none") return report(source.kind === "file" ? readWhole(source.path, source.bytes) : source.open(signal));
-    if (source.kind === "stream") return compressStream(report(source.open(signal)), compression, signal);
-    return compression.method === "zstd" ? compressDescriptor(source.path, source.bytes, compression, report, signal) : compressStream(report(readWhole(source.path, source.bytes)), compression, signal);
-  };
-  return { bytes: bytes(), plain: () => meter.finish() };
+  const bytes = source.kind === "file" ? compressFile(source, compression, add, signal) : compressStream(source.open, compression, add, signal);
+  return { bytes, plain: () => meter.finish() };
 }
 
-async function* compressSmall(path: string, bytes: number, compression: Compression, meter: Meter): AsyncGenerator<Uint8Array, void, undefined> {
-  const plain = await readFile(path);
-  if (plain.length !== bytes) throw createSizeError(path, bytes, plain.length);
-  meter.add(plain);
+type FileSource = Extract<ByteSource, { kind: "file" }>;
+
+function compressFile(source: FileSource, compression: Compression, add: (chunk: Uint8Array) => void, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  if (source.bytes <= inProcessBytes) return compressSmall(source, compression, add, signal);
+  if (compression.method === "zstd") return compressDescriptor(source, compression, add, signal);
+  return compressStream((inner) => readWhole(source, inner), compression, add, signal);
+}
+
+/** A body that ends soon is compressed here: a process is not worth its start. */
+async function* compressStream(body: OpenBody, compression: Compression, add: (chunk: Uint8Array) => void, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  const ending = new AbortController();
+  const measured = measure(body(AbortSignal.any([signal, ending.signal])), add);
+  try {
+    if (compression.method === "none") return yield* measured;
+    const first = await readFirst(measured);
+    if (first.ended) return yield compressBuffer(Buffer.concat(first.chunks), compression);
+    const whole: OpenBody = async function* joinRest(inner) {
+      inner.addEventListener("abort", () => ending.abort(), { once: true });
+      yield* first.chunks;
+      yield* measured;
+    };
+    yield* compressLong(whole, compression, signal);
+  } finally {
+    ending.abort();
+    await measured.return().catch(() => undefined);
+  }
+}
+
+function compressLong(body: OpenBody, compression: Compression, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  if (compression.method === "zstd") return pipeProgram("zstd", listZstdArgs(compression), body, signal);
+  // pigz uses all cores; without it zlib does the same on one.
+  if (findProgram("pigz") !== undefined) return pipeProgram("pigz", ["-c", "-n", `-${compressionLevel(compression)}`], body, signal);
+  return pipeTransform("gzip", createGzip({ level: compressionLevel(compression), chunkSize: 1 << 18 }), body, signal);
+}
+
+async function* measure(body: AsyncIterable<Uint8Array>, add: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array, void, undefined> {
+  for await (const chunk of body) {
+    add(chunk);
+    yield chunk;
+  }
+}
+
+/** Reads until there is more than a process is worth, or the end. */
+async function readFirst(body: AsyncGenerator<Uint8Array, void, undefined>): Promise<{ readonly chunks: readonly Uint8Array[]; readonly ended: boolean }> {
+  const chunks: Uint8Array[] = [];
+  for (let bytes = 0; bytes <= inProcessBytes; ) {
+    const step = await body.next();
+    if (step.done === true) return { chunks, ended: true };
+    chunks.push(step.value);
+    bytes += step.value.length;
+  }
+  return { chunks, ended: false };
+}
+
+async function* compressSmall(source: FileSource, compression: Compression, add: (chunk: Uint8Array) => void, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of readWhole(source, signal)) chunks.push(chunk);
+  const plain = Buffer.concat(chunks);
+  add(plain);
   yield compressBuffer(plain, compression);
 }
 
 /** Reads a staged file; its size must be what was said. */
-async function* readWhole(path: string, bytes: number): AsyncGenerator<Uint8Array, void, undefined> {
+async function* readWhole({ path, bytes }: FileSource, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   await using file = await open(path, "r");
-  yield* readHandle(file, path, bytes);
+  yield* readHandle(file, { path, bytes, reuse: false }, signal);
 }
 
-async function* readHandle(file: FileHandle, path: string, bytes: number): AsyncGenerator<Uint8Array, void, undefined> {
+interface Reading {
+  readonly path: string;
+  readonly bytes: number;
+  /** Whether a chunk may be overwritten as soon as the next one is asked for: fresh memory costs as much as the reading. */
+  readonly reuse: boolean;
+}
+
+async function* readHandle(file: FileHandle, { path, bytes, reuse }: Reading, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  const size = Math.max(1, Math.min(chunkBytes, bytes));
+  let buffer = Buffer.allocUnsafeSlow(size);
   let position = 0;
-  for (;;) {
-    const { bytesRead, buffer } = await file.read({ buffer: Buffer.allocUnsafe(chunkBytes), position });
+  while (position < bytes) {
+    if (signal.aborted) throw createAbortError(signal, `Reading ${path} was stopped`);
+    const { bytesRead } = await file.read({ buffer, position, length: Math.min(size, bytes - position) });
     if (bytesRead === 0) break;
     position += bytesRead;
     yield buffer.subarray(0, bytesRead);
+    if (!reuse) buffer = Buffer.allocUnsafeSlow(size);
   }
-  if (position !== bytes) throw createSizeError(path, bytes, position);
-}
-
-function createSizeError(path: string, expected: number, found: number): HoldfastError {
-  return new HoldfastError("source-changed", `The staged copy ${path} has ${found} bytes instead of ${expected}`);
+  const { size: found } = await file.stat();
+  if (position !== bytes || found !== bytes) {
+    throw new HoldfastError("source-changed", `The staged copy ${path} has ${found} bytes instead of ${bytes}`);
+  }
 }
 
 /** The zstd program reads the file by its own descriptor; the plain bytes are hashed from a second reading meanwhile. */
-async function* compressDescriptor(
-  path: string,
-  bytes: number,
-  compression: Compression,
-  report: (body: AsyncIterable<Uint8Array>) => AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
+async function* compressDescriptor({ path, bytes }: FileSource, compression: Compression, add: (chunk: Uint8Array) => void, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  const ending = new AbortController();
   await using file = await open(path, "r");
   await using again = await open(path, "r");
-  await using zstd = openProgram("zstd", [...zstdArgs(compression), `--stream-size=${bytes}`], { stdin: file.fd }, signal);
-  const hashing = drain(report(readHandle(again, path, bytes)));
+  await using zstd = openProgram("zstd", [...listZstdArgs(compression), `--stream-size=${bytes}`], { stdin: file.fd }, signal);
+  const hashing = hashHandle(again, { path, bytes, reuse: true }, add, AbortSignal.any([signal, ending.signal]));
   // Awaited below; an early failure must not count as unhandled meanwhile.
-  hashing.catch(() => undefined);
-  if (zstd.stdout !== null) for await (const chunk of zstd.stdout) yield chunk as Uint8Array;
-  await zstd.finished;
-  await hashing;
+  hashing.catch(() => ending.abort());
+  try {
+    if (zstd.stdout !== null) for await (const chunk of zstd.stdout) yield chunk as Uint8Array;
+    await zstd.finished;
+    await hashing;
+  } catch (error) {
+    throw signal.aborted ? createAbortError(signal, "zstd was stopped") : error;
+  } finally {
+    ending.abort();
+    await hashing.catch(() => undefined);
+  }
 }
 
-function compressStream(body: AsyncIterable<Uint8Array>, compression: Compression, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  if (compression.method === "zstd") return pipeProgram("zstd", zstdArgs(compression), body, signal);
-  // pigz uses all cores; without it zlib does the same on one.
-  if (findProgram("pigz") !== undefined) return pipeProgram("pigz", ["-c", "-n", `-${compressionLevel(compression)}`], body, signal);
-  return Readable.from(body, { objectMode: false }).compose(createGzip({ level: compressionLevel(compression) }));
-}
-
-function zstdArgs(compression: Compression): readonly string[] {
-  return ["-q", "-c", "-T0", "--check", `-${compressionLevel(compression)}`];
-}
-
-async function drain(body: AsyncIterable<Uint8Array>): Promise<void> {
-  for await (const _ of body);
+async function hashHandle(file: FileHandle, reading: Reading, add: (chunk: Uint8Array) => void, signal: AbortSignal): Promise<void> {
+  for await (const chunk of readHandle(file, reading, signal)) add(chunk);
 }

@@ -1,3 +1,4 @@
+import { availableParallelism } from "node:os";
 import { constants, gzipSync, zstdCompressSync } from "node:zlib";
 import { HoldfastError } from "../base/errors.ts";
 
@@ -17,6 +18,20 @@ export function compressionSuffix(method: CompressionMethod): string {
 
 export function compressionLevel(compression: Compression): number {
   return compression.level ?? (compression.method === "gzip" ? 6 : 3);
+}
+
+/**
+ * The arguments that make the zstd program write one frame with content checksum to its standard output. Threads cost memory (measured,
+ * zstd 1.5.4: 100 MiB for 4 at level 3, 110 for 4 at level 6, 160 for 2 at level 9), so the worker's limit sets how many cores are used.
+ */
+export function listZstdArgs(compression: Compression): readonly string[] {
+  const level = compressionLevel(compression);
+  return ["-q", "-c", `-T${Math.min(availableParallelism(), countZstdThreads(level))}`, "--check", `-${level}`];
+}
+
+function countZstdThreads(level: number): number {
+  if (level <= 6) return 4;
+  return level <= 9 ? 2 : 1;
 }
 
 /** Refuses levels that the method does not have. */

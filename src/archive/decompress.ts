@@ -1,72 +1,79 @@
-import { Readable } from "node:stream";
-import { constants, createGunzip, zstdDecompressSync, gunzipSync } from "node:zlib";
+import { constants, createGunzip, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { CompressionMethod } from "./compression.ts";
-import { Meter, type Measure } from "./measure.ts";
-import { pipeProgram } from "./pipe-program.ts";
+import { pipeProgram, pipeTransform, type OpenBody } from "./convert-bytes.ts";
+import { isSameMeasure, Meter, type Measure } from "./measure.ts";
 
 const inProcessBytes = 1 << 16;
+/** Up to level 19 windows have at most 8 MiB: what asks for more was not made by us. */
+const windowLogLimit = 23;
+
+export interface StoredPart {
+  readonly stored: Measure;
+  readonly plain: Measure;
+  readonly compression: CompressionMethod;
+}
 
 /**
- * Stored bytes back to plain ones, compared with what the manifest says of both. Yields at most the expected count of plain bytes: a bomb
- * is stopped at its first excess byte. Ends normally only if sizes and hashes agree; a consumer must not trust a byte before that.
+ * Stored bytes back to plain ones, compared with what the manifest says of both. Yields at most the expected count of plain bytes and
+ * reads hardly more than the expected count of stored ones: a bomb is stopped at its first excess byte. Ends normally only if sizes and
+ * hashes agree; a consumer must not trust a byte before that.
  * @param place names the entry in errors
  * @throws backup-damaged
  */
-export async function* restoreBytes(
-  stored: AsyncIterable<Uint8Array>,
-  method: CompressionMethod,
-  expected: { readonly stored: Measure; readonly plain: Measure },
-  place: string,
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const storedMeter = new Meter();
-  const plainMeter = new Meter();
-  const checkedStored = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
-    for await (const chunk of stored) {
-      storedMeter.add(chunk);
-      yield chunk;
-    }
-    assertMeasure(storedMeter.finish(), expected.stored, `stored bytes of ${place}`);
-  };
+export async function* restoreBytes(open: OpenBody, part: StoredPart, place: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  const { stored, plain, compression } = part;
+  if (compression === "none") {
+    assertMeasure(stored, plain, `stored bytes of ${place}`);
+    return yield* checkBytes(open(signal), plain, `content of ${place}`);
+  }
+  const openChecked: OpenBody = (inner) => checkBytes(open(inner), stored, `stored bytes of ${place}`);
+  const decompressed = decompress(openChecked, part, signal);
+  yield* checkBytes(explainFailure(decompressed, place), plain, `content of ${place}`);
+}
+
+/** Passes bytes on; ends normally only if there are as many as expected, with the expected hash. Never yields more. */
+export async function* checkBytes(body: AsyncIterable<Uint8Array>, expected: Measure, what: string): AsyncGenerator<Uint8Array, void, undefined> {
+  const meter = new Meter();
+  for await (const chunk of body) {
+    if (meter.bytes + chunk.length > expected.bytes) throw createDamage(`The ${what} has more than the ${expected.bytes} bytes that its manifest states`);
+    meter.add(chunk);
+    yield chunk;
+  }
+  assertMeasure(meter.finish(), expected, what);
+}
+
+function decompress(open: OpenBody, part: StoredPart, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  if (part.stored.bytes <= inProcessBytes && part.plain.bytes <= inProcessBytes) return decompressSmall(open, part, signal);
+  if (part.compression === "zstd") return pipeProgram("zstd", ["-q", "-d", "-c"], open, signal);
+  return pipeTransform("gunzip", createGunzip({ chunkSize: 1 << 18 }), open, signal);
+}
+
+async function* decompressSmall(open: OpenBody, { compression, plain }: StoredPart, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  const chunks: Uint8Array[] = [];
+  for await (const chunk of open(signal)) chunks.push(chunk);
+  const bytes = Buffer.concat(chunks);
+  const maxOutputLength = Math.max(1, plain.bytes);
+  yield compression === "gzip" ? gunzipSync(bytes, { maxOutputLength }) : zstdDecompressSync(bytes, { maxOutputLength, params: { [constants.ZSTD_d_windowLogMax]: windowLogLimit } });
+}
+
+/** What a decompressor complains about is damage of the backup; anything else keeps its own name. */
+async function* explainFailure(body: AsyncIterable<Uint8Array>, place: string): AsyncGenerator<Uint8Array, void, undefined> {
   try {
-    for await (const chunk of decompress(checkedStored(), method, expected, signal)) {
-      plainMeter.add(chunk);
-      if (plainMeter.bytes > expected.plain.bytes) throw createDamage(`${place} holds more than the ${expected.plain.bytes} bytes that its manifest states`);
-      yield chunk;
-    }
+    yield* body;
   } catch (error) {
     if (error instanceof HoldfastError && error.code !== "tool-failed") throw error;
     throw createDamage(`Cannot decompress ${place}: ${describeCause(error)}`, error);
   }
-  assertMeasure(plainMeter.finish(), expected.plain, `content of ${place}`);
-}
-
-async function* decompress(
-  stored: AsyncIterable<Uint8Array>,
-  method: CompressionMethod,
-  expected: { readonly stored: Measure; readonly plain: Measure },
-  signal: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  if (method === "none") return yield* stored;
-  if (expected.stored.bytes <= inProcessBytes && expected.plain.bytes <= inProcessBytes) {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of stored) chunks.push(chunk);
-    const bytes = Buffer.concat(chunks);
-    const limit = { maxOutputLength: Math.max(1, expected.plain.bytes) };
-    yield method === "gzip" ? gunzipSync(bytes, limit) : zstdDecompressSync(bytes, limit);
-    return;
-  }
-  if (method === "zstd") return yield* pipeProgram("zstd", ["-q", "-d", "-c"], stored, signal);
-  yield* Readable.from(stored, { objectMode: false }).compose(createGunzip({ finishFlush: constants.Z_FINISH, chunkSize: 1 << 18 }));
 }
 
 function assertMeasure(found: Measure, expected: Measure, what: string): void {
+  if (isSameMeasure(found, expected)) return;
   if (found.bytes !== expected.bytes) throw createDamage(`The ${what} has ${found.bytes} bytes instead of ${expected.bytes}`);
-  if (found.sha256 !== expected.sha256) throw createDamage(`The ${what} does not match its SHA-256`);
+  throw createDamage(`The ${what} does not match its SHA-256`);
 }
 
-function createDamage(message: string, cause?: unknown): HoldfastError {
+export function createDamage(message: string, cause?: unknown): HoldfastError {
   return new HoldfastError("backup-damaged", message, {
     hint: "Use another backup; `holdfast verify --all` tells which ones are good.",
     ...(cause === undefined ? {} : { cause }),

@@ -1,4 +1,4 @@
-import type { ManifestDraft } from "./backup-writer.ts";
+import type { ManifestDraft } from "./manifest-schema.ts";
 import type { CompressionMethod } from "./compression.ts";
 import { describeBytes } from "../base/describe-amount.ts";
 

@@ -6,10 +6,11 @@ export interface Measure {
   readonly sha256: string;
 }
 
-/** Counts and hashes bytes on their way; `result` may be read once, after the last byte. */
+/** Counts and hashes bytes on their way; takes no more after `finish`. */
 export class Meter {
   readonly #hash = createHash("sha256");
   #bytes = 0;
+  #measure: Measure | undefined;
 
   get bytes(): number {
     return this.#bytes;
@@ -21,7 +22,8 @@ export class Meter {
   }
 
   finish(): Measure {
-    return { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
+    this.#measure ??= { bytes: this.#bytes, sha256: this.#hash.digest("hex") };
+    return this.#measure;
   }
 }
 
@@ -37,4 +39,8 @@ export function measureBytes(bytes: Uint8Array): Measure {
   const meter = new Meter();
   meter.add(bytes);
   return meter.finish();
+}
+
+export function isSameMeasure(one: Measure, other: Measure): boolean {
+  return one.bytes === other.bytes && one.sha256 === other.sha256;
 }
