@@ -48,6 +48,15 @@ async function readEvents(
   return parseEvents(Buffer.concat(chunks).toString("utf8"));
 }
 
+/** Backups that are on record and whose manifest can no longer be read: they are damaged, not gone. */
+function findDamaged(core: Core, destination: string, unreadable: FoundBackups["unreadable"]): readonly CatalogBackup[] {
+  const known = new Map(core.catalog.backups.find({ destination }).map((backup) => [backup.manifestKey, backup]));
+  return unreadable.flatMap(({ key, reason }) => {
+    const backup = known.get(key);
+    return backup === undefined ? [] : [{ ...backup, damaged: reason }];
+  });
+}
+
 /** Makes the catalog say what is at a destination now. */
 export async function syncDestination(
   core: Core,
@@ -66,7 +75,7 @@ export async function syncDestination(
     );
   }
   const { backups, unreadable } = await findBackups(destination, "", signal);
-  const changes = core.catalog.backups.replaceDestination(name, backups);
+  const changes = core.catalog.backups.replaceDestination(name, [...backups, ...findDamaged(core, name, unreadable)]);
   for (const { name: gone, id } of changes.vanished) {
     core.log.warn(`The backup ${gone} is no longer at "${name}": it was removed by somebody else`, { id });
     core.catalog.audit.record({
