@@ -9,5 +9,10 @@ describeDatastore("files, single ones", looseFixture);
 describeDatastore("sqlite", sqliteFixture);
 
 test("every registered datastore passes this suite", () => {
-  assert.deepEqual([...listCoveredKinds()].sort(), listDatastoreDrivers().map(({ kind }) => kind).sort());
+  assert.deepEqual(
+    [...listCoveredKinds()].sort(),
+    listDatastoreDrivers()
+      .map(({ kind }) => kind)
+      .sort(),
+  );
 });

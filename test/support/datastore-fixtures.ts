@@ -12,11 +12,22 @@ function run(script: string, cwd: string): string {
 
 /** Everything below a directory; with inodes and times where it must not have been touched. */
 function describeDirectory(directory: string, format: string): string {
-  return run(`find . ! -path '*/.holdfast-*' -printf '%P ${format}\\n' | sort; find . -type f ! -path '*/.holdfast-*' -print0 | sort -z | xargs -0 -r sha256sum`, directory);
+  return run(
+    `find . ! -path '*/.holdfast-*' -printf '%P ${format}\\n' | sort; find . -type f ! -path '*/.holdfast-*' -print0 | sort -z | xargs -0 -r sha256sum`,
+    directory,
+  );
 }
 
 /** What files datastores share: a directory in a directory, whose fingerprint tells every touch. */
-function makeDirectorySource(directory: string, kind: { readonly options: (optional: boolean) => unknown; readonly change: (data: string) => void; readonly fill: (data: string) => void; readonly remove: (data: string) => void }): DatastoreSource {
+function makeDirectorySource(
+  directory: string,
+  kind: {
+    readonly options: (optional: boolean) => unknown;
+    readonly change: (data: string) => void;
+    readonly fill: (data: string) => void;
+    readonly remove: (data: string) => void;
+  },
+): DatastoreSource {
   mkdirSync(directory, { mode: 0o755 });
   const data = join(directory, "data");
   mkdirSync(data, { mode: 0o755 });
@@ -53,7 +64,10 @@ export const treeFixture: DatastoreFixture = {
       options: (optional) => ({ root: join(directory, "data"), exclude: ["cache"], optional }),
       fill(data) {
         fillDirectory(data);
-        run("mkdir sub cache; ln -s ../small.bin sub/link; ln large.bin sub/hard; mkfifo fifo; echo kept > cache/kept; setfattr -n user.x -v y small.bin", data);
+        run(
+          "mkdir sub cache; ln -s ../small.bin sub/link; ln large.bin sub/hard; mkfifo fifo; echo kept > cache/kept; setfattr -n user.x -v y small.bin",
+          data,
+        );
       },
       change: (data) => run("echo more >> small.bin; rm fifo; echo new > new; echo newer > cache/kept", data),
       remove: (data) => rmSync(data, { recursive: true }),
@@ -65,7 +79,14 @@ export const looseFixture: DatastoreFixture = {
   unreadableCodes: ["source-unreadable"],
   openSource: async (directory) =>
     makeDirectorySource(directory, {
-      options: (optional) => ({ include: [join(directory, "data/*.bin"), { path: join(directory, "data/log.jsonl"), lines: true }, { path: join(directory, "data/sub/?.txt"), optional: true }], optional }),
+      options: (optional) => ({
+        include: [
+          join(directory, "data/*.bin"),
+          { path: join(directory, "data/log.jsonl"), lines: true },
+          { path: join(directory, "data/sub/?.txt"), optional: true },
+        ],
+        optional,
+      }),
       fill: fillDirectory,
       change(data) {
         appendFileSync(join(data, "small.bin"), "more");
@@ -87,7 +108,9 @@ export const sqliteFixture: DatastoreFixture = {
       database.exec(sql);
       database.close();
     };
-    execute("PRAGMA journal_mode=wal; CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO note (body) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT hex(randomblob(2000)) FROM n");
+    execute(
+      "PRAGMA journal_mode=wal; CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO note (body) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT hex(randomblob(2000)) FROM n",
+    );
     const readData = (): Promise<string> => {
       if (!run("ls", directory).includes("data.db\n")) return Promise.resolve("nothing");
       const database = new Database(path, { readonly: true });
@@ -104,7 +127,8 @@ export const sqliteFixture: DatastoreFixture = {
       },
       makeUnreadable: () => Promise.resolve(writeFileSync(path, Buffer.alloc(8192, "no database "))),
       // Opening a WAL database makes `-wal` and `-shm`; a reader that was stopped leaves them, empty of data.
-      fingerprint: () => Promise.resolve(run("stat -c '%i %A %u:%g %s %y %z' data.db; sha256sum data.db; find . -name '*-wal' -size +0", directory)),
+      fingerprint: () =>
+        Promise.resolve(run("stat -c '%i %A %u:%g %s %y %z' data.db; sha256sum data.db; find . -name '*-wal' -size +0", directory)),
       readData,
       async [Symbol.asyncDispose]() {
         // its directory is removed with the test's

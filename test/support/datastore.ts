@@ -4,7 +4,15 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import type { Contents } from "../../src/base/contents.ts";
 import type { Note } from "../../src/base/note.ts";
-import type { CheckResult, DatastoreDriver, DriverContext, DumpFacts, RestoreTarget, StoredEntry, SwapStep } from "../../src/datastores/contract.ts";
+import type {
+  CheckResult,
+  DatastoreDriver,
+  DriverContext,
+  DumpFacts,
+  RestoreTarget,
+  StoredEntry,
+  SwapStep,
+} from "../../src/datastores/contract.ts";
 
 export const quiet = new AbortController().signal;
 
@@ -79,7 +87,6 @@ export async function readEntry(entry: StoredEntry | undefined): Promise<Buffer>
   return Buffer.concat(chunks);
 }
 
-// oxlint-disable-next-line typescript/require-await -- a stream of what is at hand
 export async function* each<T>(items: readonly T[]): AsyncGenerator<T, void, undefined> {
   yield* items;
 }
@@ -102,7 +109,13 @@ export interface RestoreHooks {
 }
 
 /** Restores as the program does. */
-export async function restoreAll(driver: DatastoreDriver, options: unknown, directory: string, entries: readonly StoredEntry[], hooks: RestoreHooks = {}): Promise<Restored> {
+export async function restoreAll(
+  driver: DatastoreDriver,
+  options: unknown,
+  directory: string,
+  entries: readonly StoredEntry[],
+  hooks: RestoreHooks = {},
+): Promise<Restored> {
   await using datastore = await driver.configure(options).open(makeContext(directory));
   await using session = await datastore.openRestore(hooks.target ?? { kind: "original" }, { absent: hooks.absent ?? false }, quiet);
   await session.inspect(quiet);
@@ -121,7 +134,9 @@ export function listChildren(): readonly number[] {
   return readdirSync("/proc").flatMap((name) => {
     if (!/^\d+$/.test(name)) return [];
     try {
-      const [, parent] = readFileSync(`/proc/${name}/stat`, "latin1").replace(/^.*\) /, "").split(" ");
+      const [, parent] = readFileSync(`/proc/${name}/stat`, "latin1")
+        .replace(/^.*\) /, "")
+        .split(" ");
       return Number(parent) === process.pid ? [Number(name)] : [];
     } catch {
       return []; // gone meanwhile

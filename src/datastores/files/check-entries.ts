@@ -52,6 +52,7 @@ async function hashEntry(entry: StoredEntry, signal: AbortSignal): Promise<{ rea
     hash.update(chunk);
     bytes += chunk.length;
   }
-  if (bytes !== entry.bytes) throw new HoldfastError("backup-damaged", `Cannot read "${entry.name}": it has ${bytes} bytes instead of ${entry.bytes}`);
+  if (bytes !== entry.bytes)
+    throw new HoldfastError("backup-damaged", `Cannot read "${entry.name}": it has ${bytes} bytes instead of ${entry.bytes}`);
   return { sha256: hash.digest("hex"), bytes };
 }

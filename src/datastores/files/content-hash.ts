@@ -24,7 +24,7 @@ export class ContentHasher {
   #plain = true;
 
   update(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const take = Math.min(bytes.length - at, pieceBytes - (this.#offset % pieceBytes));
       this.#take(bytes.subarray(at, at + take));
       at += take;

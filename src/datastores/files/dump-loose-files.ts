@@ -43,9 +43,15 @@ export async function* dumpLooseFiles(dump: LooseDump, signal: AbortSignal): Asy
   const { options } = dump;
   const found = lookForFiles(options);
   if (found.files.length === 0 && !options.allowEmpty) return { checked: true, notes: found.notes, absent: true };
-  const notes: Note[] = [...found.notes, ...(await listKeptNot(found.files.map(({ realPath }) => realPath), signal))];
+  const notes: Note[] = [
+    ...found.notes,
+    ...(await listKeptNot(
+      found.files.map(({ realPath }) => realPath),
+      signal,
+    )),
+  ];
   const collected = new Collected();
-  let unreadable: unknown;
+  let unreadable: Error | undefined;
   for (const [index, file] of found.files.entries()) {
     if (signal.aborted) throw createAbortError(signal, "The dump was stopped");
     try {
@@ -72,13 +78,21 @@ export function lookForFiles(options: LooseOptions): ReturnType<typeof findLoose
     throw explainSourceFault(error, typeof error === "object" && error !== null && "path" in error ? String(error.path) : "the files");
   }
   if (found.missing.length > 0 && !options.allowEmpty) {
-    throw new HoldfastError("source-missing", `Cannot dump "${found.missing.join('", "')}": nothing is there`, { hint: "Set `optional: true` where its absence is normal." });
+    throw new HoldfastError("source-missing", `Cannot dump "${found.missing.join('", "')}": nothing is there`, {
+      hint: "Set `optional: true` where its absence is normal.",
+    });
   }
   return found;
 }
 
 /** A note instead of an entry when the file is gone. Throws system errors of reading it. */
-async function openEntry(dump: LooseDump, file: LooseFile, index: number, collected: Collected, signal: AbortSignal): Promise<DumpEntry | Note> {
+async function openEntry(
+  dump: LooseDump,
+  file: LooseFile,
+  index: number,
+  collected: Collected,
+  signal: AbortSignal,
+): Promise<DumpEntry | Note> {
   const vanished: Note = { level: "partial", code: "file-vanished", message: `${escapePath(file.path)} vanished before it was read` };
   for (let attempt = 0; ; attempt += 1) {
     let reading: LooseReading | undefined;

@@ -18,7 +18,9 @@ export async function lookAtTree(root: string, options: TreeOptions, signal: Abo
     throw explained;
   }
   if (survey.entries === 0 && !options.allowEmpty && !options.optional) {
-    throw new HoldfastError("source-empty", `Cannot dump "${root}": the directory is empty`, { hint: "Is it mounted? Set `allowEmpty: true` where that is normal." });
+    throw new HoldfastError("source-empty", `Cannot dump "${root}": the directory is empty`, {
+      hint: "Is it mounted? Set `allowEmpty: true` where that is normal.",
+    });
   }
   return survey;
 }
@@ -34,7 +36,10 @@ export async function* dumpTree(
   let told: readonly Note[] | undefined;
   let bytes = 0;
   async function* open(inner: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-    const stream = streamTree({ root, excluded: survey?.excluded ?? [], oneFileSystem: options.oneFileSystem, listPath }, AbortSignal.any([signal, inner]));
+    const stream = streamTree(
+      { root, excluded: survey?.excluded ?? [], oneFileSystem: options.oneFileSystem, listPath },
+      AbortSignal.any([signal, inner]),
+    );
     try {
       for (let next = await stream.next(); ; next = await stream.next()) {
         if (next.done === true) {
@@ -58,7 +63,8 @@ export async function* dumpTree(
     form: "tree",
     body: { kind: "stream", open },
     sourcePath: root,
-    finish: () => (told === undefined ? Promise.reject(new HoldfastError("internal", "A tree was not read to its end")) : Promise.resolve(told)),
+    finish: () =>
+      told === undefined ? Promise.reject(new HoldfastError("internal", "A tree was not read to its end")) : Promise.resolve(told),
   };
   return { checked: false, notes: survey.notes, absent: false };
 }

@@ -26,9 +26,16 @@ export const filesDatastore = defineDatastore<FilesOptions>({
   open: (options, context) => Promise.resolve(isTree(options) ? new TreeDatastore(options, context) : new LooseDatastore(options, context)),
   deriveOptions(entries) {
     const [first] = entries;
-    if (first === undefined) throw new HoldfastError("config-missing", "Cannot tell where an empty backup came from", { hint: "Give the config of the datastore." });
+    if (first === undefined)
+      throw new HoldfastError("config-missing", "Cannot tell where an empty backup came from", {
+        hint: "Give the config of the datastore.",
+      });
     if (first.form === "tree") return { root: first.sourcePath, entry: basename(first.name, ".tar") };
-    return { base: first.sourcePath.slice(0, -first.name.length - 1) || "/", include: entries.map(({ sourcePath }) => escapeGlob(sourcePath)), optional: true };
+    return {
+      base: first.sourcePath.slice(0, -first.name.length - 1) || "/",
+      include: entries.map(({ sourcePath }) => escapeGlob(sourcePath)),
+      optional: true,
+    };
   },
   check: checkEntries,
   rollBack: rollBackSteps,
@@ -123,7 +130,8 @@ class LooseDatastore implements Datastore {
   }
 
   openRestore(target: RestoreTarget): Promise<LooseRestore> {
-    if (target.kind === "directory") return Promise.resolve(new LooseRestore({ base: resolvePath(target.path), list: () => [], setId: false }));
+    if (target.kind === "directory")
+      return Promise.resolve(new LooseRestore({ base: resolvePath(target.path), list: () => [], setId: false }));
     const list = (): readonly string[] => findLooseFiles(this.#options).files.map(({ name }) => name);
     return Promise.resolve(new LooseRestore({ base: resolvePath(findBase(this.#options)), list, setId: false }));
   }

@@ -96,7 +96,11 @@ class Finder {
     const target = statSync(path, { bigint: true, throwIfNoEntry: false });
     if (target === undefined) return false;
     const realPath = realpathSync(path);
-    this.#notes.push({ level: "info", code: "link-followed", message: `${escapePath(path)} is a symbolic link; kept is ${escapePath(realPath)}` });
+    this.#notes.push({
+      level: "info",
+      code: "link-followed",
+      message: `${escapePath(path)} is a symbolic link; kept is ${escapePath(realPath)}`,
+    });
     return this.#add(Buffer.from(path), target, pattern, realPath);
   }
 
@@ -109,7 +113,11 @@ class Finder {
     let found = false;
     const enter = ({ path }: { readonly path: Buffer }): boolean => deep || countNames(path) <= depth;
     const unreadable = (path: Buffer, errno: string): void => {
-      this.#notes.push({ level: "partial", code: "directory-unreadable", message: `${escapePath(joinPath(directory, path))} could not be listed: ${errno}` });
+      this.#notes.push({
+        level: "partial",
+        code: "directory-unreadable",
+        message: `${escapePath(joinPath(directory, path))} could not be listed: ${errno}`,
+      });
     };
     for (const entry of walkTree(directory, { enter, unreadable })) {
       const path = joinPath(directory, entry.path);
@@ -125,7 +133,11 @@ class Finder {
     const text = decodeForMatching(path);
     if (this.#excludes.some((glob) => glob.test(text))) return true;
     if (!isUtf8(path)) {
-      this.#notes.push({ level: "partial", code: "name-not-kept", message: `${escapePath(path)} is left out: its name is no UTF-8; use \`root:\`, which keeps any name` });
+      this.#notes.push({
+        level: "partial",
+        code: "name-not-kept",
+        message: `${escapePath(path)} is left out: its name is no UTF-8; use \`root:\`, which keeps any name`,
+      });
       return true;
     }
     if (!stat.isFile()) {
@@ -134,7 +146,8 @@ class Finder {
       return !stat.isDirectory();
     }
     const name = relative(this.#base, text);
-    if (name === "" || name.startsWith("..")) throw new HoldfastError("config-invalid", `Cannot name "${text}" in the backup: it lies outside ${this.#base}`);
+    if (name === "" || name.startsWith(".."))
+      throw new HoldfastError("config-invalid", `Cannot name "${text}" in the backup: it lies outside ${this.#base}`);
     const lines = pattern.lines || this.#lines(text) || this.#files.get(text)?.lines === true;
     this.#files.set(text, { name, path: text, realPath: realPath ?? text, stat, lines });
     return true;

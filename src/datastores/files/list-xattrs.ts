@@ -19,5 +19,11 @@ export async function listKeptNot(paths: readonly string[], signal: AbortSignal)
     }
   }
   if (names.length === 0) return [];
-  return [{ level: "warning", code: "xattr-not-kept", message: `Extended attributes or ACLs of single files are not kept (\`root:\` keeps them): ${describeNames(names)}` }];
+  return [
+    {
+      level: "warning",
+      code: "xattr-not-kept",
+      message: `Extended attributes or ACLs of single files are not kept (\`root:\` keeps them): ${describeNames(names)}`,
+    },
+  ];
 }

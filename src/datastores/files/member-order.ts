@@ -34,7 +34,8 @@ export class MemberOrder {
 
   #checkPlace(names: readonly Buffer[], path: Buffer): void {
     let shared = 0;
-    while (shared < names.length && shared < this.#way.length && names[shared]?.equals(this.#way[shared] ?? Buffer.alloc(0)) === true) shared += 1;
+    while (shared < names.length && shared < this.#way.length && names[shared]?.equals(this.#way[shared] ?? Buffer.alloc(0)) === true)
+      shared += 1;
     if (shared !== names.length - 1) throw failFormat(`${escapePath(path)} is twice in it, or its directory is missing`);
     const rival = this.#way[shared];
     const inLast = rival === undefined;
@@ -47,7 +48,8 @@ export class MemberOrder {
     const names = splitPath(target);
     for (let length = 1; length <= names.length; length += 1) {
       const part = Buffer.concat(names.slice(0, length).flatMap((name, index) => (index === 0 ? [name] : [Buffer.from("/"), name])));
-      if (this.#symlinks.has(part.toString("latin1")) && length < names.length) throw failFormat(`the hard link ${escapePath(path)} goes through a symbolic link`);
+      if (this.#symlinks.has(part.toString("latin1")) && length < names.length)
+        throw failFormat(`the hard link ${escapePath(path)} goes through a symbolic link`);
     }
     if (target.length === 0) throw failFormat(`the hard link ${escapePath(path)} has no target`);
   }
@@ -55,17 +57,19 @@ export class MemberOrder {
 
 /** Strips the `./` that every member begins with, and the `/` that ends a directory. */
 function readInnerPath(stored: Buffer): Buffer {
-  if (stored[0] !== 0x2e || (stored.length > 1 && stored[1] !== 0x2f) || stored.includes(0)) throw failFormat(`${escapePath(stored)} lies outside it`);
+  if (stored[0] !== 0x2e || (stored.length > 1 && stored[1] !== 0x2f) || stored.includes(0))
+    throw failFormat(`${escapePath(stored)} lies outside it`);
   return stored.subarray(2, stored.length > 2 && stored.at(-1) === 0x2f ? -1 : undefined);
 }
 
 function splitPath(path: Buffer): readonly Buffer[] {
   const names: Buffer[] = [];
-  for (let start = 0; start <= path.length; ) {
+  for (let start = 0; start <= path.length;) {
     const slash = path.indexOf(0x2f, start);
     const end = slash === -1 ? path.length : slash;
     const name = path.subarray(start, end);
-    if (name.length === 0 || name.equals(Buffer.from(".")) || name.equals(Buffer.from(".."))) throw failFormat(`${escapePath(path)} lies outside it`);
+    if (name.length === 0 || name.equals(Buffer.from(".")) || name.equals(Buffer.from("..")))
+      throw failFormat(`${escapePath(path)} lies outside it`);
     names.push(name);
     start = end + 1;
   }

@@ -13,6 +13,11 @@ export function listMountPoints(directory: Buffer): readonly Buffer[] {
   return table
     .split("\n")
     .flatMap((line) => line.split(" ")[4] ?? [])
-    .map((field) => Buffer.from(field.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8))), "latin1"))
+    .map((field) =>
+      Buffer.from(
+        field.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8))),
+        "latin1",
+      ),
+    )
     .filter((path) => path.equals(directory) || path.subarray(0, inside.length).equals(inside));
 }

@@ -20,8 +20,13 @@ const includeEntry = z.union([
 const looseOptions = z.strictObject({
   include: z.array(includeEntry).min(1).describe("Files by path or glob; `*` and `?` stay within a name, `**` crosses directories"),
   exclude: z.array(absolutePattern).default([]).describe("Absolute globs of what is left out"),
-  base: absolutePattern.optional().describe("Names in the backup are relative to it; default: the deepest directory that all patterns share"),
-  lines: z.union([z.boolean(), z.array(absolutePattern)]).default(false).describe("Append-only logs, cut at a whole line: all files, or those that match"),
+  base: absolutePattern
+    .optional()
+    .describe("Names in the backup are relative to it; default: the deepest directory that all patterns share"),
+  lines: z
+    .union([z.boolean(), z.array(absolutePattern)])
+    .default(false)
+    .describe("Append-only logs, cut at a whole line: all files, or those that match"),
   maxChangeRetries: z.number().int().min(0).max(100).default(2).describe("How often a file that changed while it was read is read again"),
   ...shared,
 });

@@ -13,7 +13,12 @@ export function createFileHeader(name: string, bytes: number, attributes: FileAt
     ["size", String(bytes)],
   ].map(([key = "", value = ""]) => createPaxRecord(key, value));
   const extended = Buffer.from(records.join(""));
-  return Buffer.concat([createHeader("x", "PaxHeader", extended.length, 0o600), extended, createPadding(extended.length), createHeader("0", name, 0, attributes.mode)]);
+  return Buffer.concat([
+    createHeader("x", "PaxHeader", extended.length, 0o600),
+    extended,
+    createPadding(extended.length),
+    createHeader("0", name, 0, attributes.mode),
+  ]);
 }
 
 /** The zeros that fill the last block of a member. */

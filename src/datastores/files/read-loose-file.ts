@@ -55,7 +55,8 @@ export class LooseReading implements AsyncDisposable {
   async #findChange(): Promise<Note | undefined> {
     const after = await this.#handle.stat({ bigint: true });
     const name = escapePath(this.#file.path);
-    if (this.#readBytes < this.takenBytes || after.size < this.takenBytes) return { level: "partial", code: "file-shrank", message: `${name} shrank while it was read` };
+    if (this.#readBytes < this.takenBytes || after.size < this.takenBytes)
+      return { level: "partial", code: "file-shrank", message: `${name} shrank while it was read` };
     if (this.#file.lines) return undefined; // appending is what a log is for
     const same = after.size === this.stat.size && after.mtimeNs === this.stat.mtimeNs && after.ctimeNs === this.stat.ctimeNs;
     return same ? undefined : { level: "partial", code: "file-changed", message: `${name} changed while it was read` };
@@ -65,9 +66,16 @@ export class LooseReading implements AsyncDisposable {
     const name = escapePath(this.#file.path);
     const notes: Note[] = [];
     const cut = Number(this.stat.size) - this.takenBytes;
-    if (cut > 0 && this.takenBytes === 0) notes.push({ level: "partial", code: "no-whole-line", message: `${name} has no whole line; nothing of it is kept` });
-    else if (cut > 0) notes.push({ level: "info", code: "cut-at-line", message: `${name} is cut at a whole line: ${cut} bytes of an unfinished one are left out` });
-    if (this.stat.blocks * 512n < this.stat.size) notes.push({ level: "info", code: "sparse-not-kept", message: `${name} has holes, which are kept as zeros` });
+    if (cut > 0 && this.takenBytes === 0)
+      notes.push({ level: "partial", code: "no-whole-line", message: `${name} has no whole line; nothing of it is kept` });
+    else if (cut > 0)
+      notes.push({
+        level: "info",
+        code: "cut-at-line",
+        message: `${name} is cut at a whole line: ${cut} bytes of an unfinished one are left out`,
+      });
+    if (this.stat.blocks * 512n < this.stat.size)
+      notes.push({ level: "info", code: "sparse-not-kept", message: `${name} has holes, which are kept as zeros` });
     return notes;
   }
 }
@@ -77,7 +85,8 @@ export async function openLooseReading(file: LooseFile): Promise<LooseReading | 
   const handle = await open(file.realPath, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {
     const stat = await handle.stat({ bigint: true });
-    if (stat.isFile()) return new LooseReading(handle, file, stat, file.lines ? await findLineEnd(handle, Number(stat.size)) : Number(stat.size));
+    if (stat.isFile())
+      return new LooseReading(handle, file, stat, file.lines ? await findLineEnd(handle, Number(stat.size)) : Number(stat.size));
   } catch (error) {
     await handle.close();
     throw error;
@@ -89,7 +98,7 @@ export async function openLooseReading(file: LooseFile): Promise<LooseReading | 
 /** The position after the last line feed within the first `size` bytes; 0 when there is none. */
 async function findLineEnd(handle: FileHandle, size: number): Promise<number> {
   const buffer = Buffer.allocUnsafe(64 * 1024);
-  for (let end = size; end > 0; ) {
+  for (let end = size; end > 0;) {
     const start = Math.max(0, end - buffer.length);
     const { bytesRead } = await handle.read(buffer, 0, end - start, start);
     const found = buffer.subarray(0, bytesRead).lastIndexOf(lineFeed);

@@ -21,7 +21,9 @@ export function makeArea(directory: string): RestoreArea {
     parent = dirname(parent);
   }
   if (!lstatSync(parent).isDirectory() || realpathSync(parent) !== parent) {
-    throw new HoldfastError("target-unsafe", `Cannot restore to ${directory}: ${parent} is a link or no directory`, { hint: "Name the place without symbolic links." });
+    throw new HoldfastError("target-unsafe", `Cannot restore to ${directory}: ${parent} is a link or no directory`, {
+      hint: "Name the place without symbolic links.",
+    });
   }
   const path = join(parent, `.holdfast-${createId(Date.now())}`);
   mkdirSync(path, 0o700);

@@ -82,14 +82,18 @@ export class LooseRestore implements RestoreSession {
     for (const [index, file] of this.#files.entries()) {
       const target = Buffer.from(file.target);
       if (readInode(target) !== undefined) {
-        if (!lstatSync(file.target).isFile()) throw new HoldfastError("target-unsafe", `Cannot restore to ${file.target}: it is no regular file`);
+        if (!lstatSync(file.target).isFile())
+          throw new HoldfastError("target-unsafe", `Cannot restore to ${file.target}: it is no regular file`);
         await moveEntry({ op: "aside", area: file.area.path, from: target, to: Buffer.from(join(file.area.path, `old-${index}`)) }, keep);
       }
       await moveEntry({ op: "place", area: file.area.path, from: Buffer.from(file.staged), to: target }, keep);
     }
     for (const [index, name] of extra.entries()) {
       const { path } = this.#findArea(dirname(this.#place(name)));
-      await moveEntry({ op: "aside", area: path, from: Buffer.from(this.#place(name)), to: Buffer.from(join(path, `extra-${index}`)) }, keep);
+      await moveEntry(
+        { op: "aside", area: path, from: Buffer.from(this.#place(name)), to: Buffer.from(join(path, `extra-${index}`)) },
+        keep,
+      );
     }
     await syncAll(steps);
   }
@@ -131,7 +135,12 @@ export class LooseRestore implements RestoreSession {
 }
 
 /** GNU tar gives a file its owner, mode and time to the nanosecond, which Node cannot. */
-async function* frameFile(name: string, entry: StoredEntry, setId: boolean, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+async function* frameFile(
+  name: string,
+  entry: StoredEntry,
+  setId: boolean,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const attributes = entry.attributes ?? plainAttributes;
   yield createFileHeader(name, entry.bytes, setId ? attributes : { ...attributes, mode: attributes.mode & 0o1777 });
   let bytes = 0;
@@ -140,7 +149,8 @@ async function* frameFile(name: string, entry: StoredEntry, setId: boolean, sign
     if (bytes > entry.bytes) break;
     yield chunk;
   }
-  if (bytes !== entry.bytes) throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": it does not have the ${entry.bytes} bytes of its manifest`);
+  if (bytes !== entry.bytes)
+    throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": it does not have the ${entry.bytes} bytes of its manifest`);
   yield createPadding(entry.bytes);
   yield endOfArchive;
 }

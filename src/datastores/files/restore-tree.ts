@@ -1,17 +1,19 @@
-import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
+import { lstatSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Contents, emptyContents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import { prepareCarry } from "./carry-over.ts";
 import { explainSpace } from "./explain-fault.ts";
 import { findUsers } from "./find-users.ts";
 import { listMountPoints } from "./mounts.ts";
 import { joinPath } from "./raw-path.ts";
+import { checkPieces, readTree, type TreeReading } from "./read-tree.ts";
 import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
 import { restoreAreaName, surveyTree } from "./survey-tree.ts";
 import { copyAttributes, moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
-import { createListPath, extractTree, streamTree, syncTree } from "./tar-program.ts";
-import { type SpecialFiles, TreeSummary } from "./tree-summary.ts";
+import { extractTree, syncTree } from "./tar-program.ts";
+import type { SpecialFiles } from "./tree-summary.ts";
 
 export interface TreeTarget {
   /** The directory to replace, resolved; for a directory of drills the one in which the tree gets its own name. */
@@ -49,7 +51,11 @@ export class TreeRestore implements RestoreSession {
       bytes,
       method: isMountPoint(root) ? "replaces each entry of the mounted directory" : "replaces the directory",
       neededBytes: survey?.tarBytes ?? 0,
-      notes: (survey?.mounts ?? []).map((path) => ({ level: "warning", code: "mount-inside", message: `${path.toString()} is mounted inside and must be unmounted first` })),
+      notes: (survey?.mounts ?? []).map((path) => ({
+        level: "warning",
+        code: "mount-inside",
+        message: `${path.toString()} is mounted inside and must be unmounted first`,
+      })),
       users: present ? findUsers([root]) : [],
     };
   }
@@ -57,7 +63,8 @@ export class TreeRestore implements RestoreSession {
   async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
     let contents: Contents | undefined;
     for await (const entry of entries) {
-      if (entry.form !== "tree" || contents !== undefined) throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": one tree was expected`);
+      if (entry.form !== "tree" || contents !== undefined)
+        throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": one tree was expected`);
       contents = await this.#stageTree(entry, signal);
     }
     return contents ?? emptyContents;
@@ -80,7 +87,7 @@ export class TreeRestore implements RestoreSession {
 
   async summarize(signal: AbortSignal): Promise<Contents> {
     if (readInode(this.#root) === undefined) return emptyContents;
-    return await this.#read(this.#root, signal);
+    return await readTree(this.#root, this.#describeReading(), signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -108,16 +115,7 @@ export class TreeRestore implements RestoreSession {
       throw explainSpace(error, `Cannot restore to ${this.#root}`);
     }
     this.#staged = true;
-    return await this.#read(this.#new, signal);
-  }
-
-  /** Reads a tree in the way in which a backup is checked. */
-  async #read(root: string, signal: AbortSignal): Promise<Contents> {
-    using summary = new TreeSummary();
-    const { excluded } = await surveyTree(root, { exclude: [], oneFileSystem: this.#target.oneFileSystem }, signal);
-    const source = { root, excluded: [...excluded, ...this.#carried], oneFileSystem: this.#target.oneFileSystem, listPath: createListPath(this.#target.stagingDir) };
-    for await (const chunk of streamTree(source, signal)) summary.reader.push(chunk);
-    return summary.finish();
+    return await readTree(this.#new, this.#describeReading(), signal);
   }
 
   #checkTarget(): void {
@@ -127,7 +125,9 @@ export class TreeRestore implements RestoreSession {
     }
     const inside = listMountPoints(Buffer.from(this.#root)).find((path) => !path.equals(Buffer.from(this.#root)));
     if (inside !== undefined) {
-      throw new HoldfastError("target-unsafe", `Cannot restore to ${this.#root}: ${inside.toString()} is mounted in it`, { hint: "Unmount it for the restore." });
+      throw new HoldfastError("target-unsafe", `Cannot restore to ${this.#root}: ${inside.toString()} is mounted in it`, {
+        hint: "Unmount it for the restore.",
+      });
     }
   }
 
@@ -136,7 +136,7 @@ export class TreeRestore implements RestoreSession {
     if (readInode(this.#root) !== undefined) {
       const kept = await this.#listKept(signal);
       await moveEntry({ op: "aside", area: area.path, from: Buffer.from(this.#root), to: Buffer.from(old) }, record);
-      if (this.#staged) for (const path of kept) await this.#carry(joinPath(old, path), path, area.path, record);
+      if (this.#staged) for (const path of kept) await this.#carry(old, path, area.path, record);
     }
     if (this.#staged) await moveEntry({ op: "place", area: area.path, from: Buffer.from(this.#new), to: Buffer.from(this.#root) }, record);
   }
@@ -154,8 +154,9 @@ export class TreeRestore implements RestoreSession {
     }
     this.#carried = stays;
     if (!this.#staged) return;
-    for (const path of kept) if (path.includes(0x2f)) await this.#carry(joinPath(old, path), path, area.path, record);
-    for (const name of listNames(this.#new)) await moveEntry({ op: "place", area: area.path, from: joinPath(this.#new, name), to: joinPath(this.#root, name) }, record);
+    for (const path of kept) if (path.includes(0x2f)) await this.#carry(old, path, area.path, record);
+    for (const name of listNames(this.#new))
+      await moveEntry({ op: "place", area: area.path, from: joinPath(this.#new, name), to: joinPath(this.#root, name) }, record);
     await copyAttributes(this.#new, this.#root, area.path, record);
   }
 
@@ -164,28 +165,16 @@ export class TreeRestore implements RestoreSession {
     return (await surveyTree(this.#root, this.#target, signal)).excluded.filter((path) => !restoreAreaName.test(path.toString("latin1")));
   }
 
-  /** What the backup has wins; a directory that it lacks is made anew around what is carried. */
-  async #carry(from: Buffer, path: Buffer, area: string, record: (step: SwapStep) => Promise<void>): Promise<void> {
-    const to = joinPath(this.#new, path);
-    if (readInode(to) !== undefined || readInode(from) === undefined) return;
-    let carried = path;
-    for (let slash = path.indexOf(0x2f); slash !== -1; slash = path.indexOf(0x2f, slash + 1)) {
-      const parent = joinPath(this.#new, path.subarray(0, slash));
-      const stat = lstatSync(parent, { throwIfNoEntry: false });
-      if (stat !== undefined && !stat.isDirectory()) return; // stays aside: its place is taken
-      if (stat !== undefined) continue;
-      copyDirectory(joinPath(from.subarray(0, from.length - path.length), path.subarray(0, slash)), parent);
-      if (carried === path) carried = path.subarray(0, slash);
-    }
-    this.#carried = [...this.#carried, carried];
-    await moveEntry({ op: "carry", area, from, to }, record);
+  async #carry(old: string, path: Buffer, area: string, record: (step: SwapStep) => Promise<void>): Promise<void> {
+    const prepared = prepareCarry(old, this.#new, path);
+    if (prepared === undefined) return;
+    this.#carried = [...this.#carried, prepared];
+    await moveEntry({ op: "carry", area, from: joinPath(old, path), to: joinPath(this.#new, path) }, record);
   }
-}
 
-async function* checkPieces(entry: StoredEntry, special: SpecialFiles, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
-  using summary = new TreeSummary({ special });
-  for await (const chunk of entry.open(signal)) yield Buffer.concat(summary.reader.push(chunk));
-  summary.finish();
+  #describeReading(): TreeReading {
+    return { oneFileSystem: this.#target.oneFileSystem, passedOver: this.#carried, stagingDir: this.#target.stagingDir };
+  }
 }
 
 function isMountPoint(path: string): boolean {
@@ -194,11 +183,4 @@ function isMountPoint(path: string): boolean {
 
 function listNames(directory: string): readonly Buffer[] {
   return readdirSync(directory, { encoding: "buffer" }).filter((name) => !restoreAreaName.test(name.toString("latin1")));
-}
-
-function copyDirectory(from: Buffer, to: Buffer): void {
-  const stat = lstatSync(from);
-  mkdirSync(to, 0o700);
-  chownSync(to, stat.uid, stat.gid);
-  chmodSync(to, stat.mode & 0o7777);
 }

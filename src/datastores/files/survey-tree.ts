@@ -56,7 +56,15 @@ class Survey {
   readonly #mountNames: ReadonlySet<string>;
   readonly #excluded: Buffer[] = [];
   readonly #skipped = new Set<string>();
-  readonly #named: Record<"sockets" | "devices" | "databases" | "clusters" | "mounts" | "areas" | "deep", string[]> = { sockets: [], devices: [], databases: [], clusters: [], mounts: [], areas: [], deep: [] };
+  readonly #named: Record<"sockets" | "devices" | "databases" | "clusters" | "mounts" | "areas" | "deep", string[]> = {
+    sockets: [],
+    devices: [],
+    databases: [],
+    clusters: [],
+    mounts: [],
+    areas: [],
+    deep: [],
+  };
   #device: bigint | undefined;
   /** A bind mount of the same device that is being walked: its entries are left out one by one. */
   #foreignParent: string | undefined;
@@ -133,7 +141,8 @@ class Survey {
     this.#fileBytes += bytes;
     this.#tarBytes += Math.min(bytes, Number(stat.blocks) * 512 + 64 * 1024);
     // The size of a SQLite database is a multiple of its page size.
-    if (bytes > 0 && bytes % 512 === 0 && entry.readHead(16)?.equals(sqliteMagic) === true) this.#named.databases.push(escapePath(entry.path));
+    if (bytes > 0 && bytes % 512 === 0 && entry.readHead(16)?.equals(sqliteMagic) === true)
+      this.#named.databases.push(escapePath(entry.path));
     if (entry.path.subarray(-10).equals(Buffer.from("PG_VERSION"))) this.#named.clusters.push(escapePath(entry.path));
   }
 
@@ -148,7 +157,9 @@ class Survey {
       [deep, "partial", "path-not-kept", "Paths longer than 4,096 bytes are left out, because tar cannot restore them"],
       [areas, "info", "restore-area-left-out", "What an earlier restore put aside is left out"],
     ];
-    return notes.flatMap(([names, level, code, text]) => (names.length === 0 ? [] : [{ level, code, message: `${text}: ${describeNames(names)}` }]));
+    return notes.flatMap(([names, level, code, text]) =>
+      names.length === 0 ? [] : [{ level, code, message: `${text}: ${describeNames(names)}` }],
+    );
   }
 }
 

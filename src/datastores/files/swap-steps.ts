@@ -17,10 +17,16 @@ import { decodePath, encodePath, escapePath } from "./raw-path.ts";
 type Recorder = (step: SwapStep) => Promise<void>;
 
 /** Renames, recorded first. Refuses to overwrite. */
-export async function moveEntry(move: { readonly op: "aside" | "carry" | "place"; readonly area: string; readonly from: Buffer; readonly to: Buffer }, record: Recorder): Promise<void> {
+export async function moveEntry(
+  move: { readonly op: "aside" | "carry" | "place"; readonly area: string; readonly from: Buffer; readonly to: Buffer },
+  record: Recorder,
+): Promise<void> {
   const { op, area, from, to } = move;
   await record({ op, area, from: encodePath(from), to: encodePath(to), inode: readInode(from) ?? "none" });
-  if (readInode(to) !== undefined) throw new HoldfastError("target-in-use", `Cannot restore to ${escapePath(to)}: something has just been made there`, { hint: "Stop whatever writes there." });
+  if (readInode(to) !== undefined)
+    throw new HoldfastError("target-in-use", `Cannot restore to ${escapePath(to)}: something has just been made there`, {
+      hint: "Stop whatever writes there.",
+    });
   renameSync(from, to);
 }
 
@@ -71,7 +77,9 @@ export async function removeArea(area: string, signal: AbortSignal): Promise<voi
 
 /** Makes the directories durable that the steps touch. */
 export async function syncAll(steps: readonly SwapStep[]): Promise<void> {
-  const directories = new Set(steps.flatMap((step) => ["from", "to"].flatMap((key) => (typeof step[key] === "string" ? [dirname(step[key])] : []))));
+  const directories = new Set(
+    steps.flatMap((step) => ["from", "to"].flatMap((key) => (typeof step[key] === "string" ? [dirname(step[key])] : []))),
+  );
   for (const directory of directories) {
     if (!directory.startsWith("/")) continue;
     await syncDirectory(directory).catch((error: unknown) => {

@@ -38,7 +38,9 @@ export interface MemberHeader {
 export type PaxRecords = ReadonlyMap<string, Buffer>;
 
 export function failFormat(reason: string): HoldfastError {
-  return new HoldfastError("backup-damaged", `Cannot read the tree: ${reason}`, { hint: "Use another backup; `holdfast verify` tells which are sound." });
+  return new HoldfastError("backup-damaged", `Cannot read the tree: ${reason}`, {
+    hint: "Use another backup; `holdfast verify` tells which are sound.",
+  });
 }
 
 /** True for a block that ends an archive. Throws when the block's checksum is wrong. */
@@ -62,12 +64,13 @@ export function readStoredSize(block: Buffer): number {
 /** Parses the records of an extended header: `<length> <key>=<value>\n`, lengths and values in bytes. */
 export function parsePaxRecords(data: Buffer): PaxRecords {
   const records = new Map<string, Buffer>();
-  for (let at = 0; at < data.length; ) {
+  for (let at = 0; at < data.length;) {
     const space = data.indexOf(0x20, at);
     const length = Number(data.toString("latin1", at, space === -1 ? at : space));
     const end = at + length;
     const equals = data.indexOf(0x3d, space);
-    if (!Number.isInteger(length) || length < 5 || end > data.length || data[end - 1] !== 0x0a || equals === -1 || equals >= end) throw failFormat("an extended header is malformed");
+    if (!Number.isInteger(length) || length < 5 || end > data.length || data[end - 1] !== 0x0a || equals === -1 || equals >= end)
+      throw failFormat("an extended header is malformed");
     records.set(data.toString("utf8", space + 1, equals), data.subarray(equals + 1, end - 1));
     at = end;
   }
@@ -78,7 +81,10 @@ export function parseMemberHeader(block: Buffer, pax: PaxRecords): MemberHeader 
   const type = memberTypes[readTypeFlag(block)];
   if (type === undefined) throw failFormat(`a member has the unknown type ${JSON.stringify(readTypeFlag(block))}`);
   const sparse = pax.has("GNU.sparse.major");
-  if ([...pax.keys()].some((key) => key.startsWith("GNU.sparse.")) && !(text(pax, "GNU.sparse.major") === "1" && text(pax, "GNU.sparse.minor") === "0")) {
+  if (
+    [...pax.keys()].some((key) => key.startsWith("GNU.sparse.")) &&
+    !(text(pax, "GNU.sparse.major") === "1" && text(pax, "GNU.sparse.minor") === "0")
+  ) {
     throw failFormat("a sparse member is in an unknown format");
   }
   const storedBytes = number(pax, "size") ?? readStoredSize(block);
@@ -135,4 +141,9 @@ function readTime(seconds: string | undefined): string | undefined {
   if (match === null) throw failFormat("an extended header holds a time that is none");
   const ns = BigInt(match[2] ?? "0") * 1_000_000_000n + BigInt((match[3] ?? "").padEnd(9, "0"));
   return String(match[1] === "-" ? -ns : ns);
+}
+
+/** Bytes that fill the last block of so many bytes. */
+export function findPadding(bytes: number): number {
+  return (blockBytes - (bytes % blockBytes)) % blockBytes;
 }

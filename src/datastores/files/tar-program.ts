@@ -25,10 +25,19 @@ export interface TarSource {
  */
 export async function* streamTree(source: TarSource, signal: AbortSignal): AsyncGenerator<Uint8Array, readonly Note[], undefined> {
   const args = [
-    ...["--create", "--file=-", "--format=posix", "--sort=name", "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime"],
-    ...[...attributeArgs, "--ignore-failed-read", "--blocking-factor=128", ...(source.oneFileSystem ? ["--one-file-system"] : [])],
+    "--create",
+    "--file=-",
+    "--format=posix",
+    "--sort=name",
+    "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
+    ...attributeArgs,
+    "--ignore-failed-read",
+    "--blocking-factor=128",
+    ...(source.oneFileSystem ? ["--one-file-system"] : []),
     ...(await writeExcludes(source)),
-    ...["-C", source.root, "."],
+    "-C",
+    source.root,
+    ".",
   ];
   const { stderr } = yield* streamProgram("tar", args, { accept: [0, 1] }, signal);
   return explainMessages(stderr, source.root);
@@ -42,7 +51,8 @@ async function writeExcludes(source: TarSource): Promise<readonly string[]> {
   await writeFile(source.listPath, Buffer.concat(lines), { mode: 0o600 });
   const named = source.excluded.filter(odd).map((path) => {
     const text = path.toString("utf8");
-    if (!Buffer.from(text).equals(path)) throw new HoldfastError("source-unreadable", "A name that is to be excluded has both a line break and bytes that are no UTF-8");
+    if (!Buffer.from(text).equals(path))
+      throw new HoldfastError("source-unreadable", "A name that is to be excluded has both a line break and bytes that are no UTF-8");
     return `--exclude=./${text}`;
   });
   return ["--anchored", "--no-wildcards", "--exclude-from", source.listPath, ...named];
@@ -51,7 +61,12 @@ async function writeExcludes(source: TarSource): Promise<readonly string[]> {
 const messages: readonly (readonly [RegExp, Note["level"], string, string])[] = [
   [/^(.*): file changed as we read it$/, "partial", "file-changed", "changed while it was read"],
   [/^(.*): File removed before we read it$/, "partial", "file-vanished", "vanished before it was read"],
-  [/^(.*): File shrank by \d+ bytes?; padding with zeros$/, "partial", "file-shrank", "shrank while it was read; its end is zeros in the backup"],
+  [
+    /^(.*): File shrank by \d+ bytes?; padding with zeros$/,
+    "partial",
+    "file-shrank",
+    "shrank while it was read; its end is zeros in the backup",
+  ],
   [/^(.*): Warning: (?:Cannot|Read error) .*?: ?(.*)$/, "partial", "file-unreadable", "could not be read"],
   [/^(.*): Warning: .*$/, "partial", "file-unreadable", "could not be read"],
 ];
@@ -69,20 +84,33 @@ function explainMessage(line: string, root: string): Note {
     const match = pattern.exec(line);
     if (match === null) continue;
     const name = (match[1] ?? "").replace(/^\.\//, "");
-    if (code === "file-changed" && isDirectory(root, name)) return { level: "info", code: "directory-changed", message: `Entries of ${name} came or went while it was read` };
+    if (code === "file-changed" && isDirectory(root, name))
+      return { level: "info", code: "directory-changed", message: `Entries of ${name} came or went while it was read` };
     return { level, code, message: `${name === "" ? "." : name} ${text}${match[2] === undefined ? "" : `: ${match[2]}`}` };
   }
   return { level: "partial", code: "tar-message", message: `tar: ${line}` };
 }
 
 function isDirectory(root: string, escapedName: string): boolean {
-  const bytes = Buffer.from(escapedName.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8))));
+  const bytes = Buffer.from(
+    escapedName.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8))),
+  );
   return lstatSync(joinPath(root, bytes), { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** Extracts what `pieces` yields into a directory that was made for it and is empty. Whoever yields must have checked every header. */
 export async function extractTree(pieces: AsyncIterable<Uint8Array>, directory: string, signal: AbortSignal): Promise<void> {
-  const args = ["--extract", "--file=-", ...attributeArgs, "--same-owner", "--same-permissions", "--delay-directory-restore", "--blocking-factor=128", "-C", directory];
+  const args = [
+    "--extract",
+    "--file=-",
+    ...attributeArgs,
+    "--same-owner",
+    "--same-permissions",
+    "--delay-directory-restore",
+    "--blocking-factor=128",
+    "-C",
+    directory,
+  ];
   await using program = openProgram("tar", args, { stdin: "pipe" }, signal);
   const { stdin, stdout } = program;
   if (stdin === null) throw new HoldfastError("internal", "tar has no standard input");
@@ -94,7 +122,8 @@ export async function extractTree(pieces: AsyncIterable<Uint8Array>, directory: 
   });
   for await (const piece of pieces) {
     if (broken || signal.aborted) break;
-    if (piece.length > 0 && !stdin.write(piece)) await Promise.race([once(stdin, "drain").catch(() => undefined), program.finished.catch(() => undefined)]);
+    if (piece.length > 0 && !stdin.write(piece))
+      await Promise.race([once(stdin, "drain").catch(() => undefined), program.finished.catch(() => undefined)]);
   }
   if (signal.aborted) throw createAbortError(signal, "The extraction was stopped");
   stdin.end();

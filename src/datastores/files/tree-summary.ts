@@ -91,7 +91,8 @@ export class TreeSummary implements MemberListener, Disposable {
     const ownership = header.type === "hardlink" ? "" : `${header.type === "symlink" ? "" : mode.toString(8)} ${header.uid} ${header.gid}`;
     const line = [this.#path, ` ${header.type} ${ownership} ${content?.digest ?? ""} `, header.link ?? ""];
     update(this.#tree, line);
-    if (header.type === "file" || header.type === "symlink" || header.type === "fifo") update(this.#times, [this.#path, ` ${header.mtimeNs}`]);
+    if (header.type === "file" || header.type === "symlink" || header.type === "fifo")
+      update(this.#times, [this.#path, ` ${header.mtimeNs}`]);
     if (header.extended.length === 0) return;
     this.#extendedMembers += 1;
     for (const [key, value] of header.extended) update(this.#extended, [this.#path, ` ${key} `, value]);
@@ -117,14 +118,18 @@ export class TreeSummary implements MemberListener, Disposable {
   #flushIndex(): void {
     if (this.#index === undefined) return;
     const bytes = Buffer.from(this.#lines);
-    for (let at = 0; at < bytes.length; ) at += writeSync(this.#index, bytes, at);
+    for (let at = 0; at < bytes.length;) at += writeSync(this.#index, bytes, at);
     this.#lines = "";
   }
 }
 
 /** A NUL ends each line: no name has one. Values are counted, because they may. */
 function update(hash: ReturnType<typeof createHash>, parts: readonly (Buffer | string)[]): void {
-  hash.update(Buffer.concat(parts.map((part) => (typeof part === "string" ? Buffer.from(part) : part)).flatMap((part) => [part, Buffer.from(`:${part.length}`)])));
+  hash.update(
+    Buffer.concat(
+      parts.map((part) => (typeof part === "string" ? Buffer.from(part) : part)).flatMap((part) => [part, Buffer.from(`:${part.length}`)]),
+    ),
+  );
   hash.update("\0");
 }
 

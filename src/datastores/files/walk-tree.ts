@@ -27,7 +27,11 @@ const directoryFlags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_
 export function* walkTree(root: Buffer | string, rules: WalkRules): Generator<WalkedEntry, void, undefined> {
   const fd = openSync(root, directoryFlags & ~constants.O_NOFOLLOW);
   try {
-    const entry: WalkedEntry = { path: Buffer.alloc(0), stat: lstatSync(`/proc/self/fd/${fd}/.`, { bigint: true }), readHead: () => undefined };
+    const entry: WalkedEntry = {
+      path: Buffer.alloc(0),
+      stat: lstatSync(`/proc/self/fd/${fd}/.`, { bigint: true }),
+      readHead: () => undefined,
+    };
     yield entry;
     if (rules.enter(entry)) yield* walkInto(fd, entry.path, rules);
   } finally {
