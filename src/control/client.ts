@@ -31,6 +31,8 @@ export class ControlClient {
       const lines = (rest + chunk).split("\n");
       rest = lines.pop() ?? "";
       for (const line of lines) {
+        // A sign of life.
+        if (line === "") continue;
         const value = JSON.parse(line) as Line;
         if (isFailure(value)) throw reviveError(value.error);
         yield value;

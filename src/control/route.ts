@@ -28,9 +28,13 @@ export interface Route {
   readonly path: string;
   readonly access: "read" | "admin";
   readonly summary: string;
+  /** What comes back when it went well, for people. */
+  readonly answer: string;
   readonly params: z.ZodType;
   readonly query: z.ZodType;
   readonly body: z.ZodType;
+  /** Of the answer, or of each line of a stream; undefined where nobody has written it down yet. */
+  readonly response: z.ZodType | undefined;
   readonly stream: boolean;
   handle(context: ControlContext, request: RouteRequest<unknown, unknown, unknown>): Promise<unknown>;
 }
@@ -40,9 +44,12 @@ interface RouteSpec<Params, Query, Body> {
   readonly path: string;
   readonly access: Route["access"];
   readonly summary: string;
+  /** The summary by default. */
+  readonly answer?: string;
   readonly params: z.ZodType<Params>;
   readonly query: z.ZodType<Query>;
   readonly body: z.ZodType<Body>;
+  readonly response?: z.ZodType;
   readonly stream?: "json-lines";
   handle(context: ControlContext, request: RouteRequest<Params, Query, Body>): Promise<unknown>;
 }
@@ -51,6 +58,8 @@ interface RouteSpec<Params, Query, Body> {
 export function defineRoute<Params, Query, Body>(spec: RouteSpec<Params, Query, Body>): Route {
   return {
     ...spec,
+    answer: spec.answer ?? spec.summary,
+    response: spec.response,
     stream: spec.stream !== undefined,
     handle: (context, request) => spec.handle(context, request as RouteRequest<Params, Query, Body>),
   };

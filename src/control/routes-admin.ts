@@ -20,7 +20,8 @@ const scope = { job: z.string().optional(), destination: z.string().optional() }
 const interactive = (idempotencyKey: string | undefined): Requested => ({
   requester: "socket",
   priority: "interactive",
-  ...(idempotencyKey === undefined ? {} : { idempotencyKey }),
+  // The queue's own keys, for slots of schedules, are not for clients to take.
+  ...(idempotencyKey === undefined ? {} : { idempotencyKey: `client:${idempotencyKey}` }),
 });
 
 /** Routes that change something: on the admin socket alone. */

@@ -1,0 +1,44 @@
+import { once } from "node:events";
+import type { ServerResponse } from "node:http";
+import { reportError } from "../base/errors.ts";
+import type { ControlLimits } from "./limits.ts";
+
+/**
+ * Streams JSON lines as fast as the client reads them and no faster; an error after the first byte becomes the last line. An empty line
+ * is a sign of life. A client that does not read for `stallMs` is dropped.
+ */
+export async function sendLines(
+  raw: ServerResponse,
+  lines: AsyncIterable<unknown>,
+  limits: ControlLimits,
+  signal: AbortSignal,
+): Promise<void> {
+  raw.writeHead(200, { "content-type": "application/x-ndjson", "cache-control": "no-store" });
+  raw.flushHeaders();
+  const heartbeat = setInterval(() => {
+    if (!raw.writableNeedDrain) raw.write("\n");
+  }, limits.heartbeatMs);
+  try {
+    for await (const line of lines) {
+      if (signal.aborted) return;
+      heartbeat.refresh();
+      if (!raw.write(`${JSON.stringify(line)}\n`)) await waitForReader(raw, limits.stallMs, signal);
+      if (raw.destroyed) return;
+    }
+  } catch (error) {
+    if (!raw.destroyed) raw.write(`${JSON.stringify({ error: reportError(error) })}\n`);
+  } finally {
+    clearInterval(heartbeat);
+    raw.end();
+  }
+}
+
+async function waitForReader(raw: ServerResponse, stallMs: number, signal: AbortSignal): Promise<void> {
+  const stalled = AbortSignal.timeout(stallMs);
+  try {
+    await once(raw, "drain", { signal: AbortSignal.any([signal, stalled]) });
+  } catch {
+    // Gone, or not reading: what is in the buffer goes with the connection.
+    if (stalled.aborted) raw.destroy();
+  }
+}
