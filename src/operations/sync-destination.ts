@@ -9,6 +9,11 @@ import type { Core } from "./core.ts";
 import { describeDestination } from "./find-config.ts";
 import { openDestination } from "./verify.ts";
 
+/** What keeping the catalog needs; the daemon's core, or a rebuild without one. */
+export interface CatalogKeeper extends Pick<Core, "config" | "catalog" | "clock"> {
+  readonly log: Pick<Core["log"], "warn">;
+}
+
 export interface FoundBackups {
   readonly backups: readonly CatalogBackup[];
   /** Manifests that cannot be read: told, and never removed by retention. */
@@ -37,7 +42,8 @@ export async function findBackups(destination: Destination, folder: string, sign
   return { backups, unreadable };
 }
 
-async function readEvents(
+/** The events file of a backup; none is fine. */
+export async function readEvents(
   destination: Destination,
   backup: { readonly folder: string; readonly name: string },
   signal: AbortSignal,
@@ -49,7 +55,7 @@ async function readEvents(
 }
 
 /** Backups that are on record and whose manifest can no longer be read: they are damaged, not gone. */
-function findDamaged(core: Core, destination: string, unreadable: FoundBackups["unreadable"]): readonly CatalogBackup[] {
+function findDamaged(core: CatalogKeeper, destination: string, unreadable: FoundBackups["unreadable"]): readonly CatalogBackup[] {
   const known = new Map(core.catalog.backups.find({ destination }).map((backup) => [backup.manifestKey, backup]));
   return unreadable.flatMap(({ key, reason }) => {
     const backup = known.get(key);
@@ -59,7 +65,7 @@ function findDamaged(core: Core, destination: string, unreadable: FoundBackups["
 
 /** Makes the catalog say what is at a destination now. */
 export async function syncDestination(
-  core: Core,
+  core: CatalogKeeper,
   name: string,
   signal: AbortSignal,
 ): Promise<DestinationChanges & Pick<FoundBackups, "unreadable">> {

@@ -1,7 +1,30 @@
 import { HoldfastError } from "../../base/errors.ts";
+import { openScratch } from "../../operations/offline/open-restore-work.ts";
+import { openView } from "../../operations/offline/open-view.ts";
 import type { VerbContext } from "../verb.ts";
+import { printBackups } from "../verb-list.ts";
+import { loadOfflineConfig } from "./offline-config.ts";
 import type { OfflineListOptions } from "./options.ts";
 
-export function listOffline(_context: VerbContext, _options: OfflineListOptions): Promise<number> {
-  throw new HoldfastError("refused", "Not there yet");
+/** Lists what lies at a path. Exit status 6 when a manifest there cannot be read. */
+export async function listOffline(context: VerbContext, options: OfflineListOptions): Promise<number> {
+  const { terminal, signal } = context;
+  const { settings } = await loadOfflineConfig(context);
+  await using scratch = await openScratch(settings);
+  const { found, unreadable } = await openView(options, scratch.path, signal);
+  const limit = parseLimit(options.limit);
+  const wanted = options.preRestore === true ? "pre-restore" : "backup";
+  const backups = found.map(({ backup }) => backup).filter((backup) => found.length === 1 || backup.class === wanted);
+  if (terminal.json === "json") terminal.printJson({ backups: backups.slice(0, limit), unreadable });
+  else {
+    printBackups(backups.slice(0, limit), terminal);
+    for (const { key, reason } of unreadable) terminal.tell(`damaged: ${key}: ${reason}`);
+  }
+  return unreadable.length === 0 ? 0 : 6;
+}
+
+function parseLimit(text: string | undefined): number {
+  if (text === undefined) return Number.POSITIVE_INFINITY;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw new HoldfastError("usage", `--limit must be a whole number from 1, not "${text}"`);
 }

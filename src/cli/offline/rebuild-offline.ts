@@ -1,7 +1,45 @@
-import { HoldfastError } from "../../base/errors.ts";
+import { describeCause, HoldfastError } from "../../base/errors.ts";
+import { systemClock } from "../../base/clock.ts";
+import { openState } from "../../operations/open-state.ts";
+import { syncDestination } from "../../operations/sync-destination.ts";
 import type { VerbContext } from "../verb.ts";
 import type { OfflineRebuildOptions } from "./options.ts";
 
-export function rebuildOffline(_context: VerbContext, _options: OfflineRebuildOptions): Promise<number> {
-  throw new HoldfastError("refused", "Not there yet");
+interface SyncedDestination {
+  readonly destination: string;
+  readonly backups: number | null;
+  readonly problem: string | null;
+}
+
+/**
+ * Makes the state anew where it is lost or damaged, and reads all destinations into the catalog. What was damaged is moved aside, never
+ * removed. Exit status 1 when a destination could not be read: its backups are not in the catalog then.
+ */
+export async function rebuildOffline(context: VerbContext, _options: OfflineRebuildOptions): Promise<number> {
+  const { terminal, signal } = context;
+  const config = await context.loadConfig();
+  await using state = await openState({ settings: config.settings, version: context.program.version, whenLost: "replace" }, signal);
+  const { catalog, replaced, asideDir } = state;
+  const log = { warn: (message: string) => terminal.tell(`warning: ${message}`) };
+  const synced: SyncedDestination[] = [];
+  for (const name of config.destinations.keys()) {
+    terminal.status(`reading ${name}`);
+    try {
+      await syncDestination({ config, catalog, clock: systemClock, log }, name, signal);
+      synced.push({ destination: name, backups: catalog.backups.find({ destination: name }).length, problem: null });
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof HoldfastError)) throw error;
+      synced.push({ destination: name, backups: null, problem: describeCause(error) });
+    }
+  }
+  if (terminal.json === "json") terminal.printJson({ replaced, asideDir: asideDir ?? null, destinations: synced });
+  else {
+    if (state.firstStart) terminal.print(`The state in ${config.settings.stateDir} is new`);
+    for (const name of replaced) terminal.print(`${name} is new`);
+    if (asideDir !== undefined) terminal.print(`What was there is kept in ${asideDir}`);
+    for (const { destination, backups, problem } of synced)
+      terminal.print(problem === null ? `${destination}: ${backups} backup${backups === 1 ? "" : "s"}` : `${destination}: ${problem}`);
+  }
+  return synced.some(({ problem }) => problem !== null) ? 1 : 0;
 }

@@ -1,7 +1,111 @@
+import { join, resolve } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
+import { ControlClient } from "../../control/client.ts";
+import { openScratch } from "../../operations/offline/open-restore-work.ts";
+import { chooseBackup, openView } from "../../operations/offline/open-view.ts";
+import { planOfflineRestore, type OfflinePlan } from "../../operations/offline/plan-restore.ts";
+import { assertEmpty, restoreInto } from "../../operations/offline/restore-into.ts";
+import { runOfflineRestore } from "../../operations/offline/run-offline-restore.ts";
 import type { VerbContext } from "../verb.ts";
+import { askConfirmation } from "./ask-confirmation.ts";
+import { loadOfflineConfig, type OfflineConfig } from "./offline-config.ts";
 import type { OfflineRestoreOptions } from "./options.ts";
+import { describePlan } from "./print-plan.ts";
+import { createRunPorts } from "./run-ports.ts";
 
-export function restoreOffline(_context: VerbContext, _options: OfflineRestoreOptions): Promise<number> {
-  throw new HoldfastError("refused", "Not there yet");
+/**
+ * Restores from a path alone. Without `to` it goes the way of every restore: verify, save the present data, swap, check, and back on any
+ * failure; a crash is mended by the next offline restore or the next start of the daemon.
+ */
+export async function restoreOffline(context: VerbContext, options: OfflineRestoreOptions): Promise<number> {
+  const { terminal, signal } = context;
+  const known = await loadOfflineConfig(context);
+  if (known.unused !== undefined) {
+    terminal.tell(`warning: the config is not used, nor are its stop, start and check commands: ${known.unused}`);
+  }
+  await using scratch = await openScratch(known.settings);
+  const chosen = await chooseBackup(await openView(options, scratch.path, signal), options.backup, scratch.path, signal);
+  const request = { config: known.config, only: options.only, stagingDir: scratch.path };
+  const plan = await planOfflineRestore(chosen, request, signal);
+  if (plan.doubts.length > 0 && options.acceptDoubtful !== true && plan.manifest.class === "backup") {
+    throw new HoldfastError("backup-unverified", `The backup ${plan.manifest.name} is ${plan.doubts.join(" and ")}`, {
+      hint: "Use another one, or say --accept-doubtful to take it as it is.",
+    });
+  }
+  if (options.to !== undefined) return await restoreElsewhere(plan, resolve(options.to), scratch.path, context);
+  return await restoreInPlace(plan, known, scratch.path, options, context);
+}
+
+async function restoreElsewhere(plan: OfflinePlan, directory: string, stagingDir: string, context: VerbContext): Promise<number> {
+  const { terminal, signal } = context;
+  await assertEmpty(directory);
+  const paths = await restoreInto({ plan, directory, stagingDir }, createRunPorts(terminal), signal);
+  if (terminal.json === "json") terminal.printJson({ backup: plan.manifest.name, restored: paths });
+  else for (const path of paths) terminal.print(`restored and compared: ${path}`);
+  return 0;
+}
+
+async function restoreInPlace(
+  plan: OfflinePlan,
+  { config, settings }: OfflineConfig,
+  stagingDir: string,
+  options: OfflineRestoreOptions,
+  context: VerbContext,
+): Promise<number> {
+  const { terminal, signal } = context;
+  const saveTo = resolve(options.saveTo ?? join(settings.stateDir, "pre-restore"));
+  for (const line of describePlan(plan, saveTo, Date.now())) terminal.tell(line);
+  if (plan.manifest.host !== settings.hostname) {
+    terminal.tell(`warning: it was made on ${plan.manifest.host}, and this is ${settings.hostname}`);
+  }
+  if (await isDaemonThere(settings.socketPath, signal)) {
+    terminal.tell(
+      "note: the daemon answers; `holdfast restore` without --offline records the restore and can be undone with `holdfast undo`",
+    );
+  }
+  if (options.yes !== true) await askConfirmation("Restore now?", terminal, signal);
+  const result = await runOfflineRestore(
+    {
+      plan,
+      config,
+      settings,
+      version: context.program.version,
+      stagingDir,
+      saveTo,
+      unsavable: options.unsavable ?? "refuse",
+      start: options.start ?? "yes",
+    },
+    createRunPorts(terminal),
+    signal,
+  );
+  const undo = result.savedAt === undefined ? null : describeUndo(result.savedAt, config?.path, result.preRestore?.manifest.status ?? "ok");
+  if (terminal.json === "json") {
+    const { restoreId, backup, members, tookMs } = result;
+    terminal.printJson({ restoreId, backup, members, tookMs, savedAt: result.savedAt ?? null, undo });
+    return 0;
+  }
+  terminal.print(`restored: ${result.backup}`);
+  for (const { datastore, method } of result.members) terminal.print(`  ${datastore}: ${method}`);
+  if (undo === null) terminal.print("There was no data before; nothing was saved.");
+  else {
+    terminal.print(`The data before it is kept in ${result.savedAt ?? ""}`);
+    terminal.print(`To undo: ${undo}`);
+  }
+  return 0;
+}
+
+function describeUndo(savedAt: string, configPath: string | undefined, status: "ok" | "partial"): string {
+  const quote = (text: string): string => (/^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`);
+  const config = configPath === undefined || configPath === "/etc/holdfast/holdfast.yaml" ? "" : ` --config ${quote(configPath)}`;
+  return `holdfast${config} restore --offline ${quote(savedAt)} --yes${status === "partial" ? " --accept-doubtful" : ""}`;
+}
+
+async function isDaemonThere(socketPath: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    await new ControlClient(socketPath).send({ method: "GET", path: "/status" }, AbortSignal.any([signal, AbortSignal.timeout(2_000)]));
+    return true;
+  } catch {
+    signal.throwIfAborted();
+    return false; // a daemon that does not answer does not record restores either
+  }
 }
