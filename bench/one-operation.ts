@@ -1,0 +1,19 @@
+/** Runs one operation as a worker does and prints how long its phases took: `node bench/one-operation.ts KIND SETUP.json`. */
+import { readFileSync } from "node:fs";
+import { runOperation } from "../src/operations/run-task.ts";
+
+const [kind = "", setupPath = ""] = process.argv.slice(2);
+const startedAtMs = performance.now();
+const phases: { phase: string; atMs: number }[] = [];
+const ports = {
+  now: () => Date.now(),
+  log: () => undefined,
+  progress({ phase }: { readonly phase: string }) {
+    if (phases.at(-1)?.phase !== phase) phases.push({ phase, atMs: performance.now() - startedAtMs });
+  },
+};
+const result = await runOperation(kind, JSON.parse(readFileSync(setupPath, "utf8")), ports, new AbortController().signal);
+const endMs = performance.now() - startedAtMs;
+const took: Record<string, number> = {};
+for (const [place, { phase, atMs }] of phases.entries()) took[phase] = (took[phase] ?? 0) + (phases[place + 1]?.atMs ?? endMs) - atMs;
+console.log(JSON.stringify({ endMs, took, result }));
