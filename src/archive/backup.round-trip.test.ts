@@ -36,7 +36,7 @@ interface Drawn {
 for (const layout of layouts) {
   for (const method of compressionMethods) {
     test(`round trip in any chunking: ${layout}, ${method}`, async () => {
-      const property = fc.asyncProperty(members, fc.constantFrom(1, 513, 65_536), async (drawn: readonly Drawn[], chunkBytes) => {
+      const property = fc.asyncProperty(members, fc.constantFrom(61, 513, 65_536), async (drawn: readonly Drawn[], chunkBytes) => {
         const directory = mkdtempSync(join(tmpdir(), "holdfast-trip-"));
         try {
           await checkTrip(directory, layout === "file" ? keepOne(drawn) : drawn, { layout, method, chunkBytes });
@@ -44,7 +44,7 @@ for (const layout of layouts) {
           rmSync(directory, { recursive: true });
         }
       });
-      await fc.assert(property, { numRuns: layout === "archive" ? 12 : 8, interruptAfterTimeLimit: 4000 });
+      await fc.assert(property, { numRuns: layout === "archive" ? 12 : 8 });
     });
   }
 }

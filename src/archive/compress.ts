@@ -31,7 +31,16 @@ export function compressSource(source: ByteSource, compression: Compression, onP
     onPlain(meter.bytes);
   };
   const bytes = source.kind === "file" ? compressFile(source, compression, add, signal) : compressStream(source.open, compression, add, signal);
-  return { bytes, plain: () => meter.finish() };
+  return { bytes: explainAbort(bytes, signal), plain: () => meter.finish() };
+}
+
+/** Whatever an abort breaks first, what is thrown is the abort. */
+async function* explainAbort(body: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* body;
+  } catch (error) {
+    throw signal.aborted ? createAbortError(signal, "Compressing was stopped") : error;
+  }
 }
 
 type FileSource = Extract<ByteSource, { kind: "file" }>;
@@ -121,10 +130,12 @@ async function* readHandle(file: FileHandle, { path, bytes, reuse }: Reading, si
     yield buffer.subarray(0, bytesRead);
     if (!reuse) buffer = Buffer.allocUnsafeSlow(size);
   }
-  const { size: found } = await file.stat();
-  if (position !== bytes || found !== bytes) {
-    throw new HoldfastError("source-changed", `The staged copy ${path} has ${found} bytes instead of ${bytes}`);
-  }
+  await assertSize(file, { path, bytes });
+}
+
+async function assertSize(file: FileHandle, { path, bytes }: Pick<Reading, "path" | "bytes">): Promise<void> {
+  const { size } = await file.stat();
+  if (size !== bytes) throw new HoldfastError("source-changed", `The staged copy ${path} has ${size} bytes instead of ${bytes}`);
 }
 
 /** The zstd program reads the file by its own descriptor; the plain bytes are hashed from a second reading meanwhile. */
@@ -141,7 +152,8 @@ async function* compressDescriptor({ path, bytes }: FileSource, compression: Com
     await zstd.finished;
     await hashing;
   } catch (error) {
-    throw signal.aborted ? createAbortError(signal, "zstd was stopped") : error;
+    await assertSize(again, { path, bytes });
+    throw error;
   } finally {
     ending.abort();
     await hashing.catch(() => undefined);

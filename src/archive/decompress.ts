@@ -1,5 +1,6 @@
 import { constants, createGunzip, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { describeCause, HoldfastError } from "../base/errors.ts";
+import { createAbortError } from "../base/subprocess.ts";
 import type { CompressionMethod } from "./compression.ts";
 import { pipeProgram, pipeTransform, type OpenBody } from "./convert-bytes.ts";
 import { isSameMeasure, Meter, type Measure } from "./measure.ts";
@@ -29,7 +30,7 @@ export async function* restoreBytes(open: OpenBody, part: StoredPart, place: str
   }
   const openChecked: OpenBody = (inner) => checkBytes(open(inner), stored, `stored bytes of ${place}`);
   const decompressed = decompress(openChecked, part, signal);
-  yield* checkBytes(explainFailure(decompressed, place), plain, `content of ${place}`);
+  yield* checkBytes(explainFailure(decompressed, place, signal), plain, `content of ${place}`);
 }
 
 /** Passes bytes on; ends normally only if there are as many as expected, with the expected hash. Never yields more. */
@@ -58,10 +59,11 @@ async function* decompressSmall(open: OpenBody, { compression, plain }: StoredPa
 }
 
 /** What a decompressor complains about is damage of the backup; anything else keeps its own name. */
-async function* explainFailure(body: AsyncIterable<Uint8Array>, place: string): AsyncGenerator<Uint8Array, void, undefined> {
+async function* explainFailure(body: AsyncIterable<Uint8Array>, place: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     yield* body;
   } catch (error) {
+    if (signal.aborted) throw createAbortError(signal, `Reading ${place} was stopped`);
     if (error instanceof HoldfastError && error.code !== "tool-failed") throw error;
     throw createDamage(`Cannot decompress ${place}: ${describeCause(error)}`, error);
   }

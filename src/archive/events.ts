@@ -21,7 +21,7 @@ export interface BackupMarks {
   readonly verifiedAt: string | null;
   readonly drilledAt: string | null;
   readonly drillMs: number | null;
-  /** Why the last verification or drill failed; null when a later one succeeded. */
+  /** Why the last verification failed, or else the last drill; null when a later one of the same sort succeeded. */
   readonly damaged: string | null;
   readonly accepted: string | null;
   readonly notes: readonly string[];
@@ -45,26 +45,35 @@ export function parseEvents(text: string): readonly BackupEvent[] {
 
 /** @param publishedAt when it was published: a backup is read back before that, so it counts as verified then */
 export function foldEvents(events: readonly BackupEvent[], publishedAt: string): BackupMarks {
+  // Each of the two finds what the other does not: only its own success takes its failure back.
+  let unverified: string | null = null;
+  let undrilled: string | null = null;
   const start: BackupMarks = { pinned: null, verifiedAt: publishedAt, drilledAt: null, drillMs: null, damaged: null, accepted: null, notes: [] };
-  return events.reduce<BackupMarks>((marks, event) => {
+  const marks = events.reduce<BackupMarks>((sum, event) => {
     switch (event.event) {
       case "pinned":
-        return { ...marks, pinned: event.reason };
+        return { ...sum, pinned: event.reason };
       case "unpinned":
-        return { ...marks, pinned: null };
+        return { ...sum, pinned: null };
       case "verified":
-        return { ...marks, verifiedAt: event.at, damaged: null };
+        unverified = null;
+        return { ...sum, verifiedAt: event.at };
       case "drilled":
-        return { ...marks, drilledAt: event.at, drillMs: event.tookMs };
+        undrilled = null;
+        return { ...sum, drilledAt: event.at, drillMs: event.tookMs };
       case "drill-failed":
+        undrilled = event.reason;
+        return sum;
       case "damaged":
-        return { ...marks, damaged: event.reason };
+        unverified = event.reason;
+        return sum;
       case "accepted":
-        return { ...marks, accepted: event.reason };
+        return { ...sum, accepted: event.reason };
       case "note":
-        return { ...marks, notes: [...marks.notes, event.text] };
+        return { ...sum, notes: [...sum.notes, event.text] };
       case "copied":
-        return marks;
+        return sum;
     }
   }, start);
+  return { ...marks, damaged: unverified ?? undrilled };
 }

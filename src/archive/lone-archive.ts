@@ -1,7 +1,7 @@
 import { Readable, type Writable } from "node:stream";
 import { createGunzip, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { extract } from "tar-stream";
-import { HoldfastError } from "../base/errors.ts";
+import { HoldfastError, readErrno } from "../base/errors.ts";
 import { createArchiveTail } from "./archive-frame.ts";
 import type { CompressionMethod } from "./compression.ts";
 import { feedBytes, pipeProgram, pipeTransform, type OpenBody } from "./convert-bytes.ts";
@@ -44,7 +44,7 @@ export async function verifyTail(source: ObjectSource, key: string, headBytes: n
   if (bytes > 0 && bytes <= tailLimitBytes) {
     const method = await detectCompression(source, key, signal);
     const tail = decompressExactly(method, await collect(source.get(key, { offset: headBytes, bytes }, signal)), expected.length);
-    if (tail !== undefined && Buffer.compare(tail, expected) === 0) return;
+    if (typeof tail !== "string" && Buffer.compare(tail, expected) === 0) return;
   }
   throw createDamage(`The end of the archive ${key} is not what was written`);
 }
@@ -62,23 +62,24 @@ async function openTar(source: ObjectSource, key: string, signal: AbortSignal): 
   const method = await detectCompression(source, key, signal);
   const open: OpenBody = (inner) => source.get(key, undefined, inner);
   const { bytes } = (await source.stat(key, signal)) ?? { bytes: 0 };
-  const small = bytes <= smallBytes ? decompressExactly(method, await collect(open(signal)), smallPlainBytes) : undefined;
-  if (small !== undefined) return Readable.from([small], { objectMode: false });
+  const small = bytes <= smallBytes ? decompressExactly(method, await collect(open(signal)), smallPlainBytes) : "too large";
+  if (small === "damaged") throw createDamage(`Cannot decompress the archive ${key}`);
+  if (small !== "too large") return Readable.from([small], { objectMode: false });
   if (method === "none") return open(signal);
   if (method === "zstd") return pipeProgram("zstd", ["-q", "-d", "-c"], open, signal);
   return pipeTransform("gunzip", createGunzip({ chunkSize: 1 << 18 }), open, signal);
 }
 
-/** Undefined when it is damaged, larger than the limit, or when anything follows its last member or frame, which node:zlib passes over. */
-function decompressExactly(method: CompressionMethod, stored: Uint8Array, limitBytes: number): Uint8Array | undefined {
+/** Damaged too when anything follows its last member or frame, which node:zlib passes over. */
+function decompressExactly(method: CompressionMethod, stored: Uint8Array, limitBytes: number): Uint8Array | "damaged" | "too large" {
   if (method === "none") return stored;
   const options = { maxOutputLength: limitBytes, info: true };
   try {
     const result = method === "gzip" ? gunzipSync(stored, options) : zstdDecompressSync(stored, options);
     const { buffer, engine } = result as unknown as { readonly buffer: Uint8Array; readonly engine: { readonly bytesWritten: number } };
-    return engine.bytesWritten === stored.length ? buffer : undefined;
-  } catch {
-    return undefined;
+    return engine.bytesWritten === stored.length ? buffer : "damaged";
+  } catch (error) {
+    return readErrno(error) === "ERR_BUFFER_TOO_LARGE" ? "too large" : "damaged";
   }
 }
 

@@ -30,7 +30,13 @@ export function parseManifest(bytes: Uint8Array, place: string): { readonly mani
   const parsed = manifestSchema.safeParse(value);
   const problem = parsed.success ? findContradiction(parsed.data) : describeIssue(parsed.error);
   if (parsed.success && problem === undefined) return { manifest: parsed.data, sha256: hash };
-  throw new HoldfastError("manifest-invalid", `The manifest ${place} is not well formed: ${problem ?? ""}`, { hint: "This backup cannot be trusted; use another one." });
+  throw new HoldfastError("manifest-invalid", `The manifest ${place} is not well formed: ${clip(problem ?? "")}`, { hint: "This backup cannot be trusted; use another one." });
+}
+
+/** What a hostile manifest names must not fill a log, nor break its lines. */
+function clip(text: string): string {
+  const line = text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
+  return line.length <= 300 ? line : `${line.slice(0, 300)}…`;
 }
 
 function describeIssue(error: z.ZodError): string {
