@@ -181,13 +181,13 @@ test("L7 W13 a backup that does not belong here touches nothing", async (t) => {
   }
 });
 
-test("a target directory that has become a link is refused", async (t) => {
-  const { base, place } = makePlace(t, "mkdir sub; echo x > sub/x; echo y > y; mkdir ../elsewhere");
-  const options = { include: [join(place, "sub/x"), join(place, "y")] };
+test("a target directory that has become a link is refused, whatever lies behind it", async (t) => {
+  const { base, place } = makePlace(t, "mkdir -p sub/deep; echo x > sub/deep/x; echo y > y; mkdir -p ../elsewhere/deep");
+  const options = { include: [join(place, "sub/deep/x"), join(place, "y")] };
   const { entries } = await dumpAll(filesDatastore, options, base);
   renameSync(join(place, "sub"), join(place, "old"));
   symlinkSync(join(base, "elsewhere"), join(place, "sub"));
   await assert.rejects(restoreAll(filesDatastore, options, base, entries), { code: "target-unsafe" });
-  assert.equal(sh("ls -A elsewhere", base), "");
+  assert.equal(sh("ls -A elsewhere/deep", base), "");
   assert.equal(readFileSync(join(place, "y"), "utf8"), "y\n");
 });

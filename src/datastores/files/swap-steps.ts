@@ -145,11 +145,14 @@ function removeEmpty(path: string): void {
   }
 }
 
-/** Device and inode of what lies under a name itself; undefined when nothing does. */
+/**
+ * Inode and time of birth of what lies under a name itself; undefined when nothing does. Inodes alone are used again at once; device
+ * numbers may change when the machine starts again, and a rename stays on its file system anyway.
+ */
 export function readInode(path: Buffer | string): string | undefined {
   try {
     const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-    return stat === undefined ? undefined : `${stat.dev}:${stat.ino}`;
+    return stat === undefined ? undefined : `${stat.ino}:${stat.birthtimeNs}`;
   } catch (error) {
     if (readErrno(error) === "ENOTDIR") return undefined;
     throw error;

@@ -303,6 +303,16 @@ test("F57 a target that has become a link is refused", async (t) => {
   );
 });
 
+test("F57 a directory above the target that has become a link is refused", async (t) => {
+  const { base, root } = makeRoot(t, "mkdir inner; echo x > inner/x");
+  const options = { root: join(root, "inner") };
+  const { entries } = await dumpAll(filesDatastore, options, base);
+  await using datastore = await filesDatastore.configure(options).open(makeContext(base));
+  await using session = await datastore.openRestore({ kind: "original" }, { absent: false }, quiet);
+  sh("mv root elsewhere; ln -s elsewhere root", base);
+  await assert.rejects(session.stage(each(entries), quiet), { code: "target-unsafe" });
+});
+
 test("F55 F56 every truncation at a block, and bytes after the end, are refused", async (t) => {
   const { base, root } = makeRoot(t, "echo x > x; ln -s x link; truncate -s 2M sparse; echo end >> sparse");
   const { entries } = await dumpAll(filesDatastore, { root }, base);
