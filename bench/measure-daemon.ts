@@ -44,10 +44,8 @@ jobs:
     const cpu = (measureCpu(pid) - cpuBefore) / (idleSeconds * 10);
     const memory = measureProcess(pid);
     const busy = spawn(process.execPath, [main, "--config", config, "backup", "one"], { stdio: ["ignore", "ignore", "inherit"] });
-    let running = true;
-    busy.once("close", () => (running = false));
     const answers: number[] = [];
-    while (running) {
+    while (busy.exitCode === null) {
       const startedAtMs = performance.now();
       await ask();
       answers.push(performance.now() - startedAtMs);
