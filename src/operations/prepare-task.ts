@@ -85,7 +85,8 @@ function describeJobBackup(core: Core, job: JobConfig, datastores: readonly stri
     stagingDir,
     backupId: createId(core.clock.now()),
     job: job.name,
-    folder: job.folder,
+    // At a destination the root is "".
+    folder: job.folder === "." ? "" : job.folder,
     layout: job.layout,
     timezone: job.nameZone === "utc" ? "UTC" : job.timezone,
     compression: job.compression,
