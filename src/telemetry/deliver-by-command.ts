@@ -1,53 +1,31 @@
-import { spawn } from "node:child_process";
 import { HoldfastError } from "../base/errors.ts";
-import { createChildEnvironment } from "../base/subprocess.ts";
+import { runOutside } from "../base/outside-program.ts";
 import type { CommandTarget } from "./channel.ts";
 import type { Message } from "./notification.ts";
 
-/** Runs the channel's program; at the abort its whole process group is killed. */
+/**
+ * Runs the channel's program, outside the sandbox: what sends mail writes to spools and changes its group. It is killed at the time limit,
+ * and with it all that it started.
+ */
 export async function deliverByCommand(channel: CommandTarget, message: Message, signal: AbortSignal): Promise<void> {
-  const [program = "", ...args] = channel.command;
-  const env = createChildEnvironment(describeInEnvironment(message));
-  const child = spawn("setpriv", ["--pdeathsig", "KILL", "--", program, ...args], {
-    cwd: "/",
-    env,
-    detached: true,
-    stdio: ["pipe", "ignore", "ignore"],
-  });
-  // A program need not read its input.
-  child.stdin.on("error", () => undefined);
-  child.stdin.end(JSON.stringify(message));
-  const kill = (): void => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
-    } catch {
-      // The group is gone already.
-    }
-  };
-  if (signal.aborted) kill();
-  signal.addEventListener("abort", kill, { once: true });
+  const { command, timeoutMs } = channel;
+  const env = describeInEnvironment(message);
   try {
-    await new Promise<void>((resolve, reject) => {
-      child.once("error", () => reject(new HoldfastError("tool-failed", "its program cannot be started", { retryable: true })));
-      child.once("exit", (code, by) => {
-        if (code === 0) resolve();
-        else if (code === 127)
-          reject(new HoldfastError("tool-missing", "its program was not found (exit status 127)", { retryable: true }));
-        else
-          reject(
-            new HoldfastError("tool-failed", by === null ? `its program exited with ${code}` : `its program was killed by ${by}`, {
-              retryable: true,
-            }),
-          );
-      });
-    });
-  } finally {
-    signal.removeEventListener("abort", kill);
+    await runOutside({ command, env, input: JSON.stringify(message), timeoutMs, background: "ends", name: "holdfast-notify" }, signal);
+  } catch (error) {
+    // Its output may quote its arguments, which may hold secrets.
+    throw new HoldfastError("tool-failed", describeEnd(error), { retryable: true });
   }
 }
 
+function describeEnd(error: unknown): string {
+  const message = error instanceof HoldfastError ? error.message : "";
+  const [end] = /^it (exited with \d+|was killed by \w+|did not end within \d+ ms)/.exec(message) ?? [];
+  return end === undefined ? "its program cannot be started" : `its program ${end.slice("it ".length)}`;
+}
+
 /** The main fields, for programs that do not read JSON. */
-export function describeInEnvironment(message: Message): Record<string, string> {
+function describeInEnvironment(message: Message): Record<string, string> {
   return {
     HOLDFAST_EVENT_ID: message.id,
     HOLDFAST_EVENT_AT: message.at,

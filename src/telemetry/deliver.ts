@@ -6,7 +6,7 @@ import type { Message } from "./notification.ts";
 
 /**
  * One attempt to deliver a message within the channel's time limit. No error text shows an address, a header or an argument.
- * @throws destination-failed, timeout, tool-missing, tool-failed, cancelled; `retryable` says whether another attempt has a chance
+ * @throws destination-failed, timeout, tool-failed, cancelled; `retryable` says whether another attempt has a chance
  */
 export async function deliver(channel: Channel, message: Message, signal: AbortSignal): Promise<void> {
   const limit = AbortSignal.timeout(channel.timeoutMs);

@@ -1,0 +1,184 @@
+import { spawn, type ChildProcess } from "node:child_process";
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { open, rm, type FileHandle } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { HoldfastError } from "./errors.ts";
+import { createAbortError, createChildEnvironment, runProgram } from "./subprocess.ts";
+
+/** A command of the operator's, to be run as if Holdfast were not there: outside its cgroup, its sandbox and its environment. */
+export interface OutsideCommand {
+  /** Program and arguments; no shell. */
+  readonly command: readonly string[];
+  /** Account that runs it; our own when absent. */
+  readonly runAs?: string;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** For its standard input; empty when absent. */
+  readonly input?: string;
+  readonly timeoutMs: number;
+  /** What becomes of processes that it leaves behind when it ends by itself. At the time limit all of them are killed. */
+  readonly background: "stays" | "ends";
+  /** Begins the name of its unit. */
+  readonly name: string;
+}
+
+const outputKeptBytes = 4_000;
+const askTimeoutMs = 10_000;
+
+/**
+ * Runs a command to its end: as a transient unit under systemd, whose output is in the journal; otherwise as a process in a session of its
+ * own. What it leaves running survives the end of the command, of the task and of Holdfast.
+ * @throws tool-failed with the end of its output, timeout, cancelled
+ */
+export async function runOutside(command: OutsideCommand, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) throw createAbortError(signal, "the command was not started");
+  await (usesSystemd() ? runAsUnit(command, signal) : runDetached(command, signal));
+}
+
+/** Only root may ask for transient units, and only the bus tells when they end. */
+function usesSystemd(): boolean {
+  const possible = process.env["HOLDFAST_HOOKS"] !== "direct" && process.getuid?.() === 0 && existsSync("/run/systemd/system");
+  return possible && existsSync("/run/dbus/system_bus_socket");
+}
+
+async function runAsUnit(command: OutsideCommand, signal: AbortSignal): Promise<void> {
+  const unit = `${command.name}-${randomBytes(6).toString("hex")}.service`;
+  const child = spawn("systemd-run", createUnitArguments(command, unit), {
+    cwd: "/",
+    env: createChildEnvironment(),
+    stdio: ["pipe", "ignore", "pipe"],
+  });
+  let complaint = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+    complaint = (complaint + text).slice(-outputKeptBytes);
+  });
+  const kill = async (): Promise<void> => {
+    await ask("systemctl", ["kill", "--kill-whom=all", "--signal=SIGKILL", unit]);
+    child.kill("SIGKILL");
+  };
+  const end = await follow(child, command, kill, signal);
+  if (end === undefined) return;
+  await ask("journalctl", ["--sync"]);
+  const output = await ask("journalctl", [`_SYSTEMD_UNIT=${unit}`, "--output=cat", "--lines=5", "--quiet", "--no-pager"]);
+  throw createFailure(end, `${complaint}\n${output}`);
+}
+
+function createUnitArguments(command: OutsideCommand, unit: string): readonly string[] {
+  const stays = command.background === "stays";
+  return [
+    "--wait",
+    "--collect",
+    "--quiet",
+    `--unit=${unit}`,
+    // The command's output goes to the journal: a pipe would break under what stays behind and writes on.
+    ...(command.input === undefined ? [] : ["--pipe", "--property=StandardOutput=journal", "--property=StandardError=journal"]),
+    ...(stays
+      ? ["--property=KillMode=process", "--property=SendSIGKILL=no"]
+      : ["--property=KillMode=control-group", "--property=TimeoutStopSec=5"]),
+    `--property=RuntimeMaxSec=${Math.ceil(command.timeoutMs / 1000) + 5}`,
+    ...(command.runAs === undefined ? [] : [`--uid=${command.runAs}`]),
+    ...(command.cwd === undefined ? [] : [`--working-directory=${command.cwd}`]),
+    ...Object.entries(command.env ?? {}).map(([name, value]) => `--setenv=${name}=${value}`),
+    "--",
+    // systemd replaces variables in the arguments of every service.
+    ...command.command.map((part) => part.replaceAll("$", "$$$$")),
+  ];
+}
+
+/** The standard output of a program that is asked for help; empty when it cannot give any. */
+async function ask(program: string, args: readonly string[]): Promise<string> {
+  const result = await runProgram(program, args, { timeoutMs: askTimeoutMs }, AbortSignal.timeout(askTimeoutMs)).catch(() => undefined);
+  return result?.stdout ?? "";
+}
+
+async function runDetached(command: OutsideCommand, signal: AbortSignal): Promise<void> {
+  const [program = "", ...args] = await createDirectCommand(command, signal);
+  const { HOLDFAST_TASK: _, ...env } = createChildEnvironment(command.env);
+  await using output = await openOutputFile();
+  const child = spawn(program, args, { cwd: command.cwd ?? "/", env, detached: true, stdio: ["pipe", output.file.fd, output.file.fd] });
+  const killGroup = (): void => {
+    try {
+      if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
+    } catch {
+      // Nothing of it is left.
+    }
+  };
+  const end = await follow(child, command, async () => Promise.resolve(killGroup()), signal);
+  if (command.background === "ends") killGroup();
+  if (end !== undefined) throw createFailure(end, await output.readEnd());
+}
+
+async function createDirectCommand({ command, runAs }: OutsideCommand, signal: AbortSignal): Promise<readonly string[]> {
+  if (runAs === undefined) return command;
+  const { stdout } = await runProgram("getent", ["passwd", "--", runAs], { accept: [0, 2], timeoutMs: askTimeoutMs }, signal);
+  const gid = stdout.split(":")[3];
+  if (gid === undefined) throw new HoldfastError("config-invalid", `there is no user "${runAs}"`);
+  return ["setpriv", `--reuid=${runAs}`, `--regid=${gid}`, "--init-groups", "--", ...command];
+}
+
+interface OutputFile extends AsyncDisposable {
+  readonly file: FileHandle;
+  readEnd(): Promise<string>;
+}
+
+/** A file without a name: what stays behind may write to it for as long as it lives, and a pipe would break under it. */
+async function openOutputFile(): Promise<OutputFile> {
+  const path = join(tmpdir(), `holdfast-output-${randomBytes(8).toString("hex")}`);
+  const file = await open(path, "ax+", 0o600);
+  await rm(path);
+  return {
+    file,
+    async readEnd() {
+      const { size } = await file.stat();
+      const { buffer, bytesRead } = await file.read({
+        buffer: Buffer.alloc(outputKeptBytes),
+        position: Math.max(0, size - outputKeptBytes),
+      });
+      return buffer.subarray(0, bytesRead).toString();
+    },
+    [Symbol.asyncDispose]: () => file.close(),
+  };
+}
+
+/** How a command ended other than well. */
+type BadEnd = { readonly code: "timeout" | "tool-failed"; readonly message: string } | { readonly error: HoldfastError };
+
+/** Waits for the end of the command itself: what it started may go on and keep its output open. */
+async function follow(
+  child: ChildProcess,
+  command: OutsideCommand,
+  kill: () => Promise<void>,
+  signal: AbortSignal,
+): Promise<BadEnd | undefined> {
+  const limit = AbortSignal.timeout(command.timeoutMs);
+  let killing: Promise<void> | undefined;
+  const onAbort = (): void => {
+    killing ??= kill();
+  };
+  for (const each of [limit, signal]) each.addEventListener("abort", onAbort, { once: true });
+  try {
+    const ended = new Promise<string | undefined>((resolve) => {
+      child.once("error", (error) => resolve(error.message));
+      child.once("exit", (code, by) => resolve(code === 0 ? undefined : by === null ? `it exited with ${code}` : `it was killed by ${by}`));
+    });
+    // It need not read its input.
+    child.stdin?.on("error", () => undefined);
+    child.stdin?.end(command.input ?? "");
+    const message = await ended;
+    await killing;
+    if (signal.aborted) return { error: createAbortError(signal, "the command was stopped") };
+    if (limit.aborted) return { code: "timeout", message: `it did not end within ${command.timeoutMs} ms` };
+    return message === undefined ? undefined : { code: "tool-failed", message };
+  } finally {
+    for (const each of [limit, signal]) each.removeEventListener("abort", onAbort);
+    child.stderr?.destroy();
+  }
+}
+
+function createFailure(end: BadEnd, output: string): HoldfastError {
+  if ("error" in end) return end.error;
+  const last = output.trim().split("\n").slice(-3).join("; ");
+  return new HoldfastError(end.code, last === "" ? end.message : `${end.message}: ${last}`);
+}
