@@ -34,6 +34,11 @@ export class CatalogFile implements Disposable {
     return rows.map(({ record }) => JSON.parse(record) as unknown);
   }
 
+  /** Rows changed since it was opened; there is no other writer. */
+  get revision(): number {
+    return (this.get("SELECT total_changes() AS changes") as { readonly changes: number }).changes;
+  }
+
   transact<Result>(work: () => Result): Result {
     return withStateErrors(this.#file, () => this.#database.transaction(work).immediate());
   }

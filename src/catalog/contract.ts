@@ -16,6 +16,8 @@ export interface Catalog extends Disposable {
   readonly alarms: Alarms;
   readonly statistics: Statistics;
   readonly meta: Meta;
+  /** Grows with every change: what was computed from the catalog is right for as long as it stays the same. */
+  readonly revision: number;
   /** All changes that `work` makes, in whatever parts, or none when it throws. May be nested. */
   transact<Result>(work: () => Result): Result;
 }

@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { systemClock } from "../base/clock.ts";
 import type { Config } from "../config/config.ts";
 import type { Core } from "../operations/core.ts";
+import { FactsMemory } from "../operations/job-facts.ts";
 import { openState } from "../operations/open-state.ts";
 import { openLog } from "../telemetry/open-log.ts";
 import { openNotifier } from "../telemetry/open-notifier.ts";
@@ -38,6 +39,8 @@ export async function openCore(config: Config, program: Program, signal: AbortSi
     version: program.version,
     startedAtMs: systemClock.now(),
     clockJump: undefined,
+    configProblem: undefined,
+    facts: new FactsMemory(catalog),
     live: new Map(),
   };
   const owned = resources.move();

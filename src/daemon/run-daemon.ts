@@ -12,7 +12,7 @@ import { openDestination } from "../operations/verify.ts";
 import { describeDestination } from "../operations/find-config.ts";
 import { restoreJournalDir } from "../operations/prepare-task.ts";
 import { readStatus } from "../operations/read-status.ts";
-import { runDueSchedules, runStartJobs } from "../operations/run-schedules.ts";
+import { runStartJobs, ScheduleWatch } from "../operations/run-schedules.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
 import { watchAbsence } from "../operations/watch-absence.ts";
 import type { Program } from "./load-program.ts";
@@ -106,6 +106,7 @@ async function recover(core: Core): Promise<void> {
 /** node-cron gives the ticks; which slots are due is decided from the catalog's memory. */
 function openTicks(resources: AsyncDisposableStack, core: Core, manager: ServiceManager): void {
   const clock = new ClockWatch(core.clock);
+  const schedules = new ScheduleWatch(core);
   let busy = false;
   let statusAtMs = -Infinity;
   let housekeptAtMs = core.clock.monotonic();
@@ -114,7 +115,7 @@ function openTicks(resources: AsyncDisposableStack, core: Core, manager: Service
     busy = true;
     try {
       core.clockJump = clock.look();
-      await runDueSchedules(core, AbortSignal.timeout(30_000));
+      await schedules.look(AbortSignal.timeout(30_000));
       const nowMs = core.clock.monotonic();
       if (nowMs - housekeptAtMs >= housekeepingEveryMs) {
         housekeptAtMs = nowMs;
@@ -148,9 +149,12 @@ function keepHouse(core: Core): void {
 async function reload(core: Core, manager: ServiceManager, loadConfig: () => Promise<Config>): Promise<{ readonly changed: boolean }> {
   await manager.reloading();
   try {
-    return applyConfig(core, await loadConfig());
+    const applied = applyConfig(core, await loadConfig());
+    core.configProblem = undefined;
+    return applied;
   } catch (error) {
-    core.log.error(`The configuration was not reloaded; the old one stays in force: ${describeCause(error)}`);
+    core.configProblem = `the configuration was not reloaded, the old one stays in force: ${describeCause(error)}`;
+    core.log.error(core.configProblem);
     throw error;
   } finally {
     await manager.ready(readStatus(core).summary);

@@ -4,6 +4,7 @@ import type { Config } from "../config/config.ts";
 import type { Queue } from "../queue/contract.ts";
 import type { Log } from "../telemetry/open-log.ts";
 import type { Notifier } from "../telemetry/open-notifier.ts";
+import type { FactsMemory } from "./job-facts.ts";
 import type { Progress } from "./setup.ts";
 
 /** A task that a worker is carrying out now. */
@@ -27,6 +28,9 @@ export interface Core {
   readonly startedAtMs: number;
   /** Why retention is frozen everywhere: the wall clock jumped. */
   clockJump: string | undefined;
+  /** Why the config file as it is now is not in force: the last reload was refused. */
+  configProblem: string | undefined;
+  readonly facts: FactsMemory;
   /** By task id. */
   readonly live: Map<string, LiveTask>;
 }

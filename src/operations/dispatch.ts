@@ -14,6 +14,10 @@ import { prepareTask } from "./prepare-task.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { tellOutcome, tellStart } from "./tell-run.ts";
 
+/** A queue or catalog that cannot be written (no space) is tried again this often. */
+const stateRetryMs = 5_000;
+/** The longest that a timer can wait: about 24 days. */
+const maxTimerMs = 2 ** 31 - 1;
 /** A lock that an outside program holds is tried again this often. */
 const lockRetryMs = 1_000;
 const killGraceMs = 5_000;
@@ -27,7 +31,8 @@ export class Dispatcher {
   readonly #running = new Set<Promise<void>>();
   readonly #unsubscribe: () => void;
   #timer: NodeJS.Timeout | undefined;
-  #draining = false;
+  /** Aborted when the daemon begins to end. */
+  readonly #stopping = new AbortController();
 
   constructor(core: Core) {
     this.#core = core;
@@ -41,16 +46,30 @@ export class Dispatcher {
   /** Starts every task that may start now. */
   pump(): void {
     clearTimeout(this.#timer);
-    if (this.#draining) return;
+    if (this.#stopping.signal.aborted) return;
+    try {
+      this.#claimAll();
+      this.#wakeForRetries();
+    } catch (error) {
+      this.#core.log.error(`No task can be started now: ${describeCause(error)}`);
+      this.#timer = setTimeout(() => this.pump(), stateRetryMs);
+    }
+  }
+
+  #claimAll(): void {
     const { queue, clock } = this.#core;
     for (let task = queue.claimNext(clock.now()); task !== undefined; task = queue.claimNext(clock.now())) {
-      const running = this.#run(task).finally(() => {
-        this.#running.delete(running);
-        this.pump();
-      });
+      const running = this.#run(task)
+        // The next start finds it running and records it as interrupted.
+        .catch((error: unknown) =>
+          this.#core.log.error(`The end of ${task.kind} ${task.id} could not be recorded: ${describeCause(error)}`),
+        )
+        .finally(() => {
+          this.#running.delete(running);
+          this.pump();
+        });
       this.#running.add(running);
     }
-    this.#wakeForRetries();
   }
 
   #wakeForRetries(): void {
@@ -65,7 +84,7 @@ export class Dispatcher {
 
   /** Takes no more tasks; running ones may go on until the signal aborts them. Resolves when none is left. */
   async drain(signal: AbortSignal): Promise<void> {
-    this.#draining = true;
+    this.#stopping.abort();
     clearTimeout(this.#timer);
     this.#unsubscribe();
     const abort = (): void => {
@@ -94,21 +113,23 @@ export class Dispatcher {
                   hint: "Raise the job's `maxDuration` if that is normal.",
                 }),
               ),
-            task.deadlineMs,
+            Math.min(task.deadlineMs, maxTimerMs),
           );
     if (task.cancelRequestedAtMs !== undefined) controller.abort(new HoldfastError("cancelled", "The run was cancelled"));
     const requester = task.requesters[0]?.name ?? "unknown";
-    catalog.runs.start({
-      id: runId,
-      taskId: task.id,
-      attempt: task.attempt,
-      kind: task.kind as RunKind,
-      ...(task.job === undefined ? {} : { job: task.job }),
-      trigger: requester,
-      startedAtMs: clock.now(),
-      summary: "",
-      details: {},
-    });
+    await this.#persist(task, () =>
+      catalog.runs.start({
+        id: runId,
+        taskId: task.id,
+        attempt: task.attempt,
+        kind: task.kind as RunKind,
+        ...(task.job === undefined ? {} : { job: task.job }),
+        trigger: requester,
+        startedAtMs: clock.now(),
+        summary: "",
+        details: {},
+      }),
+    );
     log.info(`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} started`, { task: task.id, run: runId, requester });
     let payload: TaskPayload | undefined;
     try {
@@ -118,7 +139,7 @@ export class Dispatcher {
       using locks = await this.#waitForLocks(task, entry);
       const result = await this.#work(task, payload, entry, staging.path, locks);
       const completion = await completeTask(this.#core, payload, result, AbortSignal.timeout(60_000));
-      this.#finish(task, runId, completion);
+      await this.#finish(task, runId, completion);
     } catch (error) {
       await this.#fail(task, runId, payload, error);
     } finally {
@@ -173,24 +194,48 @@ export class Dispatcher {
         entry.progress = { phase: `waiting: ${error.message}` };
         if (!told) log.info(error.message, { task: task.id });
       }
-      await delay(lockRetryMs, undefined, { signal: entry.controller.signal }).catch(() => {
-        throw entry.controller.signal.reason;
+      // A task that only waits has nothing to end in peace.
+      const ended = AbortSignal.any([entry.controller.signal, this.#stopping.signal]);
+      await delay(lockRetryMs, undefined, { signal: ended }).catch(() => {
+        throw entry.controller.signal.aborted
+          ? entry.controller.signal.reason
+          : new HoldfastError("interrupted", "The daemon is being stopped");
       });
     }
   }
 
-  #finish(task: Task, runId: string, completion: Completion): void {
+  /** Writes to the daemon's own state, on a disk that may be full: tried until it works, and the task's keys stay taken meanwhile. */
+  async #persist<Result>(task: Task, write: () => Result): Promise<Result> {
+    for (let told = ""; ;) {
+      try {
+        return write();
+      } catch (error) {
+        // What does not fit the state will not fit it later.
+        if (error instanceof HoldfastError && (error.code === "conflict" || error.code === "unknown-name")) throw error;
+        if (this.#stopping.signal.aborted) throw error;
+        const text = `What became of the ${task.kind} ${task.id} cannot be written down yet: ${describeCause(error)}`;
+        if (text !== told) this.#core.log.error(text);
+        told = text;
+        await delay(stateRetryMs);
+      }
+    }
+  }
+
+  async #finish(task: Task, runId: string, completion: Completion): Promise<void> {
     const { queue, catalog, clock, log } = this.#core;
     const { state, summary, backupId, bytes, details } = completion;
-    catalog.runs.finish(runId, {
+    const outcome = {
       state,
       summary,
       details,
       finishedAtMs: clock.now(),
       ...(backupId === undefined ? {} : { backupId }),
       ...(bytes === undefined ? {} : { bytes }),
-    });
-    queue.finish(task.id, { state: "done", result: { runId, state, summary, backupId: backupId ?? null, details } });
+    };
+    await this.#persist(task, () => catalog.runs.finish(runId, outcome));
+    await this.#persist(task, () =>
+      queue.finish(task.id, { state: "done", result: { runId, state, summary, backupId: backupId ?? null, details } }),
+    );
     log[state === "ok" ? "info" : "warn"](
       `${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} ended ${state}: ${summary}`,
       { task: task.id, run: runId },
@@ -210,8 +255,9 @@ export class Dispatcher {
       log.error(`The failure could not be recorded at the destination: ${describeCause(second)}`, { task: task.id });
     }
     const state = error.code === "cancelled" ? "cancelled" : error.code === "interrupted" ? "interrupted" : "failed";
-    catalog.runs.finish(runId, { state, summary: error.message, error, details: {}, finishedAtMs: clock.now() });
-    const after = queue.finish(task.id, state === "failed" ? { state, error } : { state, error });
+    const finishedAtMs = clock.now();
+    await this.#persist(task, () => catalog.runs.finish(runId, { state, summary: error.message, error, details: {}, finishedAtMs }));
+    const after = await this.#persist(task, () => queue.finish(task.id, { state, error }));
     log[state === "failed" ? "error" : "warn"](
       `${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} ${state}: ${error.message}`,
       {
@@ -239,10 +285,17 @@ export async function recoverTasks(core: Core, signal: AbortSignal): Promise<rea
   const left = core.queue.recover(core.clock.now());
   for (const task of left) {
     await endProcessGroup(task.worker, task.worker?.marker ?? task.id, killGraceMs, signal);
-    core.queue.release(task.id);
+    const { state } = core.queue.release(task.id);
     core.log.warn(`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} was interrupted: the daemon had died`, {
       task: task.id,
+      next: state === "waiting" ? "it starts again" : "it does not start again",
     });
+  }
+  for (const run of core.catalog.runs.interruptAll(core.clock.now())) {
+    const task = core.queue.get(run.taskId);
+    // What starts again tells its own outcome.
+    if (task !== undefined && task.state !== "waiting")
+      tellOutcome(core, task, run.id, { state: "interrupted", summary: run.summary, details: {} });
   }
   return left;
 }

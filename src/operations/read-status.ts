@@ -47,6 +47,8 @@ export interface Status {
   readonly tasks: readonly TaskStatus[];
   readonly unfinishedRestores: readonly string[];
   readonly pauses: readonly string[];
+  /** Why the config file as it is now is not in force. */
+  readonly configProblem: string | null;
   readonly problems: readonly string[];
 }
 
@@ -54,14 +56,8 @@ const isoOf = (ms: number): string => new Date(ms).toISOString();
 
 /** The state of everything, computed from what is on record. */
 export function readStatus(core: Core): Status {
-  const next = listNextRuns(core);
-  const jobs = [...core.config.jobs.values()].map((job) =>
-    readJobStatus(
-      core,
-      job.name,
-      next.filter((plan) => plan.job === job.name),
-    ),
-  );
+  const next = Map.groupBy(listNextRuns(core), ({ job }) => job);
+  const jobs = [...core.config.jobs.values()].map((job) => readJobStatus(core, job.name, next.get(job.name) ?? []));
   const waiting = core.queue.explainAllWaiting();
   const tasks = core.queue
     .list({ states: ["running", "recovering", "waiting"] })
@@ -72,10 +68,11 @@ export function readStatus(core: Core): Status {
   const pauses = core.queue
     .pauses()
     .map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);
-  const clock = core.clockJump === undefined ? [] : [core.clockJump];
+  const configProblem = core.configProblem ?? null;
   const problems = [
     ...unfinishedRestores,
-    ...clock,
+    ...(configProblem === null ? [] : [configProblem]),
+    ...(core.clockJump === undefined ? [] : [core.clockJump]),
     ...jobs.flatMap(({ job, problems: own }) => own.map((problem) => `${job}: ${problem}`)),
   ];
   const state =
@@ -94,6 +91,7 @@ export function readStatus(core: Core): Status {
     tasks,
     unfinishedRestores,
     pauses,
+    configProblem,
     problems,
   };
 }
@@ -116,18 +114,10 @@ function readJobStatus(
   name: string,
   next: readonly { readonly purpose: string; readonly nextMs: number; readonly schedule: string }[],
 ): JobStatus {
-  const statistics = core.catalog.statistics.read(name);
+  const { statistics, freeze, lastEnded, damaged } = core.facts.readJob(core.config, name);
   const job = core.config.jobs.get(name);
-  const freeze = core.catalog.backups.findFreeze(name);
   const absence = job === undefined ? undefined : describeAbsence(core, job);
-  const lastEnded = core.catalog.runs.list({
-    job: name,
-    kind: "backup",
-    states: ["ok", "partial", "suspect", "failed", "interrupted", "cancelled"],
-    limit: 1,
-  })[0];
   const failed = lastEnded?.state === "failed" || lastEnded?.state === "interrupted";
-  const damaged = core.catalog.backups.find({ job: name }).filter((backup) => backup.damaged !== null);
   const problems = [
     ...(failed ? [`the last backup ${lastEnded.state}: ${lastEnded.summary}`] : []),
     ...(lastEnded?.state === "partial" ? [`the last backup is partial: ${lastEnded.summary}`] : []),

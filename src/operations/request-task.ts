@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { createId } from "../base/ids.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
@@ -52,6 +53,8 @@ export async function requestBackup(
     maxAttempts: job.retry.attempts,
     backoffMs: job.retry.backoffMs,
     deadlineMs: job.maxDurationMs,
+    // A request that was acknowledged is not lost with the daemon.
+    onInterrupt: "retry",
     // A note is about one backup: a request with a note of its own is not answered by another's run.
     ...(note === null ? { coalesceKey: `backup:${job.name}:${destination}:${datastores.join(",")}` } : {}),
     ...(request.idempotencyKey === undefined ? {} : { idempotencyKey: request.idempotencyKey }),
@@ -109,7 +112,8 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
         hint: `It has: ${held.join(", ")}.`,
       });
   }
-  const restoreId = createId(core.clock.now());
+  const { idempotencyKey } = request;
+  const restoreId = idempotencyKey === undefined ? createId(core.clock.now()) : createIdFor(idempotencyKey);
   const payload: TaskPayload = {
     operation: "restore",
     job: job.name,
@@ -147,6 +151,13 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     }
     return enqueued;
   });
+}
+
+/** The same for the same key: a request that is repeated must be the same request. */
+function createIdFor(key: string): string {
+  const letters = "0123456789abcdefghjkmnpqrstvwxyz";
+  const digest = createHash("sha256").update(key).digest();
+  return Array.from(digest.subarray(0, 20), (byte) => letters.charAt(byte & 31)).join("");
 }
 
 /** Why a backup is not plainly good. */

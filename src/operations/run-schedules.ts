@@ -1,5 +1,5 @@
 import { createId } from "../base/ids.ts";
-import { describeCause } from "../base/errors.ts";
+import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { SlotPurpose } from "../catalog/contract.ts";
 import type { JobConfig } from "../config/config.ts";
 import { decideAtStart } from "../schedule/at-start.ts";
@@ -8,6 +8,9 @@ import { describeSchedule } from "../schedule/describe-schedule.ts";
 import type { Schedule } from "../schedule/parse-schedule.ts";
 import type { Core } from "./core.ts";
 import { requestBackup, requestProof } from "./request-task.ts";
+
+/** A schedule that cannot be followed is tried again this often. */
+const troubleRetryMs = 30_000;
 
 interface Plan {
   readonly job: JobConfig;
@@ -25,27 +28,65 @@ function listPlans(core: Core): readonly Plan[] {
     ]);
 }
 
-/** Asks for everything that is due now. One job's trouble keeps no other from its slot. */
-export async function runDueSchedules(core: Core, signal: AbortSignal): Promise<void> {
-  for (const plan of listPlans(core)) {
-    try {
-      await runIfDue(core, plan, signal);
-    } catch (error) {
-      core.log.error(`The ${plan.purpose} schedule of job "${plan.job.name}" cannot be followed: ${describeCause(error)}`);
+/** Asks for what is due. Looking while nothing is due costs next to nothing. */
+export class ScheduleWatch {
+  readonly #core: Core;
+  readonly #troubles = new Map<string, { readonly text: string; readonly againMs: number }>();
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Asks for everything that is due now. One job's trouble keeps no other from its slot; it is tried again, and told when it changes. */
+  async look(signal: AbortSignal): Promise<void> {
+    const core = this.#core;
+    const troubled = this.#troubles.size > 0;
+    if (!troubled && listNextRuns(core).every(({ due }) => due === "later")) return;
+    const known = new Set<string>();
+    for (const plan of listPlans(core)) {
+      const name = `The ${plan.purpose} schedule of job "${plan.job.name}"`;
+      known.add(name);
+      const trouble = this.#troubles.get(name);
+      if (trouble !== undefined && core.clock.monotonic() < trouble.againMs) continue;
+      try {
+        await runIfDue(core, plan, signal);
+        this.#troubles.delete(name);
+      } catch (error) {
+        const text = `${name} cannot be followed: ${describeCause(error)}`;
+        if (trouble?.text !== text) core.log.error(text);
+        this.#troubles.set(name, { text, againMs: core.clock.monotonic() + troubleRetryMs });
+      }
     }
+    for (const name of this.#troubles.keys()) if (!known.has(name)) this.#troubles.delete(name);
   }
 }
 
-/** When each plan comes next, milliseconds since the epoch. */
-export function listNextRuns(
-  core: Core,
-): readonly { readonly job: string; readonly purpose: SlotPurpose; readonly nextMs: number; readonly schedule: string }[] {
-  return listPlans(core).map((plan) => ({
-    job: plan.job.name,
-    purpose: plan.purpose,
-    nextMs: decide(core, plan).nextMs,
-    schedule: describeSchedule(plan.schedule, plan.job.timezone),
-  }));
+interface NextRun {
+  readonly job: string;
+  readonly purpose: SlotPurpose;
+  /** Milliseconds since the epoch. */
+  readonly nextMs: number;
+  readonly schedule: string;
+  /** `now`: there are slots to settle. */
+  readonly due: "now" | "later";
+}
+
+/** When each plan comes next. */
+export function listNextRuns(core: Core): readonly NextRun[] {
+  const nowMs = core.clock.now();
+  return core.facts.readTimed(core.config, "next-runs", nowMs, () => {
+    const value = listPlans(core).map((plan): NextRun => {
+      const { nextMs, settledMs } = decide(core, plan);
+      return {
+        job: plan.job.name,
+        purpose: plan.purpose,
+        nextMs,
+        schedule: describeSchedule(plan.schedule, plan.job.timezone),
+        due: settledMs === undefined ? "later" : "now",
+      };
+    });
+    return { value, untilMs: Math.min(...value.map(({ nextMs, due }) => (due === "now" ? nowMs : nextMs)), Infinity) };
+  });
 }
 
 function decide(core: Core, { job, purpose, schedule }: Plan) {
@@ -68,7 +109,13 @@ async function runIfDue(core: Core, plan: Plan, signal: AbortSignal): Promise<vo
   if (due.settledMs === undefined) return;
   const requester = `schedule ${describeSchedule(schedule, job.timezone)}${due.run?.reason === "catch-up" ? " (catch-up)" : ""}`;
   // Asked for first, remembered second: after a crash in between the same slot is asked for again and finds its task.
-  if (due.run !== undefined) await requestSlot(core, plan, due.run.slotMs, requester, signal);
+  if (due.run !== undefined) {
+    await requestSlot(core, plan, due.run.slotMs, requester, signal).catch((error: unknown) => {
+      // Asked for before a crash, and the config has changed since: what was asked for then is done.
+      if (!(error instanceof HoldfastError) || error.code !== "conflict") throw error;
+      core.log.warn(`${plan.purpose} of job "${job.name}" was asked for already, before the configuration changed`);
+    });
+  }
   core.catalog.transact(() => {
     if (due.missedCount > 0) recordMissed(core, plan, due.missed, due.missedCount);
     core.catalog.slots.setLast(job.name, purpose, due.settledMs ?? 0);

@@ -1,4 +1,5 @@
 import { formatInstant } from "../base/clock.ts";
+import { describeCause } from "../base/errors.ts";
 import type { Task } from "../queue/contract.ts";
 import type { Completion } from "./complete-task.ts";
 import type { Core } from "./core.ts";
@@ -13,6 +14,14 @@ export function tellStart(core: Core, task: Task): void {
 
 /** Audit and notifications of how a task ended. Never throws: being told must not change what happened. */
 export function tellOutcome(core: Core, task: Task, runId: string, outcome: Told): void {
+  try {
+    recordOutcome(core, task, runId, outcome);
+  } catch (error) {
+    core.log.error(`The outcome of ${task.kind} ${task.id} is not in the audit trail: ${describeCause(error)}`);
+  }
+}
+
+function recordOutcome(core: Core, task: Task, runId: string, outcome: Told): void {
   const failed = outcome.state === "failed" || outcome.state === "interrupted";
   core.catalog.audit.record({
     atMs: core.clock.now(),

@@ -9,7 +9,7 @@ const repeatMs = 24 * 3_600_000;
 /** Why a job has no verified backup that is young enough, by state and not by runs; undefined when all is well or no limit is known. */
 export function describeAbsence(core: Core, job: JobConfig): string | undefined {
   if (!job.enabled || job.maxAgeMs === undefined) return undefined;
-  const newest = core.catalog.statistics.read(job.name).newestGood;
+  const newest = core.facts.readJob(core.config, job.name).statistics.newestGood;
   const seenMs = core.catalog.slots.get(job.name, "backup")?.firstSeenMs ?? core.startedAtMs;
   const ageMs = core.clock.now() - (newest?.createdAtMs ?? seenMs);
   if (ageMs <= job.maxAgeMs) return undefined;
