@@ -1,5 +1,5 @@
 import { describeBytes } from "../base/describe-amount.ts";
-import { HoldfastError, reviveError } from "../base/errors.ts";
+import { HoldfastError, readErrno, reviveError } from "../base/errors.ts";
 import type { ControlClient } from "../control/client.ts";
 import type { TaskEnd, TaskLine } from "../operations/watch-task.ts";
 import type { Terminal } from "./terminal.ts";
@@ -13,27 +13,44 @@ export interface TaskOutcome {
   readonly details: unknown;
 }
 
-/** Waits for a task, showing its progress. @throws what made it fail */
+/**
+ * Waits for a task, showing its progress. Ending the wait does not end the task.
+ * @throws what made the task fail; cancelled when the wait was interrupted
+ */
 export async function followTask(client: ControlClient, task: string, terminal: Terminal, signal: AbortSignal): Promise<TaskOutcome> {
   let told = "";
-  for await (const line of client.stream<TaskLine>({ method: "GET", path: `/tasks/${task}/watch` }, signal)) {
-    if (line.ended) {
-      terminal.clearStatus();
-      return readEnd(line);
+  try {
+    for await (const line of client.stream<TaskLine>({ method: "GET", path: `/tasks/${encodeURIComponent(task)}/watch` }, signal)) {
+      if (line.ended) return readEnd(line);
+      terminal.status(describeLine(line));
+      const phase = line.waitingBecause ?? line.progress?.phase ?? line.state;
+      if (!process.stderr.isTTY && terminal.json === "text" && phase !== told) terminal.tell(phase);
+      told = phase;
     }
-    const text = describeLine(line);
-    terminal.status(text);
-    const phase = line.waitingBecause ?? line.progress?.phase ?? line.state;
-    if (!process.stderr.isTTY && terminal.json === "text" && phase !== told) terminal.tell(phase);
-    told = phase;
+  } catch (error) {
+    if (signal.aborted) throw createInterrupted(task);
+    if (readErrno(error) !== "ECONNRESET") throw error;
+  } finally {
+    terminal.clearStatus();
   }
+  if (signal.aborted) throw createInterrupted(task);
   throw new HoldfastError("daemon-unreachable", "The daemon went away while the task was going on", {
-    hint: "The task is durable: `holdfast status` tells what became of it.",
+    hint: `The task is durable: \`holdfast watch ${task}\` tells what became of it once the daemon is there again.`,
+    details: { task },
+  });
+}
+
+function createInterrupted(task: string): HoldfastError {
+  return new HoldfastError("cancelled", "Not waiting any more; the task goes on", {
+    hint: `\`holdfast watch ${task}\` follows it again, \`holdfast cancel ${task}\` ends it.`,
+    details: { task },
   });
 }
 
 function readEnd(line: TaskEnd): TaskOutcome {
   if (line.error !== null && line.state !== "done") throw reviveError(line.error);
+  if (line.state !== "done")
+    throw new HoldfastError(line.state === "cancelled" ? "cancelled" : "interrupted", `The task was ${line.state}`);
   return line.result as unknown as TaskOutcome;
 }
 
@@ -41,8 +58,10 @@ function describeLine(line: TaskLine & { readonly ended: false }): string {
   if (line.waitingBecause !== null) return line.waitingBecause;
   if (line.progress === null) return line.state;
   const { phase, datastore, bytes, totalBytes } = line.progress;
+  const share =
+    bytes === null || totalBytes === null || totalBytes === 0 ? "" : `  ${Math.min(100, Math.floor((100 * bytes) / totalBytes))}%`;
   const amount = bytes === null ? "" : `  ${describeBytes(bytes)}${totalBytes === null ? "" : ` of ${describeBytes(totalBytes)}`}`;
-  return `${phase}${datastore === null ? "" : ` ${datastore}`}${amount}`;
+  return `${phase}${datastore === null ? "" : ` ${datastore}`}${amount}${share}`;
 }
 
 /** The exit status of an outcome: a partial or suspect run is no plain success. */

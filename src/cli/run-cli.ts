@@ -1,10 +1,10 @@
-import { Command, CommanderError, Option } from "commander";
-import { HoldfastError } from "../base/errors.ts";
-import { loadConfig } from "../config/load-config.ts";
-import { ControlClient } from "../control/client.ts";
-import { loadProgram } from "../daemon/load-program.ts";
+import { Command, CommanderError } from "commander";
+import { findClosest } from "../base/closest-name.ts";
+import { HoldfastError, readErrno } from "../base/errors.ts";
+import { loadProgram, type Program } from "../daemon/load-program.ts";
 import { Terminal } from "./terminal.ts";
-import type { VerbContext } from "./verb.ts";
+import type { Verb, VerbContext } from "./verb.ts";
+import { formatVerbHelp } from "./verb-help.ts";
 import { verbs } from "./verbs.ts";
 
 const defaultConfigPath = "/etc/holdfast/holdfast.yaml";
@@ -17,63 +17,121 @@ interface GlobalOptions {
   readonly color?: boolean;
 }
 
+const exitStatuses = `
+Exit statuses:
+  0  done                     5  busy, cancelled, or the wait was interrupted
+  1  failed                   6  damaged
+  2  wrong call or config     7  refused, or not confirmed
+  3  partial or suspect       8  no daemon answers
+  4  not found               70  a bug in Holdfast
+\`holdfast help VERB\` tells more of each verb.`;
+
 /** Runs the command line and gives the exit status. */
 export async function runCli(argv: readonly string[]): Promise<number> {
-  const program = loadProgram();
-  let exit = 0;
-  const root = new Command("holdfast")
-    .description("Backs up the datastores of a server, proves that the backups restore, and restores them safely")
-    .version(program.version)
-    .option("-c, --config <path>", `config file (env HOLDFAST_CONFIG, default ${defaultConfigPath})`)
-    .addOption(new Option("--socket <path>", `control socket of the daemon (env HOLDFAST_SOCKET, default ${defaultSocketPath})`))
-    .option("--json", "print one JSON document instead of text")
-    .option("--no-color", "no colours")
-    .exitOverride()
-    .showHelpAfterError("(`holdfast help` lists the verbs)")
-    .addHelpText(
-      "after",
-      "\nExit statuses: 0 done, 1 failed, 2 wrong call or config, 3 partial or suspect, 4 not found, 5 busy or cancelled,\n6 damaged, 7 refused, 8 no daemon, 70 bug. `holdfast help VERB` tells more.",
-    );
   const controller = new AbortController();
   const onSignal = (): void => controller.abort(new HoldfastError("cancelled", "Interrupted"));
+  // Once each: who asks twice does not want to wait.
   process.once("SIGINT", onSignal);
-  for (const verb of verbs) {
-    const command = root.command(verb.name).exitOverride();
-    verb.define(command, async (action) => {
-      const globals = root.opts<GlobalOptions>();
-      const terminal = new Terminal(globals.json === true ? "json" : "text");
-      try {
-        exit = await action(createContext(globals, terminal, program, controller.signal));
-      } catch (error) {
-        exit = terminal.fail(error);
-      }
-    });
-  }
+  process.once("SIGTERM", onSignal);
+  process.stdout.on("error", endWithReader);
+  process.stderr.on("error", endWithReader);
+  let exit = 0;
+  const root = createRootCommand(loadProgram(), controller.signal, (status) => {
+    exit = status;
+  });
   try {
     await root.parseAsync(argv, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    exit = error.exitCode === 0 ? 0 : 2;
+    const wantsJson = argv.includes("--json") ? "json" : "text";
+    exit = isHelp(error) ? 0 : new Terminal(wantsJson).fail(explainUsage(error, argv, root));
   } finally {
     process.off("SIGINT", onSignal);
+    process.off("SIGTERM", onSignal);
   }
   return exit;
 }
 
-function createContext(globals: GlobalOptions, terminal: Terminal, program: VerbContext["program"], signal: AbortSignal): VerbContext {
+/** The whole command line as commander knows it; `onExit` is given the exit status of the verb that ran. */
+export function createRootCommand(program: Program, signal: AbortSignal, onExit: (status: number) => void): Command {
+  const root = new Command("holdfast")
+    .description("Backs up the datastores of a server, proves that the backups restore, and restores them safely")
+    .version(program.version, "-V, --version", "print the version")
+    .option("-c, --config <path>", `config file (env HOLDFAST_CONFIG, default ${defaultConfigPath})`)
+    .option("--socket <path>", `control socket of the daemon (env HOLDFAST_SOCKET, default ${defaultSocketPath})`)
+    .option("--json", "print one JSON document instead of text")
+    .option("--no-color", "no colours")
+    .helpOption("-h, --help", "print the help")
+    .helpCommand("help [verb]", "print the help of a verb")
+    .configureHelp({ helpWidth: 120, showGlobalOptions: false })
+    .configureOutput({ outputError: () => undefined })
+    .exitOverride()
+    .addHelpText("after", exitStatuses);
+  for (const verb of verbs) addVerb(root, verb, program, signal, onExit);
+  return root;
+}
+
+function addVerb(root: Command, verb: Verb, program: Program, signal: AbortSignal, onExit: (status: number) => void): void {
+  const command = root.command(verb.name);
+  verb.define(command, async (action) => {
+    const globals = root.opts<GlobalOptions>();
+    const terminal = new Terminal(globals.json === true ? "json" : "text", globals.color === false ? "never" : "auto");
+    try {
+      onExit(await action(createContext(globals, terminal, program, signal)));
+    } catch (error) {
+      // What an abort makes of a request is no bug.
+      onExit(terminal.fail(signal.aborted && !(error instanceof HoldfastError) ? signal.reason : error));
+    }
+  });
+  if (verb.help !== undefined) command.addHelpText("after", formatVerbHelp(verb.help));
+}
+
+function createContext(globals: GlobalOptions, terminal: Terminal, program: Program, signal: AbortSignal): VerbContext {
   const { env } = process;
   const path = globals.config ?? env["HOLDFAST_CONFIG"];
-  const load = (): ReturnType<typeof loadConfig> => loadConfig({ path: path ?? defaultConfigPath, env, flags: {} });
+  const configPath = path ?? defaultConfigPath;
+  // Loaded when needed: the parsers of the config are most of a short call's time.
+  const loadConfig: VerbContext["loadConfig"] = async () =>
+    await (await import("../config/load-config.ts")).loadConfig({ path: configPath, env, flags: {} });
   return {
     terminal,
     program,
     signal,
-    loadConfig: load,
+    configPath,
+    loadConfig,
     async connect() {
+      const { ControlClient } = await import("../control/client.ts");
       const socket = globals.socket ?? env["HOLDFAST_SOCKET"];
       if (socket !== undefined) return new ControlClient(socket);
-      // The config says where the socket is; who may not read it gets the usual place.
-      return new ControlClient(path === undefined ? defaultSocketPath : (await load()).settings.socketPath);
+      if (path !== undefined) return new ControlClient((await loadConfig()).settings.socketPath);
+      // The config says where the socket is; who may not read it, or finds it broken, gets the usual place.
+      const config = await loadConfig().catch(() => undefined);
+      return new ControlClient(config?.settings.socketPath ?? defaultSocketPath);
     },
   };
+}
+
+const isHelp = ({ code, exitCode }: CommanderError): boolean => exitCode === 0 || code === "commander.help";
+
+function explainUsage({ message, code }: CommanderError, argv: readonly string[], root: Command): HoldfastError {
+  const [first = "", ...more] = message.split("\n");
+  const text = first.replace(/^error: /, "");
+  const verb = root.commands.find((command) => argv.includes(command.name()));
+  const meant = code === "commander.unknownCommand" ? /unknown command '(.*)'/.exec(text)?.[1] : undefined;
+  const closest = findClosest(
+    meant ?? "",
+    root.commands.map((command) => command.name()),
+  );
+  const suggestion =
+    /\((Did you mean .*)\)/.exec(more.join(" "))?.[1] ?? (closest === undefined ? undefined : `Did you mean "${closest}"?`);
+  const where = `\`holdfast help${verb === undefined ? "" : ` ${verb.name()}`}\` tells what there is.`;
+  return new HoldfastError("usage", `${text.charAt(0).toUpperCase()}${text.slice(1)}`, {
+    hint: suggestion === undefined ? where : `${suggestion} ${where}`,
+  });
+}
+
+/** Who read our output has gone (`| head`): there is nothing left to say to it. */
+function endWithReader(error: Error): void {
+  if (readErrno(error) !== "EPIPE") throw error;
+  process.exit(0);
 }

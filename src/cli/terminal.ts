@@ -7,17 +7,23 @@ export class Terminal {
   readonly #colors: ReturnType<typeof picocolors.createColors>;
   #statusLine = "";
 
-  constructor(json: "json" | "text") {
+  constructor(json: "json" | "text", color: "auto" | "never" = "auto") {
     this.json = json;
-    this.#colors = picocolors.createColors(process.stdout.isTTY && process.env["NO_COLOR"] === undefined);
+    this.#colors = picocolors.createColors(color === "auto" && process.stdout.isTTY && !process.env["NO_COLOR"]);
   }
 
   get colors(): ReturnType<typeof picocolors.createColors> {
     return this.#colors;
   }
 
+  /** Whether somebody is there to answer a question. */
   get canAsk(): "yes" | "no" {
-    return process.stdin.isTTY && process.stderr.isTTY ? "yes" : "no";
+    return process.stdin.isTTY && process.stderr.isTTY && this.json === "text" ? "yes" : "no";
+  }
+
+  /** Whether results are read by a person: tables and relative times; else plain lines. */
+  get reader(): "person" | "program" {
+    return process.stdout.isTTY ? "person" : "program";
   }
 
   /** A line of the result. */
@@ -30,6 +36,11 @@ export class Terminal {
   printJson(value: unknown): void {
     this.clearStatus();
     process.stdout.write(`${JSON.stringify(value, undefined, 2)}\n`);
+  }
+
+  /** One of several results for machines: a document on one line. */
+  printJsonLine(value: unknown): void {
+    process.stdout.write(`${JSON.stringify(value)}\n`);
   }
 
   /** A line about what goes on; not part of the result. */
@@ -50,6 +61,11 @@ export class Terminal {
     if (this.#statusLine === "") return;
     this.#statusLine = "";
     process.stderr.write("\r\u001b[2K");
+  }
+
+  /** Shows a screen in the place of the one before; for a person only. */
+  printScreen(lines: readonly string[]): void {
+    process.stdout.write(`\u001b[H\u001b[2J${lines.join("\n")}\n`);
   }
 
   /** Tells an error and gives the exit status that its code has. */

@@ -1,4 +1,4 @@
-import { exitOf, followTask } from "./follow-task.ts";
+import { finishAsked, type AskedTask } from "./finish-asked.ts";
 import type { Verb } from "./verb.ts";
 
 interface Options {
@@ -10,6 +10,22 @@ interface Options {
 
 export const backupVerb: Verb = {
   name: "backup",
+  help: {
+    exits: {
+      0: "published and verified",
+      1: "failed: nothing was published",
+      3: "published, but partial or suspect",
+      4: "no such job, datastore or destination",
+      5: "cancelled, or the wait was interrupted",
+      6: "what was written cannot be read back",
+    },
+    json: "{task, state, summary, runId, backupId, details: {name, destination, suspect, notes}}; with --detach {task, joined}",
+    examples: [
+      "holdfast backup nightly",
+      "holdfast backup nightly --note 'before migration 42' || exit 1    # in a deploy script",
+      "holdfast backup nightly --destination usb --only crm",
+    ],
+  },
   define(command, run) {
     command
       .description("Back up a job now, wait for it, and exit by its outcome")
@@ -17,33 +33,19 @@ export const backupVerb: Verb = {
       .option("--note <text>", "what it is for; kept with the backup")
       .option("--destination <name>", "another destination for this one call")
       .option("--only <datastore...>", "only these datastores of the job")
-      .option("--detach", "do not wait")
-      .addHelpText(
-        "after",
-        "\nExit status 0: published and verified; 3: partial or suspect; others: nothing was published.\nExample: holdfast backup nightly --note 'before migration 42' || exit 1",
-      )
+      .option("--detach", "print the task and do not wait")
       .action((job: string, options: Options) =>
-        run(async ({ terminal, connect, signal }) => {
-          const client = await connect();
-          const { note, destination, only, detach } = options;
+        run(async (context) => {
+          const client = await context.connect();
+          const { note, destination, only } = options;
           const body = {
             ...(note === undefined ? {} : { note }),
             ...(destination === undefined ? {} : { destination }),
             ...(only === undefined ? {} : { datastores: only }),
           };
-          const asked = await client.send<{ task: string; joined: string }>(
-            { method: "POST", path: `/jobs/${encodeURIComponent(job)}/backups`, body },
-            signal,
-          );
-          if (detach === true) {
-            if (terminal.json === "json") terminal.printJson(asked);
-            else terminal.print(asked.task);
-            return 0;
-          }
-          const outcome = await followTask(client, asked.task, terminal, signal);
-          if (terminal.json === "json") terminal.printJson(outcome);
-          else terminal.print(`${outcome.state}: ${outcome.summary}`);
-          return exitOf(outcome);
+          const path = `/jobs/${encodeURIComponent(job)}/backups`;
+          const asked = await client.send<AskedTask>({ method: "POST", path, body }, context.signal);
+          return await finishAsked(context, client, asked, options);
         }),
       );
   },

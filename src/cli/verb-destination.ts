@@ -1,22 +1,33 @@
-import { openDestination } from "../operations/verify.ts";
-import { describeDestination } from "../operations/find-config.ts";
 import type { Verb } from "./verb.ts";
+
+const descriptions = {
+  init: "Make a new destination and write its marker",
+  adopt: "Accept a directory that holds something already, and write its marker",
+} as const;
 
 export const destinationVerb: Verb = {
   name: "destination",
+  help: {
+    daemon: "none",
+    exits: {
+      1: "the place cannot be made or written to",
+      4: "no such destination in the config",
+      5: "there is something already: see adopt",
+    },
+    json: "{destination, summary}",
+    examples: ["holdfast destination init local", "holdfast destination adopt nas    # after moving the directory to another disk"],
+  },
   define(command, run) {
     command.description("Make or accept the places where backups are kept");
     for (const mode of ["init", "adopt"] as const) {
       command
         .command(mode)
-        .description(
-          mode === "init"
-            ? "Make a new destination and write its marker"
-            : "Accept a directory that holds something already, and write its marker",
-        )
+        .description(descriptions[mode])
         .argument("<name>", "destination of the config")
         .action((name: string) =>
           run(async ({ loadConfig, terminal, signal }) => {
+            const { openDestination } = await import("../operations/verify.ts");
+            const { describeDestination } = await import("../operations/find-config.ts");
             await using destination = await openDestination(describeDestination(await loadConfig(), name));
             await destination.initialize(mode, signal);
             const { summary } = await destination.probe(signal);

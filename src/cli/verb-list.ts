@@ -1,91 +1,60 @@
-import Table from "cli-table3";
 import type { CatalogBackup } from "../catalog/contract.ts";
-import { describeAge, describeBytes } from "../base/describe-amount.ts";
-import type { Terminal } from "./terminal.ts";
+import { printBackups } from "./describe-backup.ts";
+import { parseCount } from "./parse-count.ts";
 import type { Verb } from "./verb.ts";
 
 interface Options {
-  readonly job?: string;
   readonly destination?: string;
   readonly preRestore?: boolean;
   readonly limit: string;
+  readonly offline?: string;
 }
 
 export const listVerb: Verb = {
   name: "list",
+  help: {
+    exits: { 4: "no such job or destination" },
+    json: "[{id, name, job, class, destination, folder, createdAtMs, storedBytes, plainBytes, status, suspect, note, members: [{datastore, kind, status, plainBytes, entries}], pinned, verifiedAtMs, drilledAtMs, drillMs, damaged, accepted, missingSinceMs, …}], newest first",
+    examples: [
+      "holdfast list",
+      "holdfast list nightly | cut -f1    # on a pipe: name, job, destination, time, bytes, states, datastores, note; tabs between",
+      "holdfast list --offline /mnt/rescued/backups",
+    ],
+  },
   define(command, run) {
     command
       .description("Backups, newest first, with sizes, ages and proofs")
       .argument("[job]", "only of this job")
       .option("--destination <name>", "only at this destination")
       .option("--pre-restore", "what was saved before restores")
-      .option("--limit <count>", "at most so many", "50")
+      .option("--limit <count>", "at most so many", parseCount, "50")
+      .option("--offline <path>", "read this directory or backup; needs no daemon, catalog or config")
       .action((job: string | undefined, options: Options) =>
-        run(async ({ connect, terminal, signal }) => {
-          const query = new URLSearchParams({ limit: options.limit, class: options.preRestore === true ? "pre-restore" : "backup" });
+        run(async (context) => {
+          const { connect, terminal, signal } = context;
+          const { offline, destination, preRestore, limit } = options;
+          if (offline !== undefined) {
+            const { listOffline } = await import("./offline/list-offline.ts");
+            return await listOffline(context, {
+              path: offline,
+              limit,
+              ...(job === undefined ? {} : { job }),
+              ...(preRestore === undefined ? {} : { preRestore }),
+            });
+          }
+          const query = new URLSearchParams({ limit, class: preRestore === true ? "pre-restore" : "backup" });
           if (job !== undefined) query.set("job", job);
-          if (options.destination !== undefined) query.set("destination", options.destination);
-          const backups = await (
-            await connect()
-          ).send<readonly CatalogBackup[]>({ method: "GET", path: `/backups?${query.toString()}` }, signal);
+          if (destination !== undefined) query.set("destination", destination);
+          const client = await connect();
+          const backups = await client.send<readonly CatalogBackup[]>({ method: "GET", path: `/backups?${query.toString()}` }, signal);
           if (terminal.json === "json") terminal.printJson(backups);
-          else printBackups(backups, terminal);
+          else {
+            printBackups(backups, terminal);
+            const [newest] = backups;
+            if (terminal.reader === "person" && newest !== undefined) terminal.tell(`\nTo restore one: holdfast restore ${newest.name}`);
+          }
           return 0;
         }),
       );
   },
 };
-
-export function printBackups(backups: readonly CatalogBackup[], terminal: Terminal): void {
-  if (backups.length === 0) return terminal.print("No backups.");
-  const table = new Table({
-    head: ["name", "job", "at", "age", "size", "state"],
-    style: { head: [], border: [], compact: true },
-    chars: {
-      top: "",
-      "top-mid": "",
-      "top-left": "",
-      "top-right": "",
-      bottom: "",
-      "bottom-mid": "",
-      "bottom-left": "",
-      "bottom-right": "",
-      left: "",
-      "left-mid": "",
-      mid: "",
-      "mid-mid": "",
-      right: "",
-      "right-mid": "",
-      middle: "  ",
-    },
-  });
-  for (const backup of backups) {
-    table.push([
-      backup.name,
-      backup.job,
-      backup.destination,
-      describeAge(Date.now() - backup.createdAtMs),
-      describeBytes(backup.storedBytes),
-      describeState(backup),
-    ]);
-  }
-  terminal.print(table.toString());
-}
-
-/** In a few words what a person must know of a backup before trusting it. */
-export function describeState(backup: CatalogBackup): string {
-  const words = [
-    backup.damaged !== null
-      ? "DAMAGED"
-      : backup.status === "partial"
-        ? "partial"
-        : backup.verifiedAtMs === null
-          ? "unverified"
-          : "verified",
-    ...(backup.suspect.length > 0 && backup.accepted === null ? ["suspect"] : []),
-    ...(backup.drilledAtMs === null ? [] : ["drilled"]),
-    ...(backup.pinned === null ? [] : ["pinned"]),
-    ...(backup.note === null ? [] : [`"${backup.note}"`]),
-  ];
-  return words.join(", ");
-}

@@ -1,10 +1,59 @@
 import type { Verb } from "./verb.ts";
 import { backupVerb } from "./verb-backup.ts";
+import { cancelVerb } from "./verb-cancel.ts";
+import { completionVerb } from "./verb-completion.ts";
+import { copyVerb } from "./verb-copy.ts";
 import { daemonVerb } from "./verb-daemon.ts";
+import { deleteVerb } from "./verb-delete.ts";
 import { destinationVerb } from "./verb-destination.ts";
-import { drillVerb, verifyVerb } from "./verb-prove.ts";
+import { initVerb } from "./verb-init.ts";
+import { jobsVerb } from "./verb-jobs.ts";
 import { listVerb } from "./verb-list.ts";
+import { acceptVerb, pinVerb, unpinVerb } from "./verb-mark.ts";
+import { notifyTestVerb } from "./verb-notify-test.ts";
+import { pauseVerb, resumeVerb } from "./verb-pause.ts";
+import { drillVerb, verifyVerb } from "./verb-prove.ts";
+import { pruneVerb } from "./verb-prune.ts";
+import { rebuildVerb } from "./verb-rebuild.ts";
+import { reloadVerb } from "./verb-reload.ts";
+import { reportVerb } from "./verb-report.ts";
+import { reportFailureVerb } from "./verb-report-failure.ts";
+import { restoreVerb } from "./verb-restore.ts";
+import { runsVerb } from "./verb-runs.ts";
+import { showVerb } from "./verb-show.ts";
 import { statusVerb } from "./verb-status.ts";
+import { undoVerb } from "./verb-undo.ts";
+import { watchVerb } from "./verb-watch.ts";
 
-/** Every verb, in the order of the help. */
-export const verbs: readonly Verb[] = [backupVerb, statusVerb, listVerb, verifyVerb, drillVerb, destinationVerb, daemonVerb];
+/** Every verb, in the order of the help: looking, backing up, bringing back, keeping, the daemon, setting up. */
+export const verbs: readonly Verb[] = [
+  statusVerb,
+  jobsVerb,
+  runsVerb,
+  listVerb,
+  showVerb,
+  reportVerb,
+  watchVerb,
+  backupVerb,
+  verifyVerb,
+  drillVerb,
+  copyVerb,
+  restoreVerb,
+  undoVerb,
+  pruneVerb,
+  deleteVerb,
+  pinVerb,
+  unpinVerb,
+  acceptVerb,
+  pauseVerb,
+  resumeVerb,
+  cancelVerb,
+  reloadVerb,
+  rebuildVerb,
+  initVerb,
+  destinationVerb,
+  notifyTestVerb,
+  completionVerb,
+  daemonVerb,
+  reportFailureVerb,
+];

@@ -7,6 +7,7 @@ import { describeTask, readStatus } from "../operations/read-status.ts";
 import { readManifest, readBackupText } from "../operations/show-backup.ts";
 import { watchTask } from "../operations/watch-task.ts";
 import { defineRoute, type Route } from "./route.ts";
+import { planRoutes } from "./routes-plan.ts";
 
 const none = z.strictObject({});
 const limit = z.coerce.number().int().min(1).max(1000).default(50);
@@ -61,10 +62,10 @@ export const readRoutes: readonly Route[] = [
     access: "read",
     summary: "A generated text of a backup, for example backup_info.txt",
     params: z.strictObject({ backup: z.string(), text: z.string() }),
-    query: none,
+    query: z.strictObject({ job: z.string().optional(), destination: z.string().optional() }),
     body: none,
-    handle: async ({ core }, { params, signal }) => ({
-      text: await readBackupText(core, core.catalog.backups.resolve(params.backup), params.text, signal),
+    handle: async ({ core }, { params, query, signal }) => ({
+      text: await readBackupText(core, core.catalog.backups.resolve(params.backup, pickScope(query)), params.text, signal),
     }),
   }),
   defineRoute({
@@ -128,6 +129,7 @@ export const readRoutes: readonly Route[] = [
     body: none,
     handle: ({ core }, { query }) => Promise.resolve(core.catalog.audit.list({}, query.limit)),
   }),
+  ...planRoutes,
 ];
 
 export function pickScope(query: { readonly job?: string | undefined; readonly destination?: string | undefined }): {

@@ -2,6 +2,7 @@ import { HoldfastError } from "../base/errors.ts";
 import { runBackup } from "./backup.ts";
 import { runDrill } from "./drill.ts";
 import { runCopy } from "./copy.ts";
+import { runInspection } from "./inspect-targets.ts";
 import { runRemoval } from "./remove-backups.ts";
 import { runRestore } from "./restore.ts";
 import type { TaskPorts } from "./setup.ts";
@@ -15,6 +16,7 @@ const operations = {
   restore: runRestore,
   remove: runRemoval,
   copy: runCopy,
+  plan: runInspection,
 } as const;
 
 type Operations = typeof operations;

@@ -2,7 +2,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import { openScratch } from "../../operations/offline/open-restore-work.ts";
 import { openView } from "../../operations/offline/open-view.ts";
 import type { VerbContext } from "../verb.ts";
-import { printBackups } from "../verb-list.ts";
+import { printBackups } from "../describe-backup.ts";
 import { loadOfflineConfig } from "./offline-config.ts";
 import type { OfflineListOptions } from "./options.ts";
 

@@ -5,7 +5,7 @@ import { chooseBackup, openView, type OfflineBackup } from "../../operations/off
 import { openAddressed, openDestination } from "../../operations/verify.ts";
 import type { Terminal } from "../terminal.ts";
 import type { VerbContext } from "../verb.ts";
-import { describeState } from "../verb-list.ts";
+import { describeState } from "../describe-backup.ts";
 import { loadOfflineConfig } from "./offline-config.ts";
 import type { OfflineShowOptions } from "./options.ts";
 

@@ -1,0 +1,46 @@
+import { describeAge, describeBytes } from "../base/describe-amount.ts";
+import { describeDuration } from "../base/parse-duration.ts";
+import type { JobStatus, Status, TaskStatus } from "../operations/read-status.ts";
+import { paintState } from "./finish-asked.ts";
+import type { Terminal } from "./terminal.ts";
+
+export const describeAgo = (at: string): string => `${describeAge(Date.now() - Date.parse(at))} ago`;
+
+/** The whole status, for people. */
+export function describeStatus(status: Status, terminal: Terminal): readonly string[] {
+  const { colors } = terminal;
+  return [
+    `${colors.bold(`Holdfast ${status.version}`)} on ${status.host}: ${paintState(terminal, status.state)}`,
+    ...status.problems.map((problem) => `  ${colors.yellow("!")} ${problem}`),
+    ...status.pauses.map((pause) => `  ${colors.yellow("!")} ${pause}`),
+    ...status.jobs.flatMap((job) => ["", ...describeJob(job, terminal)]),
+    ...(status.tasks.length === 0 ? [] : ["", ...status.tasks.map((task) => describeTaskLine(task, terminal))]),
+  ];
+}
+
+function describeJob(job: JobStatus, terminal: Terminal): readonly string[] {
+  const line = (name: string, text: string): string => `  ${name.padEnd(17)} ${text}`;
+  const { lastRun, newestGood, lastDrill } = job;
+  const drill =
+    lastDrill === null
+      ? "never (holdfast drill)"
+      : `${describeAgo(lastDrill.at)}: ${lastDrill.name} in ${describeDuration(lastDrill.tookMs)}`;
+  return [
+    `${terminal.colors.bold(job.job)}  ${paintState(terminal, job.state)}${job.enabled ? "" : " (disabled)"}`,
+    ...(lastRun === null ? [] : [line("last run", `${lastRun.state}, ${describeAgo(lastRun.at)}: ${lastRun.summary}`)]),
+    ...(newestGood === null
+      ? []
+      : [line("newest good", `${newestGood.name}, ${describeAgo(newestGood.at)}, at ${newestGood.destination}`)]),
+    line("verified", job.lastVerifiedAt === null ? "never" : describeAgo(job.lastVerifiedAt)),
+    line("proven to restore", drill),
+    line("kept", `${job.backups} backup${job.backups === 1 ? "" : "s"}, ${describeBytes(job.storedBytes)}`),
+    ...job.next.map(({ purpose, at, schedule }) => line(`next ${purpose}`, `${at} (${schedule})`)),
+  ];
+}
+
+export function describeTaskLine(task: TaskStatus, terminal: Terminal): string {
+  const what = `${task.kind}${task.job === null ? "" : ` of ${task.job}`}`;
+  const phase =
+    task.waitingBecause ?? [task.progress?.phase, task.progress?.datastore].filter((part) => typeof part === "string").join(" ");
+  return `${task.id}  ${paintState(terminal, task.state)}  ${what}${phase === "" ? "" : `: ${phase}`}`;
+}

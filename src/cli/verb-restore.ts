@@ -1,0 +1,177 @@
+import { InvalidArgumentError } from "commander";
+import { HoldfastError } from "../base/errors.ts";
+import { describeAge, describeBytes } from "../base/describe-amount.ts";
+import type { CatalogBackup } from "../catalog/contract.ts";
+import type { ControlClient } from "../control/client.ts";
+import type { RestorePlan } from "../operations/plan-restore.ts";
+import { askChoice, askYesNo, confirmOrFail } from "./ask.ts";
+import { listStates } from "./describe-backup.ts";
+import { describePlan } from "./describe-plan.ts";
+import { finishAsked, type AskedTask } from "./finish-asked.ts";
+import { createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
+import type { TaskOutcome } from "./follow-task.ts";
+import type { Verb, VerbContext } from "./verb.ts";
+
+interface Options extends ScopeOptions {
+  readonly only?: readonly string[];
+  readonly plan?: boolean;
+  readonly yes?: boolean;
+  /** Absent unless --start or --no-start was given. */
+  readonly start?: boolean;
+  readonly unsavable?: "raw";
+  readonly acceptDoubtful?: boolean;
+  readonly detach?: boolean;
+  readonly offline?: string;
+  readonly to?: string;
+  readonly saveTo?: string;
+}
+
+export const restoreVerb: Verb = {
+  name: "restore",
+  help: {
+    exits: {
+      0: "restored, verified, started and checked",
+      1: "failed: the data is as it was, and the application was started again",
+      4: "no such backup or datastore",
+      5: "busy, cancelled, or the wait was interrupted",
+      6: "the backup is damaged or incomplete: nothing was touched",
+      7: "not confirmed, or the backup is doubtful and --accept-doubtful was not given",
+    },
+    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}]}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
+    examples: [
+      "holdfast restore                                    # on a terminal: pick one of the newest",
+      "holdfast restore latest --job nightly --plan",
+      "holdfast restore duck_backup_20260101_030000.tar.gz # by bare file name, or by path",
+      "holdfast restore latest --job nightly --only crm --yes",
+      "holdfast restore --offline /mnt/rescued/duck_backup_20260101_030000.tar.gz",
+    ],
+  },
+  define(command, run) {
+    command
+      .description("Bring a backup back: it ends verified, or with the data as it was")
+      .argument("[backup]", "id, name, path or `latest`; on a terminal it may be left out")
+      .option("--job <job>", "of this job")
+      .option("--destination <name>", "the copy at this destination")
+      .option("--only <datastore...>", "only these datastores of the backup")
+      .option("--plan", "show what would happen, and do nothing")
+      .option("-y, --yes", "do not ask")
+      .option("--start", "start the application again without asking")
+      .option("--no-start", "leave the application stopped")
+      .option("--unsavable <how>", "`raw`: present data that cannot be backed up is moved aside as it is", parseUnsavable)
+      .option("--accept-doubtful", "take a backup that is unverified, partial, suspect or damaged as it is")
+      .option("--detach", "print the task and do not wait")
+      .option("--offline <path>", "from this backup or directory, with no daemon, catalog or config")
+      .option("--to <directory>", "with --offline: below this directory, and not where it came from")
+      .option("--save-to <directory>", "with --offline: where the present data is saved first")
+      .action((backup: string | undefined, options: Options) => run((context) => restore(backup, options, context)));
+  },
+};
+
+async function restore(given: string | undefined, options: Options, context: VerbContext): Promise<number> {
+  if (options.offline !== undefined) return await restoreWithoutDaemon(options.offline, given, options, context);
+  const misplaced = (["to", "saveTo"] as const).find((name) => options[name] !== undefined);
+  if (misplaced !== undefined) {
+    throw new HoldfastError("usage", `--${misplaced === "to" ? "to" : "save-to"} is only for --offline`, {
+      hint: "With the daemon a restore goes to where the config says.",
+    });
+  }
+  const { terminal, signal } = context;
+  const client = await context.connect();
+  const chosen = given === undefined ? await chooseBackup(client, options, context) : { text: given, scope: pickScope(options) };
+  const query = { ...chosen.scope, ...(options.only === undefined ? {} : { datastores: options.only.join(",") }) };
+  const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(chosen.text, "/restore-plan", query) }, signal);
+  if (options.plan === true) {
+    if (terminal.json === "json") terminal.printJson(plan);
+    else for (const line of describePlan(plan, terminal)) terminal.print(line);
+    return 0;
+  }
+  if (terminal.json === "text") for (const line of describePlan(plan, terminal)) terminal.tell(line);
+  refuseDoubtful(plan, options);
+  const message = `Replace ${plan.datastores.map(({ datastore }) => datastore).join(", ")} of job "${plan.backup.job}"?`;
+  await confirmOrFail(terminal, { message, yes: options.yes === true }, signal);
+  const body = {
+    ...chosen.scope,
+    destination: plan.backup.destination,
+    start: await decideStart(plan, options, context),
+    ...(options.only === undefined ? {} : { datastores: options.only }),
+    ...(options.unsavable === undefined ? {} : { unsavable: options.unsavable }),
+    ...(options.acceptDoubtful === true ? { doubtful: "accept" } : {}),
+  };
+  // By id: `latest` may be another one by now.
+  const asked = await client.send<AskedTask>({ method: "POST", path: createBackupPath(plan.backup.id, "/restore"), body }, signal);
+  return await finishAsked(context, client, asked, {
+    ...(options.detach === undefined ? {} : { detach: options.detach }),
+    describe: (outcome) => describeAfter(outcome, plan, body.start),
+  });
+}
+
+function refuseDoubtful({ backup, doubts }: RestorePlan, { acceptDoubtful }: Options): void {
+  if (doubts.length === 0 || acceptDoubtful === true) return;
+  throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, {
+    hint: "Restore `latest`, or say --accept-doubtful to take it as it is.",
+  });
+}
+
+/** D5: asked before, because the restore ends with the start and the health checks; unattended the application is started. */
+async function decideStart(plan: RestorePlan, options: Options, { terminal, signal }: VerbContext): Promise<"yes" | "no"> {
+  if (options.start !== undefined) return options.start ? "yes" : "no";
+  if (!plan.askToStart || options.yes === true || terminal.canAsk === "no") return "yes";
+  return (await askYesNo(`Start again afterwards (${plan.start.join("; ")})?`, "yes", signal)) ? "yes" : "no";
+}
+
+/** What to know once it is done. */
+function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "no"): readonly string[] {
+  const { preRestore } = outcome.details as { readonly preRestore?: string | null };
+  return [
+    ...(typeof preRestore === "string" ? [`What was there before is saved as ${preRestore}; \`holdfast undo\` brings it back.`] : []),
+    ...(start === "no" && plan.start.length > 0 ? [`The application is stopped. To start it: ${plan.start.join("; ")}`] : []),
+  ];
+}
+
+interface Chosen {
+  readonly text: string;
+  readonly scope: ScopeOptions;
+}
+
+/** P5: pick from a list. */
+async function chooseBackup(client: ControlClient, options: Options, { terminal, signal }: VerbContext): Promise<Chosen> {
+  if (terminal.canAsk === "no") {
+    throw new HoldfastError("usage", "Which backup is to be restored?", {
+      hint: "`holdfast restore latest` takes the newest good one; `holdfast list` shows all.",
+    });
+  }
+  const query = new URLSearchParams({ limit: "50", class: "backup", ...pickScope(options) });
+  const backups = await client.send<readonly CatalogBackup[]>({ method: "GET", path: `/backups?${query.toString()}` }, signal);
+  const there = backups.filter(({ missingSinceMs }) => missingSinceMs === null);
+  if (there.length === 0)
+    throw new HoldfastError("backup-not-found", "There is no backup to restore", { hint: "`holdfast status` tells why." });
+  const choices = there.map((backup) => ({
+    name: `${backup.name}  ${describeAge(Date.now() - backup.createdAtMs)} old  ${describeBytes(backup.storedBytes)}  ${listStates(backup).join(", ")}`,
+    value: { text: backup.id, scope: { destination: backup.destination } },
+    description: `job ${backup.job}, at ${backup.destination}${backup.note === null ? "" : `: ${backup.note}`}`,
+  }));
+  return await askChoice<Chosen>("Which backup?", choices, signal);
+}
+
+async function restoreWithoutDaemon(path: string, backup: string | undefined, options: Options, context: VerbContext): Promise<number> {
+  const { restoreOffline } = await import("./offline/restore-offline.ts");
+  if (options.plan === true) throw new HoldfastError("usage", "--plan needs the daemon", { hint: "--offline shows its plan and asks." });
+  const { job, only, to, saveTo, yes, acceptDoubtful, unsavable, start } = options;
+  return await restoreOffline(context, {
+    path,
+    ...(backup === undefined ? {} : { backup }),
+    ...(job === undefined ? {} : { job }),
+    ...(only === undefined ? {} : { only }),
+    ...(to === undefined ? {} : { to }),
+    ...(saveTo === undefined ? {} : { saveTo }),
+    ...(yes === undefined ? {} : { yes }),
+    ...(acceptDoubtful === undefined ? {} : { acceptDoubtful }),
+    ...(unsavable === undefined ? {} : { unsavable }),
+    ...(start === undefined ? {} : { start: start ? "yes" : "no" }),
+  });
+}
+
+function parseUnsavable(text: string): "raw" {
+  if (text === "raw") return text;
+  throw new InvalidArgumentError('Expected "raw".');
+}

@@ -1,0 +1,82 @@
+import { HoldfastError } from "../base/errors.ts";
+import type { Restore } from "../catalog/contract.ts";
+import type { RestorePlan } from "../operations/plan-restore.ts";
+import { confirmOrFail } from "./ask.ts";
+import { describePlan } from "./describe-plan.ts";
+import { finishAsked, type AskedTask } from "./finish-asked.ts";
+import { createBackupPath } from "./pick-scope.ts";
+import type { Verb, VerbContext } from "./verb.ts";
+
+interface Options {
+  readonly plan?: boolean;
+  readonly yes?: boolean;
+  readonly start: boolean;
+  readonly detach?: boolean;
+}
+
+export const undoVerb: Verb = {
+  name: "undo",
+  help: {
+    exits: {
+      0: "the data is as it was before the restore",
+      1: "failed: nothing has changed",
+      4: "there is no restore that can be undone",
+      5: "busy, cancelled, or the wait was interrupted",
+      7: "not confirmed",
+    },
+    json: "as restore; with --plan {restore: {id, job, backupName, startedAtMs, preRestore: {name, …}, …}, plan} with the plan of restore --plan",
+    examples: ["holdfast undo", "holdfast undo --plan", "holdfast undo 1m7yr3p8bta2hw779xy6 --yes"],
+  },
+  define(command, run) {
+    command
+      .description("Take a restore back: bring back what was there before it, absence included")
+      .argument("[restore]", "id of the restore (default: the newest that can be undone)")
+      .option("--plan", "show what would happen, and do nothing")
+      .option("-y, --yes", "do not ask")
+      .option("--no-start", "leave the application stopped")
+      .option("--detach", "print the task and do not wait")
+      .action((restore: string | undefined, options: Options) => run((context) => undo(restore, options, context)));
+  },
+};
+
+async function undo(id: string | undefined, options: Options, context: VerbContext): Promise<number> {
+  const { terminal, signal } = context;
+  const client = await context.connect();
+  const restores = await client.send<readonly Restore[]>({ method: "GET", path: "/restores?limit=1000" }, signal);
+  const restore = chooseRestore(restores, id);
+  const { preRestore } = restore;
+  const query = { destination: preRestore.destination, datastores: restore.datastores.join(",") };
+  const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(preRestore.id, "/restore-plan", query) }, signal);
+  const lines = [`Undoes the restore ${restore.id} of ${restore.backupName}.`, "", ...describePlan(plan, terminal)];
+  if (options.plan === true) {
+    if (terminal.json === "json") terminal.printJson({ restore, plan });
+    else for (const line of lines) terminal.print(line);
+    return 0;
+  }
+  if (terminal.json === "text") for (const line of lines) terminal.tell(line);
+  await confirmOrFail(terminal, { message: `Undo the restore of ${restore.backupName}?`, yes: options.yes === true }, signal);
+  const body = { restore: restore.id, start: options.start ? "yes" : "no" };
+  const asked = await client.send<AskedTask>({ method: "POST", path: "/undo", body }, signal);
+  return await finishAsked(context, client, asked, options.detach === undefined ? {} : { detach: options.detach });
+}
+
+type Undoable = Restore & Required<Pick<Restore, "preRestore">>;
+
+function chooseRestore(restores: readonly Restore[], id: string | undefined): Undoable {
+  const able = restores.filter(
+    (restore): restore is Undoable =>
+      restore.preRestore !== undefined && restore.undoneByRestoreId === undefined && restore.state === "done",
+  );
+  const chosen = id === undefined ? able[0] : able.find((restore) => restore.id === id);
+  if (chosen !== undefined) return chosen;
+  throw new HoldfastError(
+    "nothing-to-undo",
+    id === undefined ? "There is no restore that can be undone" : `The restore ${id} cannot be undone (any more)`,
+    {
+      hint:
+        able.length === 0
+          ? "`holdfast list --pre-restore` shows what was saved before restores."
+          : `These can: ${able.map((restore) => restore.id).join(", ")}.`,
+    },
+  );
+}

@@ -1,0 +1,195 @@
+import type { Manifest, ManifestMember } from "../archive/manifest.ts";
+import { formatInstant } from "../base/clock.ts";
+import { HoldfastError } from "../base/errors.ts";
+import { createId } from "../base/ids.ts";
+import type { Note } from "../base/note.ts";
+import type { CatalogBackup } from "../catalog/contract.ts";
+import type { Check, Hook } from "../config/config.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
+import { redactText } from "../telemetry/redact.ts";
+import { openWorker } from "../worker/open-worker.ts";
+import type { Core } from "./core.ts";
+import { findDatastore, findJob } from "./find-config.ts";
+import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
+import { listDoubts } from "./request-task.ts";
+import { readManifest } from "./show-backup.ts";
+import { openStagingDirectory } from "./staging.ts";
+
+/** Longer than looking takes; a target on a dead mount must not keep the asker. */
+const inspectionMs = 30_000;
+
+export interface PlannedDatastore {
+  readonly datastore: string;
+  readonly kind: string;
+  /** In the backup. */
+  readonly status: ManifestMember["status"];
+  readonly plainBytes: number;
+  readonly entries: number;
+  /** Where it lives by the config. */
+  readonly places: readonly string[];
+  /** What is there now; null when that cannot be told, see `problem`. */
+  readonly now: { readonly summary: string; readonly present: boolean; readonly bytes: number } | null;
+  readonly method: string | null;
+  readonly neededBytes: number | null;
+  /** Process ids that have it open. */
+  readonly users: readonly number[];
+  readonly notes: readonly Note[];
+  readonly problem: string | null;
+}
+
+/** What a restore would do. Nothing has been touched, and nothing is promised: it is looked at again when it is done. */
+export interface RestorePlan {
+  readonly backup: {
+    readonly id: string;
+    readonly name: string;
+    readonly job: string;
+    readonly class: CatalogBackup["class"];
+    readonly destination: string;
+    readonly createdAt: string;
+    readonly note: string | null;
+    readonly storedBytes: number;
+    readonly verifiedAt: string | null;
+    readonly drilledAt: string | null;
+    /** How long the last restore into a scratch place took. */
+    readonly drillMs: number | null;
+  };
+  /** Why the backup is no plainly good one; then the restore needs an explicit word. */
+  readonly doubts: readonly string[];
+  readonly datastores: readonly PlannedDatastore[];
+  /** In the backup, but not asked for. */
+  readonly untouched: readonly string[];
+  /** What will not come back as it was. */
+  readonly losses: readonly string[];
+  readonly stop: readonly string[];
+  readonly start: readonly string[];
+  readonly check: readonly string[];
+  readonly askToStart: boolean;
+  /** How long what is there now is kept for the undo. */
+  readonly undo: { readonly keepMs: number; readonly keepLast: number };
+}
+
+/** @throws unknown-name when a datastore has left the config or is not in the backup; manifest-invalid, backup-damaged */
+export async function planRestore(
+  core: Core,
+  request: { readonly backup: CatalogBackup; readonly datastores?: readonly string[] },
+  signal: AbortSignal,
+): Promise<RestorePlan> {
+  const { backup } = request;
+  const job = findJob(core.config, backup.job);
+  const manifest = await readManifest(core, backup, signal);
+  const members = chooseMembers(manifest, request.datastores);
+  for (const { datastore } of members) findDatastore(core.config, datastore);
+  const inspected = await inspectInWorker(core, members, signal);
+  const { stop, start, check, askToStart, undoKeepMs, undoKeepLast } = job.restore;
+  return {
+    backup: describePlanned(backup),
+    doubts: listDoubts(backup),
+    datastores: members.map((member) =>
+      describeMember(
+        core,
+        member,
+        inspected.find(({ datastore }) => datastore === member.datastore),
+      ),
+    ),
+    untouched: manifest.members.filter((member) => !members.includes(member)).map(({ datastore }) => datastore),
+    losses: members.flatMap(listLosses),
+    stop: stop.map(describeHook),
+    start: start.map(describeHook),
+    check: check.map(describeCheck),
+    askToStart: askToStart && start.length > 0,
+    undo: { keepMs: undoKeepMs, keepLast: undoKeepLast },
+  };
+}
+
+function chooseMembers(manifest: Manifest, wanted: readonly string[] | undefined): readonly ManifestMember[] {
+  if (wanted === undefined) return manifest.members;
+  const held = manifest.members.map(({ datastore }) => datastore);
+  const stranger = wanted.find((name) => !held.includes(name));
+  if (stranger === undefined) return manifest.members.filter(({ datastore }) => wanted.includes(datastore));
+  throw new HoldfastError("unknown-name", `The backup ${manifest.name} has no datastore "${stranger}"`, {
+    hint: `It has: ${held.join(", ")}.`,
+  });
+}
+
+/** Drivers may open databases, which the daemon's own process must not. Looking needs no locks and no place in the queue. */
+async function inspectInWorker(core: Core, members: readonly ManifestMember[], signal: AbortSignal): Promise<readonly InspectedTarget[]> {
+  const { settings } = core.config;
+  const id = createId(core.clock.now());
+  await using staging = await openStagingDirectory(settings.stagingDir, `plan-${id}`);
+  const setup: InspectionSetup = {
+    host: settings.hostname,
+    version: core.version,
+    stagingDir: staging.path,
+    targets: members.map(({ datastore, kind, status }) => ({
+      datastore,
+      kind,
+      options: findDatastore(core.config, datastore).options,
+      absent: status === "absent",
+    })),
+  };
+  const limit = new AbortController();
+  const timer = setTimeout(
+    () => limit.abort(new HoldfastError("timeout", `Looking at what is there took longer than ${inspectionMs} ms`)),
+    inspectionMs,
+  );
+  try {
+    const worker = openWorker(
+      { entry: core.entry, kind: "plan", input: setup, marker: `plan-${id}`, lockFds: [] },
+      { onProgress: () => undefined, onLog: (level, message, details) => core.log[level](message, { ...details }) },
+      AbortSignal.any([signal, limit.signal]),
+    );
+    return (await worker.finished) as readonly InspectedTarget[];
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+function describePlanned(backup: CatalogBackup): RestorePlan["backup"] {
+  const { id, name, job, destination, note, storedBytes, drillMs } = backup;
+  const instant = (ms: number | null): string | null => (ms === null ? null : formatInstant(ms));
+  return {
+    id,
+    name,
+    job,
+    class: backup.class,
+    destination,
+    createdAt: formatInstant(backup.createdAtMs),
+    note,
+    storedBytes,
+    verifiedAt: instant(backup.verifiedAtMs),
+    drilledAt: instant(backup.drilledAtMs),
+    drillMs,
+  };
+}
+
+function describeMember(core: Core, member: ManifestMember, target: InspectedTarget | undefined): PlannedDatastore {
+  const { datastore, kind, status, entries } = member;
+  const facts = target?.facts ?? null;
+  const missing = status === "failed" ? "it is not in this backup: it was left out" : null;
+  return {
+    datastore,
+    kind,
+    status,
+    plainBytes: entries.reduce((sum, { plain }) => sum + plain.bytes, 0),
+    entries: entries.length,
+    places: findDatastoreDriver(kind).configure(findDatastore(core.config, datastore).options).sourcePaths,
+    now: facts === null ? null : { summary: facts.summary, present: facts.present, bytes: facts.bytes },
+    method: facts?.method ?? null,
+    neededBytes: facts?.neededBytes ?? null,
+    users: facts?.users ?? [],
+    notes: facts?.notes ?? [],
+    problem: missing ?? target?.problem?.message ?? null,
+  };
+}
+
+function listLosses(member: ManifestMember): readonly string[] {
+  const { datastore, status, notes } = member;
+  return [
+    ...(status === "absent" ? [`${datastore} was not there at that time: what is there now is put aside`] : []),
+    ...notes.filter(({ level }) => level !== "info").map(({ message }) => `${datastore}: ${message}`),
+  ];
+}
+
+const describeHook = ({ command, runAs }: Hook): string => redactText(`${command.join(" ")}${runAs === undefined ? "" : ` (as ${runAs})`}`);
+
+const describeCheck = (check: Check): string => (check.kind === "http" ? redactText(`GET ${check.http}`) : describeHook(check));
