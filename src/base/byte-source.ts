@@ -1,6 +1,6 @@
 /**
  * Bytes that are to be stored.
- * - `file`: a private staged copy, whole and immutable until its datastore is closed; its descriptor may be handed to a child process.
+ * - `file`: a private staged copy, whole and immutable until the dump is asked for the next entry; its descriptor may be handed to a child process.
  * - `stream`: produced while it is read; may be opened once, its size is unknown until it has ended. Ending the iteration early
  *   stops whatever produces it. A producer that fails throws from the iteration: a stream that ends normally is complete.
  */

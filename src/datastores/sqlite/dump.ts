@@ -1,3 +1,4 @@
+import { rm } from "node:fs/promises";
 import { basename } from "node:path";
 import { emptyContents } from "../../base/contents.ts";
 import type { Note } from "../../base/note.ts";
@@ -18,14 +19,19 @@ export async function* dumpDatabase(
   });
   if (dumped === undefined) return { contents: emptyContents, checked: true, notes: [], absent: true };
   const { source, copy } = dumped;
-  yield {
-    name: options.entry ?? basename(options.path),
-    form: "file",
-    body: { kind: "file", path: copy.path, bytes: copy.bytes },
-    sourcePath: options.path,
-    attributes: source.attributes,
-    finish: () => Promise.resolve([]),
-  };
+  try {
+    yield {
+      name: options.entry ?? basename(options.path),
+      form: "file",
+      body: { kind: "file", path: copy.path, bytes: copy.bytes },
+      sourcePath: options.path,
+      attributes: source.attributes,
+      finish: () => Promise.resolve([]),
+    };
+  } finally {
+    // Large, and not needed once it is stored: the next datastore may need the space.
+    await rm(copy.path, { force: true });
+  }
   return { contents: copy.contents, checked: true, notes: [...describeAliases(options.path, source.names), ...copy.notes], absent: false };
 }
 
