@@ -15,11 +15,9 @@ export async function listOffline(context: VerbContext, options: OfflineListOpti
   const limit = parseLimit(options.limit);
   const wanted = options.preRestore === true ? "pre-restore" : "backup";
   const backups = found.map(({ backup }) => backup).filter((backup) => found.length === 1 || backup.class === wanted);
-  if (terminal.json === "json") terminal.printJson({ backups: backups.slice(0, limit), unreadable });
-  else {
-    printBackups(backups.slice(0, limit), terminal);
-    for (const { key, reason } of unreadable) terminal.tell(`damaged: ${key}: ${reason}`);
-  }
+  if (terminal.json === "json") terminal.printJson(backups.slice(0, limit));
+  else printBackups(backups.slice(0, limit), terminal);
+  for (const { key, reason } of unreadable) terminal.tell(`damaged: ${key}: ${reason}`);
   return unreadable.length === 0 ? 0 : 6;
 }
 

@@ -24,7 +24,7 @@ export async function loadOfflineConfig(context: VerbContext): Promise<OfflineCo
     return { config, settings: config.settings, unused: undefined };
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
-    const isNamed = !error.message.includes(usualPath);
+    const isNamed = context.configPath !== usualPath;
     if (error.code === "config-missing" && isNamed) throw error;
     return { config: undefined, settings: loadPlainSettings(), unused: error.code === "config-missing" ? undefined : describeCause(error) };
   }

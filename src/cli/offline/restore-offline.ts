@@ -6,8 +6,8 @@ import { chooseBackup, openView } from "../../operations/offline/open-view.ts";
 import { planOfflineRestore, type OfflinePlan } from "../../operations/offline/plan-restore.ts";
 import { assertEmpty, restoreInto } from "../../operations/offline/restore-into.ts";
 import { runOfflineRestore } from "../../operations/offline/run-offline-restore.ts";
+import { confirmOrFail } from "../ask.ts";
 import type { VerbContext } from "../verb.ts";
-import { askConfirmation } from "./ask-confirmation.ts";
 import { loadOfflineConfig, type OfflineConfig } from "./offline-config.ts";
 import type { OfflineRestoreOptions } from "./options.ts";
 import { describePlan } from "./print-plan.ts";
@@ -63,7 +63,7 @@ async function restoreInPlace(
       "note: the daemon answers; `holdfast restore` without --offline records the restore and can be undone with `holdfast undo`",
     );
   }
-  if (options.yes !== true) await askConfirmation("Restore now?", terminal, signal);
+  await confirmOrFail(terminal, { message: "Restore now?", yes: options.yes === true }, signal);
   const result = await runOfflineRestore(
     {
       plan,

@@ -19,11 +19,11 @@ export async function showOffline(context: VerbContext, options: OfflineShowOpti
   const reader = await openAddressed(destination, chosen.address, signal);
   if (options.text !== undefined) {
     const text = await reader.readText(options.text, signal);
-    if (terminal.json === "json") terminal.printJson({ name: options.text, text });
+    if (terminal.json === "json") terminal.printJson({ text });
     else terminal.print(text.replace(/\n$/, ""));
     return 0;
   }
-  if (terminal.json === "json") terminal.printJson({ backup: chosen.backup, path: chosen.path, manifest: reader.manifest });
+  if (terminal.json === "json") terminal.printJson({ backup: chosen.backup, manifest: reader.manifest, path: chosen.path });
   else printBackup(chosen, reader.manifest, terminal);
   return 0;
 }

@@ -9,7 +9,7 @@ import { createRunPorts } from "./run-ports.ts";
 
 interface Verified {
   readonly backup: string;
-  readonly path: string;
+  readonly destination: string | null;
   readonly outcome: "ok" | "failed";
   readonly summary: string;
 }
@@ -33,16 +33,16 @@ export async function verifyOffline(context: VerbContext, options: OfflineVerify
       const setup = { address: chosen.address, host: settings.hostname, stagingDir: scratch.path, version: context.program.version };
       const { members } = await runVerify(setup, createRunPorts(terminal), signal);
       const what = members.map(({ datastore }) => datastore).join(", ");
-      add({ backup: name, path: chosen.path, outcome: "ok", summary: `${name} is whole: ${what}` });
+      add({ backup: name, destination: chosen.address.destination.name, outcome: "ok", summary: `${name} is whole: ${what}` });
     } catch (error) {
       signal.throwIfAborted();
       if (!(error instanceof HoldfastError)) throw error;
       exit = Math.max(exit, errorPolicies[error.code].exit);
-      add({ backup: name, path: chosen.path, outcome: "failed", summary: `${name}: ${error.message}` });
+      add({ backup: name, destination: chosen.address.destination.name, outcome: "failed", summary: `${name}: ${error.message}` });
     }
   }
   if (options.all === true) {
-    for (const { key, reason } of view.unreadable) add({ backup: key, path: key, outcome: "failed", summary: `${key}: ${reason}` });
+    for (const { key, reason } of view.unreadable) add({ backup: key, destination: null, outcome: "failed", summary: `${key}: ${reason}` });
     if (view.unreadable.length > 0) exit = Math.max(exit, errorPolicies["manifest-invalid"].exit);
   }
   if (terminal.json === "json") terminal.printJson(results);
