@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createInterface } from "node:readline";
-import { createReadStream } from "node:fs";
+import { createReadStream, renameSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
@@ -97,7 +97,7 @@ export interface Dumped {
   readonly facts: DumpFacts;
 }
 
-/** Dumps; the staged files stay until the place is closed. */
+/** Dumps, and keeps each staged file under another name before the dump goes on and removes it. */
 export async function dump(options: Readonly<Record<string, unknown>>, context: DriverContext, signal = noSignal): Promise<Dumped> {
   await using datastore = await openSqlite(options, context);
   const generator = datastore.dump(signal);
@@ -105,9 +105,17 @@ export async function dump(options: Readonly<Record<string, unknown>>, context: 
   for (;;) {
     const next = await generator.next();
     if (next.done === true) return { entries, facts: next.value };
-    entries.push(next.value);
+    entries.push(keepStaged(next.value));
     await next.value.finish();
   }
+}
+
+function keepStaged(entry: DumpEntry): DumpEntry {
+  const { body } = entry;
+  if (body.kind !== "file") return entry;
+  const path = `${body.path}.kept`;
+  renameSync(body.path, path);
+  return { ...entry, body: { ...body, path } };
 }
 
 export function pathOf(dumped: Dumped): string {
