@@ -1,3 +1,4 @@
+import { formatArchiveFolder } from "./archive-folder.ts";
 import { compressBuffer, type Compression } from "./compression.ts";
 import { checkBytes } from "./decompress.ts";
 import { Meter, type Measure } from "./measure.ts";
@@ -69,9 +70,4 @@ export async function createArchiveTail(name: string, manifest: Uint8Array, star
 
 function describeManifestFile(name: string, manifest: Uint8Array, startedAtMs: number) {
   return { name: `${formatArchiveFolder(name)}/manifest.json`, bytes: manifest.length, mode: 0o640, mtimeMs: startedAtMs };
-}
-
-/** The folder inside an archive: its name without `.tar`, `.tar.gz` or `.tar.zst`. */
-export function formatArchiveFolder(name: string): string {
-  return name.replace(/\.tar(\.gz|\.zst)?$/, "");
 }

@@ -195,7 +195,6 @@ function createPart(stored: Measure, plain: Measure, compression: CompressionMet
   return { stored, plain, compression, encryption: null, offset: null };
 }
 
-// oxlint-disable-next-line require-await -- an async iterable is what a source gives
 async function* yieldOnce(body: Uint8Array): AsyncGenerator<Uint8Array, void, undefined> {
   yield body;
 }

@@ -26,7 +26,7 @@ for (const [layout, method, step] of cases) {
     const written = await writeSmall(layout, method);
     const { store } = written;
     await readAll(await openWritten(written));
-    for (const [key, whole] of [...store.objects]) {
+    for (const [key, whole] of Array.from(store.objects)) {
       for (const damaged of damage(whole, step)) {
         store.objects.set(key, damaged);
         await assertRefused(() => openWritten(written), `${key} ${describe(whole, damaged)}`);

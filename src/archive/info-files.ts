@@ -1,6 +1,7 @@
 import type { ManifestDraft } from "./manifest-schema.ts";
 import type { CompressionMethod } from "./compression.ts";
 import { describeBytes } from "../base/describe-amount.ts";
+import { formatArchiveFolder } from "./archive-folder.ts";
 
 export const infoFileNames = ["backup_info.txt", "backup-metadata.json"] as const;
 export type InfoFileName = (typeof infoFileNames)[number];
@@ -17,31 +18,48 @@ export function formatInfoFile(name: InfoFileName, context: InfoContext): string
   return name === "backup_info.txt" ? formatBackupInfo(context) : formatBackupMetadata(context);
 }
 
+type Member = ManifestDraft["members"][number];
+type Entry = Member["entries"][number];
+
 function formatBackupInfo({ draft, name, layout, timezone }: InfoContext): string {
   const at = Temporal.Instant.from(draft.createdAt).toZonedDateTimeISO(timezone);
-  const date = at.toString({ smallestUnit: "second", timeZoneName: "never" });
-  const lines = [
-    `Backup:    ${name}`,
-    `Date:      ${date} (${timezone})`,
-    `Host:      ${draft.host}`,
-    `Job:       ${draft.job}`,
-    `Type:      ${draft.class === "pre-restore" ? "pre-restore" : draft.trigger}`,
-    `Layout:    ${layout}`,
-    `Status:    ${draft.status}`,
-    ...(draft.note === null ? [] : [`Note:      ${draft.note}`]),
+  const fields: readonly (readonly [string, string])[] = [
+    ["Backup", name],
+    ["Date", `${at.toString({ smallestUnit: "second", timeZoneName: "never" })} (${timezone})`],
+    ...(layout === "directory" ? [["Directory", name] as const] : []),
+    ["Type", `${draft.class}, ${layout}, by ${draft.trigger}`],
+    ["Job", draft.job],
+    ["Host", draft.host],
+    ["Status", draft.status],
+    ...(draft.note === null ? [] : [["Note", draft.note] as const]),
   ];
-  for (const member of draft.members) {
-    lines.push("", `${member.datastore} (${member.kind}): ${member.status}`);
-    for (const entry of member.entries) lines.push(`  ${entry.object}  ${describeBytes(entry.plain.bytes)}`);
-    for (const [count, value] of Object.entries(member.contents.counts).toSorted()) lines.push(`    ${describeCount(count)}: ${value}`);
-    for (const note of member.notes) lines.push(`    ${note.level}: ${note.message}`);
-  }
+  const lines = fields.map(([title, value]) => `${`${title}:`.padEnd(11)}${makeLine(value)}`);
+  for (const member of draft.members) lines.push("", ...describeMember(member));
   return `${lines.join("\n")}\n`;
 }
 
-/** `rows.messages` reads better as `messages`, with its unit after it. */
-function describeCount(name: string): string {
-  return name.startsWith("rows.") ? `rows of ${name.slice("rows.".length)}` : name;
+/** The outcome, each file with its size, and the statistics: rows per table, keys, files. */
+function describeMember({ datastore, kind, status, entries, contents, notes }: Member): readonly string[] {
+  const bytes = entries.reduce((sum, { plain }) => sum + plain.bytes, 0);
+  const lines = [`${datastore} (${kind}): ${status}${entries.length === 0 ? "" : `, ${describeCount("file", entries.length)}, ${describeBytes(bytes)}`}`];
+  const counts = Object.entries(contents.counts).toSorted(([one], [other]) => (one < other ? -1 : 1));
+  const rows = counts.filter(([count]) => count.startsWith(rowsPrefix));
+  for (const { object, plain } of entries) lines.push(`  ${makeLine(object)}  ${describeBytes(plain.bytes)}`);
+  for (const [count, value] of rows) lines.push(`  ${makeLine(count.slice(rowsPrefix.length))}: ${describeCount("row", value)}`);
+  for (const [count, value] of counts) if (!count.startsWith(rowsPrefix)) lines.push(`  ${makeLine(count)}: ${value}`);
+  for (const { level, message } of notes) lines.push(`  ${level}: ${makeLine(message)}`);
+  return lines;
+}
+
+const rowsPrefix = "rows.";
+
+function describeCount(unit: string, value: number): string {
+  return `${value} ${unit}${value === 1 ? "" : "s"}`;
+}
+
+/** A name may hold anything; in a text for people it stays on its line. */
+function makeLine(text: string): string {
+  return text.replaceAll(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, "?");
 }
 
 function formatBackupMetadata({ draft, name }: InfoContext): string {
@@ -58,44 +76,68 @@ function formatBackupMetadata({ draft, name }: InfoContext): string {
   return `${JSON.stringify(metadata, undefined, 2)}\n`;
 }
 
-const quote = (text: string): string => (/^[\w./:@%+=,-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
-
-/** The exact commands that bring the data back without Holdfast (promise 7). */
+/** The exact commands that bring the data back without Holdfast (promise 7): the lines that are indented are for `sh`. */
 export function formatRestoreText({ draft, name, layout }: InfoContext): string {
-  const stem = name.replace(/\.tar(\.gz|\.zst)?$/, "");
   const lines = [
     `How to restore ${name} without Holdfast`,
     "",
-    "Stop the application first. Keep what is there now: move it aside, do not delete it.",
-    "With Holdfast: holdfast restore --offline PATH-OF-THIS-BACKUP",
+    "Stop the application first. Move what is there now aside, do not delete it.",
+    "With Holdfast on any machine: holdfast restore --offline PATH-OF-THIS-BACKUP",
     "",
+    layout === "archive" ? "Unpack, in an empty directory that has the archive in it:" : "Go to the directory that has this file in it, as root. Then, in a shell:",
   ];
-  if (layout === "archive") lines.push("Unpack (in an empty directory):", `  ${describeUnpack(name)}`, `  cd ${quote(stem)}`, "");
+  if (layout === "archive") lines.push(`  ${describeUnpack(name)}`, `  cd ${quote(formatArchiveFolder(name))}`);
   for (const member of draft.members) {
-    lines.push(`${member.datastore} (${member.kind})`);
-    if (member.status === "absent") lines.push("  was not there when the backup was made; remove or move away what is there now");
+    lines.push("", `${member.datastore} (${member.kind})`);
+    if (member.status === "absent") lines.push("  # was not there when the backup was made: move away what is there now");
+    if (member.status === "failed") lines.push("  # is not in this backup");
     for (const entry of member.entries) lines.push(...describeEntry(entry, member.kind, layout).map((line) => `  ${line}`));
-    lines.push("");
   }
-  lines.push("Hashes of all parts stand in the manifest: compare with sha256sum before you trust a copy.");
+  lines.push("", "More hashes stand in the manifest, a JSON file.");
   return `${lines.join("\n")}\n`;
 }
 
 function describeUnpack(name: string): string {
-  if (name.endsWith(".zst")) return `zstd -dc ${quote(name)} | tar -xf -`;
-  return `tar ${name.endsWith(".gz") ? "-xzf" : "-xf"} ${quote(name)}`;
+  if (name.endsWith(".zst")) return `zstd -dc ${quote(name)} | tar -xf - --no-same-owner`;
+  return `tar ${name.endsWith(".gz") ? "-xzf" : "-xf"} ${quote(name)} --no-same-owner`;
 }
 
-function describeEntry(entry: ManifestDraft["members"][number]["entries"][number], kind: string, layout: InfoContext["layout"]): readonly string[] {
+function describeEntry(entry: Entry, kind: string, layout: InfoContext["layout"]): readonly string[] {
+  const { object, sourcePath, attributes } = entry;
   const method: CompressionMethod = layout === "archive" ? "none" : entry.compression;
-  const read = { none: `cat ${quote(entry.object)}`, gzip: `gzip -dc ${quote(entry.object)}`, zstd: `zstd -dc ${quote(entry.object)}` }[method];
-  const target = quote(entry.sourcePath);
-  if (entry.form === "tree") return [`mkdir -p ${target} && ${read} | tar -xf - -C ${target} --same-owner --same-permissions --xattrs --acls --numeric-owner`];
-  const attributes = entry.attributes;
-  return [
-    ...(kind === "sqlite" ? [`rm -f ${quote(`${entry.sourcePath}-wal`)} ${quote(`${entry.sourcePath}-shm`)} ${quote(`${entry.sourcePath}-journal`)}   # a stale -wal would undo the restore`] : []),
-    `${read} > ${target}`,
-    ...(attributes === undefined ? [] : [`chown ${attributes.uid}:${attributes.gid} ${target} && chmod ${attributes.mode.toString(8).padStart(4, "0")} ${target}`]),
-  ];
+  const from = quote(object);
+  const read = { none: `cat ${from}`, gzip: `gzip -dc ${from}`, zstd: `zstd -qdc ${from}` }[method];
+  const check = `sha256sum ${from}   # must print ${(layout === "archive" ? entry.plain : entry.stored).sha256}`;
+  const target = quotePath(sourcePath);
+  if (entry.form === "tree") {
+    return [check, `mkdir -p ${target}`, `${read} | tar -xpf - -C ${target} --same-owner --numeric-owner --xattrs --xattrs-include='*' --acls --delay-directory-restore`];
+  }
+  const lines = [check, `mkdir -p "$(dirname ${target})"`];
+  if (kind === "sqlite") lines.push(`rm -f ${["-wal", "-shm", "-journal"].map((ending) => `${target}${ending}`).join(" ")}   # what is left of these would change the restored database`);
+  lines.push(`${read} > ${target}`);
+  if (kind === "sqlite") lines.push(`sqlite3 ${target} 'PRAGMA integrity_check'   # must print ok`);
+  if (attributes !== undefined) {
+    const { uid, gid, mode, mtimeNs } = attributes;
+    lines.push(`chown ${uid}:${gid} ${target}`, `chmod ${mode.toString(8).padStart(4, "0")} ${target}`, `touch -d ${formatTouchTime(mtimeNs)} ${target}`);
+  }
+  return lines;
 }
 
+/** `@SECONDS.NANOSECONDS`, as `touch` takes it. */
+function formatTouchTime(mtimeNs: string): string {
+  const ns = BigInt(mtimeNs);
+  const fraction = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
+  return `@${(ns - fraction) / 1_000_000_000n}.${String(fraction).padStart(9, "0")}`;
+}
+
+/** As one word for `sh`; never taken for an option. */
+function quote(text: string): string {
+  const word = text.startsWith("-") ? `./${text}` : text;
+  return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
+}
+
+/** Paths that are no Unicode text are kept as base64. */
+function quotePath(path: string): string {
+  const prefix = "base64:";
+  return path.startsWith(prefix) ? `"$(printf %s ${quote(path.slice(prefix.length))} | base64 -d)"` : quote(path);
+}

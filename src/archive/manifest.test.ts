@@ -37,7 +37,7 @@ test("E7 any bytes, and any JSON sealed as a manifest, are refused with a known 
 
 /** Every leaf of a manifest, one at a time, replaced or removed. */
 test("E7 F57 every field that is replaced by something hostile or left out is refused, or gives an equally valid manifest", () => {
-  const hostile = [null, -1, 1.5, 1e400, "", "..", "../../etc/passwd", "/etc/passwd", "a/../../b", "a//b", "x\0y", ".hidden", [], {}, true, "x".repeat(5000), undefined];
+  const hostile = [null, -1, 1.5, 1e300, "", "..", "../../etc/passwd", "/etc/passwd", "a/../../b", "a//b", "x\0y", ".hidden", [], {}, true, "x".repeat(5000), undefined];
   let refused = 0;
   for (const manifest of [archive, directory, file]) {
     for (const path of listPaths(manifest).slice(1)) {
