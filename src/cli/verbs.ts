@@ -1,11 +1,13 @@
 import type { Verb } from "./verb.ts";
 import { backupVerb } from "./verb-backup.ts";
 import { cancelVerb } from "./verb-cancel.ts";
+import { checkVerb } from "./verb-check.ts";
 import { completionVerb } from "./verb-completion.ts";
 import { copyVerb } from "./verb-copy.ts";
 import { daemonVerb } from "./verb-daemon.ts";
 import { deleteVerb } from "./verb-delete.ts";
 import { destinationVerb } from "./verb-destination.ts";
+import { doctorVerb } from "./verb-doctor.ts";
 import { initVerb } from "./verb-init.ts";
 import { jobsVerb } from "./verb-jobs.ts";
 import { listVerb } from "./verb-list.ts";
@@ -51,6 +53,8 @@ export const verbs: readonly Verb[] = [
   reloadVerb,
   rebuildVerb,
   initVerb,
+  checkVerb,
+  doctorVerb,
   destinationVerb,
   notifyTestVerb,
   completionVerb,
