@@ -54,3 +54,19 @@ test("ending the iteration early stops the producer", async () => {
     break;
   }
 });
+
+test("every line of standard error is told, however many, and very long ones are cut", async () => {
+  const lines: string[] = [];
+  const onStderrLine = (line: string): void => void lines.push(line);
+  const { stderr } = await runProgram("sh", ["-c", "seq 1 50000 >&2; printf 'no end of line' >&2"], { onStderrLine }, signal);
+  assert.equal(lines.length, 50_001);
+  assert.deepEqual(lines.slice(0, 2), ["1", "2"]);
+  assert.deepEqual(lines.slice(-2), ["50000", "no end of line"]);
+  assert.ok(stderr.length <= 4_000);
+  lines.length = 0;
+  await runProgram("sh", ["-c", "head -c 3000000 /dev/zero | tr '\\0' x >&2; echo >&2; echo next >&2"], { onStderrLine }, signal);
+  assert.deepEqual(
+    lines.map(({ length }) => length),
+    [20_000, 4],
+  );
+});

@@ -6,6 +6,8 @@ import { HoldfastError } from "./errors.ts";
 const graceMs = 5_000;
 /** How much of a child's standard error is kept: the last part, where the reason stands. */
 const stderrKeptChars = 4_000;
+/** What a line of standard error is cut at: longer than a file name of 4,096 escaped bytes with words around it. */
+const lineKeptChars = 20_000;
 
 export interface ProgramOptions {
   readonly cwd?: string;
@@ -16,6 +18,8 @@ export interface ProgramOptions {
   /** A file descriptor to write to; a pipe by default. */
   readonly stdout?: number;
   readonly timeoutMs?: number;
+  /** Gets each line of standard error as it comes, all of them before the program has finished, very long ones cut. Must not throw. */
+  readonly onStderrLine?: (line: string) => void;
   /** Exit statuses that are no failure; 0 by default. */
   readonly accept?: readonly number[];
   readonly uid?: number;
@@ -59,9 +63,12 @@ export function tieToParent(program: string, args: readonly string[]): readonly 
 export function openProgram(program: string, args: readonly string[], options: ProgramOptions, signal: AbortSignal): RunningProgram {
   let stderr = "";
   const child = startChild(program, args, options, signal);
+  const lines = options.onStderrLine === undefined ? undefined : createLineSplitter(options.onStderrLine);
   child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     stderr = (stderr + text).slice(-stderrKeptChars);
+    lines?.push(text);
   });
+  child.stderr?.on("end", () => lines?.end());
   const finished = settle(child, program, options, () => stderr, signal);
   // Whoever closes a program without waiting for it has no use for its failure.
   finished.catch(() => undefined);
@@ -73,6 +80,24 @@ export function openProgram(program: string, args: readonly string[], options: P
     async [Symbol.asyncDispose]() {
       child.kill("SIGTERM");
       await child.catch(() => undefined);
+    },
+  };
+}
+
+function createLineSplitter(onLine: (line: string) => void): { readonly push: (text: string) => void; readonly end: () => void } {
+  let rest = "";
+  return {
+    push(text) {
+      const [first = "", ...others] = text.split("\n");
+      rest = (rest + first).slice(0, lineKeptChars);
+      for (const next of others) {
+        onLine(rest);
+        rest = next.slice(0, lineKeptChars);
+      }
+    },
+    end() {
+      if (rest !== "") onLine(rest);
+      rest = "";
     },
   };
 }

@@ -1,18 +1,14 @@
-import { execFileSync } from "node:child_process";
 import { appendFileSync, chmodSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import Database from "better-sqlite3";
 import type { DatastoreFixture, DatastoreSource } from "../contracts/datastore/fixture.ts";
+import { runShell } from "./trees.ts";
 
 const nobody = 65_534;
 
-function run(script: string, cwd: string): string {
-  return execFileSync("bash", ["-euc", script], { cwd, encoding: "latin1" });
-}
-
 /** Everything below a directory; with inodes and times where it must not have been touched. */
 function describeDirectory(directory: string, format: string): string {
-  return run(
+  return runShell(
     `find . ! -path '*/.holdfast-*' -printf '%P ${format}\\n' | sort; find . -type f ! -path '*/.holdfast-*' -print0 | sort -z | xargs -0 -r sha256sum`,
     directory,
   );
@@ -53,7 +49,7 @@ function fillDirectory(data: string): void {
   writeFileSync(join(data, "large.bin"), Buffer.alloc(3_000_000, "holdfast "));
   writeFileSync(join(data, "small.bin"), "small");
   writeFileSync(join(data, "log.jsonl"), '{"n":1}\n{"n":2}\n');
-  run("chown 1234:5678 small.bin; chmod 640 small.bin; touch -d '2011-01-01 01:01:01.123456789' small.bin", data);
+  runShell("chown 1234:5678 small.bin; chmod 640 small.bin; touch -d '2011-01-01 01:01:01.123456789' small.bin", data);
 }
 
 export const treeFixture: DatastoreFixture = {
@@ -64,12 +60,12 @@ export const treeFixture: DatastoreFixture = {
       options: (optional) => ({ root: join(directory, "data"), exclude: ["cache"], optional }),
       fill(data) {
         fillDirectory(data);
-        run(
+        runShell(
           "mkdir sub cache; ln -s ../small.bin sub/link; ln large.bin sub/hard; mkfifo fifo; echo kept > cache/kept; setfattr -n user.x -v y small.bin",
           data,
         );
       },
-      change: (data) => run("echo more >> small.bin; rm fifo; echo new > new; echo newer > cache/kept", data),
+      change: (data) => runShell("echo more >> small.bin; rm fifo; echo new > new; echo newer > cache/kept", data),
       remove: (data) => rmSync(data, { recursive: true }),
     }),
 };
@@ -93,7 +89,7 @@ export const looseFixture: DatastoreFixture = {
         rmSync(join(data, "large.bin"));
         writeFileSync(join(data, "new.bin"), "new");
       },
-      remove: (data) => run("rm -f *.bin *.jsonl", data),
+      remove: (data) => runShell("rm -f *.bin *.jsonl", data),
     }),
 };
 
@@ -112,7 +108,7 @@ export const sqliteFixture: DatastoreFixture = {
       "PRAGMA journal_mode=wal; CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO note (body) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT hex(randomblob(2000)) FROM n",
     );
     const readData = (): Promise<string> => {
-      if (!run("ls", directory).includes("data.db\n")) return Promise.resolve("nothing");
+      if (!runShell("ls", directory).includes("data.db\n")) return Promise.resolve("nothing");
       const database = new Database(path, { readonly: true });
       const rows = JSON.stringify(database.prepare("SELECT * FROM note").all());
       database.close();
@@ -123,12 +119,12 @@ export const sqliteFixture: DatastoreFixture = {
       optionalOptions: { path, optional: true },
       change: () => Promise.resolve(execute("INSERT INTO note (body) VALUES ('more')")),
       async remove() {
-        run("rm -f data.db*", directory);
+        runShell("rm -f data.db*", directory);
       },
       makeUnreadable: () => Promise.resolve(writeFileSync(path, Buffer.alloc(8192, "no database "))),
       // Opening a WAL database makes `-wal` and `-shm`; a reader that was stopped leaves them, empty of data.
       fingerprint: () =>
-        Promise.resolve(run("stat -c '%i %A %u:%g %s %y %z' data.db; sha256sum data.db; find . -name '*-wal' -size +0", directory)),
+        Promise.resolve(runShell("stat -c '%i %A %u:%g %s %y %z' data.db; sha256sum data.db; find . -name '*-wal' -size +0", directory)),
       readData,
       async [Symbol.asyncDispose]() {
         // its directory is removed with the test's

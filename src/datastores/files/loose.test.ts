@@ -1,29 +1,18 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { appendFileSync, mkdirSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { test, type TestContext } from "node:test";
-import { checkAll, dumpAll, makeContext, makeTestDirectory, quiet, readEntry, restoreAll } from "../../../test/support/datastore.ts";
+import { test } from "node:test";
+import { checkAll, dumpAll, makeContext, quiet, readEntry, restoreAll } from "../../../test/support/datastore.ts";
+import { makeRoot, runShell } from "../../../test/support/trees.ts";
 import { compareContents } from "../../base/contents.ts";
 import type { Note } from "../../base/note.ts";
 import { filesDatastore } from "./files-datastore.ts";
 
-function sh(script: string, cwd: string): string {
-  return execFileSync("bash", ["-euc", script], { cwd, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] });
-}
-
-function makePlace(t: TestContext, script: string): { readonly base: string; readonly place: string } {
-  const base = makeTestDirectory(t);
-  const place = join(base, "place");
-  mkdirSync(place);
-  sh(script, place);
-  return { base, place };
-}
-
 const describeNotes = (notes: readonly Note[]): readonly string[] => notes.map(({ level, code }) => `${level} ${code}`);
 
 test("D1 globs and optional files: names are relative to the directory that all patterns share", async (t) => {
-  const { base, place } = makePlace(
+  const { base, root: place } = makeRoot(
     t,
     "echo a > a-embedding.bin; echo b > b-embedding.bin; echo o > other; mkdir -p state/x; echo s > state/x/session.json",
   );
@@ -50,7 +39,7 @@ test("D1 globs and optional files: names are relative to the directory that all 
 });
 
 test("L1 an append-only log is cut at a whole line, and appending to it is no change", async (t) => {
-  const { base, place } = makePlace(
+  const { base, root: place } = makeRoot(
     t,
     `echo '{}' > luna_memory.json; printf '{"n":1}\\n{"n":2}\\n{"n":3' > luna_memory_log.jsonl; printf 'half' > half.jsonl`,
   );
@@ -67,7 +56,7 @@ test("L1 an append-only log is cut at a whole line, and appending to it is no ch
 });
 
 test("L1 F48 a large log that is appended to while it is streamed ends at the last whole line of when it was opened", async (t) => {
-  const { base, place } = makePlace(t, 'yes \'{"line":"of some length"}\' | head -c 70000000 > log.jsonl');
+  const { base, root: place } = makeRoot(t, 'yes \'{"line":"of some length"}\' | head -c 70000000 > log.jsonl');
   const log = join(place, "log.jsonl");
   const append = (): void => appendFileSync(log, "more\n");
   const { entries, notes } = await dumpAll(filesDatastore, { include: [log], lines: true }, base, { firstBytes: append });
@@ -78,7 +67,7 @@ test("L1 F48 a large log that is appended to while it is streamed ends at the la
 });
 
 test("F48 a large file that changes or shrinks while it is streamed is named", async (t) => {
-  const { base, place } = makePlace(t, "truncate -s 70000000 large");
+  const { base, root: place } = makeRoot(t, "truncate -s 70000000 large");
   const large = join(place, "large");
   const options = { include: [large] };
   const changed = await dumpAll(filesDatastore, options, base, { firstBytes: () => appendFileSync(large, "more") });
@@ -88,7 +77,7 @@ test("F48 a large file that changes or shrinks while it is streamed is named", a
 });
 
 test("F48 a small file that changed while it was copied is read again", async (t) => {
-  const { base, place } = makePlace(t, "head -c 5000000 /dev/zero > file");
+  const { base, root: place } = makeRoot(t, "head -c 5000000 /dev/zero > file");
   const file = join(place, "file");
   const options = filesDatastore.configure({ include: [file] });
   // A staging directory that is a FIFO's reader would be needed to stop in mid-copy; a writer that never pauses does as well.
@@ -116,7 +105,7 @@ test("F48 a small file that changed while it was copied is read again", async (t
 });
 
 test("F49 F52 what is no regular file, or has no UTF-8 name, is left out and named; a FIFO never blocks", async (t) => {
-  const { base, place } = makePlace(t, "mkfifo a.x; ln -s d.x b.x; mkdir c.x; echo d > d.x; echo e > $'e\\xe9.x'");
+  const { base, root: place } = makeRoot(t, "mkfifo a.x; ln -s d.x b.x; mkdir c.x; echo d > d.x; echo e > $'e\\xe9.x'");
   const { entries, notes } = await dumpAll(filesDatastore, { include: [join(place, "*.x")] }, base);
   assert.deepEqual(
     entries.map(({ name }) => name),
@@ -126,17 +115,17 @@ test("F49 F52 what is no regular file, or has no UTF-8 name, is left out and nam
 });
 
 test("a symbolic link that is named is followed, kept by a restore, and the file that it leads to is replaced", async (t) => {
-  const { base, place } = makePlace(t, "mkdir real; echo one > real/file; ln -s real/file link");
+  const { base, root: place } = makeRoot(t, "mkdir real; echo one > real/file; ln -s real/file link");
   const options = { include: [join(place, "link")] };
   const { entries, notes } = await dumpAll(filesDatastore, options, base);
   assert.deepEqual(describeNotes(notes), ["info link-followed"]);
   writeFileSync(join(place, "real/file"), "two");
   await restoreAll(filesDatastore, options, base, entries);
-  assert.equal(sh("readlink link; cat real/file", place), "real/file\none\n");
+  assert.equal(runShell("readlink link; cat real/file", place), "real/file\none\n");
 });
 
 test("F53 a file that becomes a link to elsewhere before it is opened is not followed", async (t) => {
-  const { base, place } = makePlace(t, "echo 1 > a.x; echo 2 > b.x; echo secret > ../secret");
+  const { base, root: place } = makeRoot(t, "echo 1 > a.x; echo 2 > b.x; echo secret > ../secret");
   await using datastore = await filesDatastore.configure({ include: [join(place, "*.x")] }).open(makeContext(base));
   const dump = datastore.dump(quiet);
   await dump.next();
@@ -148,7 +137,7 @@ test("F53 a file that becomes a link to elsewhere before it is opened is not fol
 });
 
 test("F52 mode, owner and time to the nanosecond come back; set-id bits and extended attributes are told", async (t) => {
-  const { base, place } = makePlace(
+  const { base, root: place } = makeRoot(
     t,
     "mkdir sub; echo x > sub/x; chown 3000000:12 sub/x; chmod 2751 sub/x; touch -d '2040-01-01 00:00:00.123456789' sub/x; setfattr -n user.a -v b sub/x",
   );
@@ -156,17 +145,17 @@ test("F52 mode, owner and time to the nanosecond come back; set-id bits and exte
   const { entries, notes } = await dumpAll(filesDatastore, options, base);
   assert.deepEqual(describeNotes(notes), ["warning xattr-not-kept"]);
   assert.equal(entries[0]?.name, "sub/x");
-  const before = sh("stat -c '%u %g %y' sub/x", place);
-  sh("rm -r sub; echo new > y", place);
+  const before = runShell("stat -c '%u %g %y' sub/x", place);
+  runShell("rm -r sub; echo new > y", place);
   const { found, steps } = await restoreAll(filesDatastore, options, base, entries);
   assert.deepEqual(compareContents((await checkAll(filesDatastore, entries, base)).contents, found), []);
-  assert.equal(sh("stat -c '%u %g %y' sub/x; stat -c %a sub/x; ls", place), `${before}751\nsub\n`);
+  assert.equal(runShell("stat -c '%u %g %y' sub/x; stat -c %a sub/x; ls", place), `${before}751\nsub\n`);
   await filesDatastore.rollBack(steps, quiet);
-  assert.equal(sh("ls -A; cat y", place), "y\nnew\n");
+  assert.equal(runShell("ls -A; cat y", place), "y\nnew\n");
 });
 
 test("L7 W13 a backup that does not belong here touches nothing", async (t) => {
-  const { base, place } = makePlace(t, "echo x > x");
+  const { base, root: place } = makeRoot(t, "echo x > x");
   const options = { include: [join(place, "x")] };
   const { entries } = await dumpAll(filesDatastore, options, base);
   const [entry] = entries;
@@ -177,17 +166,17 @@ test("L7 W13 a backup that does not belong here touches nothing", async (t) => {
     { ...entry, form: "tree" as const },
   ]) {
     await assert.rejects(restoreAll(filesDatastore, options, base, [bad]), { code: "backup-damaged" });
-    assert.equal(sh("ls -A . ; cat x", place), "x\nx\n");
+    assert.equal(runShell("ls -A . ; cat x", place), "x\nx\n");
   }
 });
 
 test("a target directory that has become a link is refused, whatever lies behind it", async (t) => {
-  const { base, place } = makePlace(t, "mkdir -p sub/deep; echo x > sub/deep/x; echo y > y; mkdir -p ../elsewhere/deep");
+  const { base, root: place } = makeRoot(t, "mkdir -p sub/deep; echo x > sub/deep/x; echo y > y; mkdir -p ../elsewhere/deep");
   const options = { include: [join(place, "sub/deep/x"), join(place, "y")] };
   const { entries } = await dumpAll(filesDatastore, options, base);
   renameSync(join(place, "sub"), join(place, "old"));
   symlinkSync(join(base, "elsewhere"), join(place, "sub"));
   await assert.rejects(restoreAll(filesDatastore, options, base, entries), { code: "target-unsafe" });
-  assert.equal(sh("ls -A elsewhere/deep", base), "");
+  assert.equal(runShell("ls -A elsewhere/deep", base), "");
   assert.equal(readFileSync(join(place, "y"), "utf8"), "y\n");
 });

@@ -1,11 +1,10 @@
 import { once } from "node:events";
-import { lstatSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { createAbortError, openProgram, streamProgram } from "../../base/subprocess.ts";
-import { joinPath } from "./raw-path.ts";
+import { collectMessages } from "./tar-messages.ts";
 
 /** Kept alike when written and when read. */
 const attributeArgs = ["--xattrs", "--xattrs-include=*", "--acls", "--sparse", "--numeric-owner"];
@@ -39,8 +38,9 @@ export async function* streamTree(source: TarSource, signal: AbortSignal): Async
     source.root,
     ".",
   ];
-  const { stderr } = yield* streamProgram("tar", args, { accept: [0, 1] }, signal);
-  return explainMessages(stderr, source.root);
+  const messages = collectMessages(source.root);
+  yield* streamProgram("tar", args, { accept: [0, 1], onStderrLine: messages.add }, signal);
+  return messages.notes();
 }
 
 /** Names that one line of an exclude file cannot hold go into the argument list: tar strips white space at the end of a line. */
@@ -56,46 +56,6 @@ async function writeExcludes(source: TarSource): Promise<readonly string[]> {
     return `--exclude=./${text}`;
   });
   return ["--anchored", "--no-wildcards", "--exclude-from", source.listPath, ...named];
-}
-
-const messages: readonly (readonly [RegExp, Note["level"], string, string])[] = [
-  [/^(.*): file changed as we read it$/, "partial", "file-changed", "changed while it was read"],
-  [/^(.*): File removed before we read it$/, "partial", "file-vanished", "vanished before it was read"],
-  [
-    /^(.*): File shrank by \d+ bytes?; padding with zeros$/,
-    "partial",
-    "file-shrank",
-    "shrank while it was read; its end is zeros in the backup",
-  ],
-  [/^(.*): Warning: (?:Cannot|Read error) .*?: ?(.*)$/, "partial", "file-unreadable", "could not be read"],
-  [/^(.*): Warning: .*$/, "partial", "file-unreadable", "could not be read"],
-];
-
-function explainMessages(stderr: string, root: string): readonly Note[] {
-  return stderr
-    .split("\n")
-    .map((line) => line.replace(/^tar: /, ""))
-    .filter((line) => line !== "" && !/: (?:socket ignored|file is on a different filesystem; not dumped)$/.test(line))
-    .map((line) => explainMessage(line, root));
-}
-
-function explainMessage(line: string, root: string): Note {
-  for (const [pattern, level, code, text] of messages) {
-    const match = pattern.exec(line);
-    if (match === null) continue;
-    const name = (match[1] ?? "").replace(/^\.\//, "");
-    if (code === "file-changed" && isDirectory(root, name))
-      return { level: "info", code: "directory-changed", message: `Entries of ${name} came or went while it was read` };
-    return { level, code, message: `${name === "" ? "." : name} ${text}${match[2] === undefined ? "" : `: ${match[2]}`}` };
-  }
-  return { level: "partial", code: "tar-message", message: `tar: ${line}` };
-}
-
-function isDirectory(root: string, escapedName: string): boolean {
-  const bytes = Buffer.from(
-    escapedName.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8))),
-  );
-  return lstatSync(joinPath(root, bytes), { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 /** Extracts what `pieces` yields into a directory that was made for it and is empty. Whoever yields must have checked every header. */
