@@ -8,7 +8,7 @@ import { test } from "node:test";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
 import fc from "fast-check";
 import { createEntry, openWritten, readAll, writeBackup, type WrittenBackup } from "../../test/support/write-backup.ts";
-import { objectKey } from "./backup-keys.ts";
+import { objectKey, parseManifestKey } from "./backup-keys.ts";
 import { openLoneArchive } from "./backup-reader.ts";
 import type { NewEntry } from "./backup-writer.ts";
 import { compressionMethods, type CompressionMethod } from "./compression.ts";
@@ -21,7 +21,7 @@ const body = fc.oneof(
   { weight: 1, arbitrary: fc.integer({ min: 0, max: 200_000 }).map((bytes) => new Uint8Array(randomBytes(bytes))) },
   { weight: 2, arbitrary: fc.integer({ min: 1, max: 3000 }).map((lines) => Buffer.from("a line of a log that says little\n".repeat(lines))) },
 );
-const component = fc.constantFrom("luna.db", "a", "b", ".env", "-rf", "RESTORE.txt", "manifest.json", "x.manifest.json", "Ünïcödé ☃", "two words", "new\nline", "n".repeat(255), "é".repeat(127), "a.index.jsonl", "backup_info.txt", "_.env", "one", "it's", "*");
+const component = fc.constantFrom("luna.db", "a", "b", ".env", "-rf", "RESTORE.txt", "manifest.json", "x.manifest.json", "b.events.jsonl", "Ünïcödé ☃", "two words", "new\nline", "n".repeat(255), "é".repeat(127), "a.index.jsonl", "backup_info.txt", "_.env", "one", "it's", "*");
 const entryName = fc.array(component, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
 const entry = fc.record({ name: entryName, body, chunkBytes: fc.constantFrom(1, 7, 511, 512, 4096, 70_000), mode: fc.constantFrom("stream", "file") }).filter(({ body: bytes, chunkBytes }) => bytes.length / chunkBytes < 3000);
 const members = fc.uniqueArray(fc.constantFrom("one", "a", "caches", "memory"), { minLength: 1, maxLength: 3 }).chain((datastores) =>
@@ -103,6 +103,8 @@ function checkObjects({ manifest, store, location }: WrittenBackup, expected: Re
       assert.deepEqual(decompress(compression, bytes), expected.get(`${member.datastore}/${name}`));
       assert.equal(createHash("sha256").update(bytes).digest("hex"), stored.sha256);
       for (const part of object.split("/")) assert.ok(Buffer.byteLength(part) <= 255 && !part.startsWith("."), `a destination can keep ${object}`);
+      if (manifest.layout === "directory") assert.equal(parseManifestKey(objectKey(location, object)), undefined, `${object} is not taken for a manifest`);
+      assert.ok(!object.endsWith("events.jsonl"));
     }
   }
 }

@@ -37,12 +37,12 @@ export class ObjectNames {
     return true;
   }
 
-  /** In a directory objects are files of the destination: none may be hidden, longer than a file name can be, or look like a manifest. */
+  /** In a directory objects are files of the destination: none may be hidden, longer than a file name can be, or look like a manifest or an events file. */
   #makeStorable(path: string, suffix: string): string {
     if (this.#layout === "archive") return path + suffix;
     const parts = path.split("/").map((part) => (part.startsWith(".") ? `_${part}` : part));
     const last = `${parts.pop() ?? ""}${suffix}`;
-    return [...parts.map((part) => shorten(part, "")), shorten(/(^|\.)manifest\.json$/.test(last) ? `${last}.file` : last, suffix)].join("/");
+    return [...parts.map((part) => shorten(part, "")), shorten(/(^|\.)(manifest\.json|events\.jsonl)$/.test(last) ? `${last}.file` : last, suffix)].join("/");
   }
 }
 
