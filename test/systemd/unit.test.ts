@@ -19,7 +19,7 @@ after(async () => {
 async function runInSandbox(name: string, text: string): Promise<string> {
   const directives = readFileSync(join(root, "systemd/holdfast.service"), "utf8")
     .replace(/^\[Install\][\s\S]*/m, "")
-    .replaceAll(/^(Type|NotifyAccess|ExecStart|ExecStartPre|ExecReload|Restart|WatchdogSec|OnFailure|StartLimit\w+)=.*\n/gm, "");
+    .replaceAll(/^(Type|NotifyAccess|ExecStart|ExecReload|Restart|WatchdogSec|OnFailure|StartLimit\w+)=.*\n/gm, "");
   const node = "/usr/local/lib/holdfast/current/bin/node";
   await bed.write(`/opt/${name}.ts`, text);
   await bed.write(
