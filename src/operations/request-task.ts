@@ -5,6 +5,7 @@ import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Enqueued, Priority } from "../queue/contract.ts";
 import type { Core } from "./core.ts";
 import { createBackupKey, findDatastore, findDestination, findJob, identifyDatastores } from "./find-config.ts";
+import { noticeVanished } from "./notice-vanished.ts";
 import type { TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
 
@@ -28,6 +29,7 @@ export async function requestBackup(
 ): Promise<Enqueued> {
   const job = findJob(core.config, request.job);
   const destination = findDestination(core.config, request.destination ?? job.destination).name;
+  await noticeVanished(core, destination, signal);
   const datastores = request.datastores ?? job.datastores;
   const stranger = datastores.find((name) => !job.datastores.includes(name));
   if (stranger !== undefined)

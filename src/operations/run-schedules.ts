@@ -7,6 +7,7 @@ import { decideDue } from "../schedule/due-slots.ts";
 import { describeSchedule } from "../schedule/describe-schedule.ts";
 import type { Schedule } from "../schedule/parse-schedule.ts";
 import type { Core } from "./core.ts";
+import { noticeVanished } from "./notice-vanished.ts";
 import { requestBackup, requestProof } from "./request-task.ts";
 
 /** A schedule that cannot be followed is tried again this often. */
@@ -128,6 +129,7 @@ async function requestSlot(core: Core, { job, purpose }: Plan, slotMs: number, r
     await requestBackup(core, { job: job.name, trigger: "schedule", requester, priority: "scheduled", idempotencyKey }, signal);
     return;
   }
+  for (const name of core.config.destinations.keys()) await noticeVanished(core, name, signal);
   const backups = core.catalog.backups
     .find({ job: job.name, class: "backup" })
     .filter(({ destination, missingSinceMs }) => core.config.destinations.has(destination) && missingSinceMs === null);

@@ -82,17 +82,22 @@ export async function syncDestination(
   }
   const { backups, unreadable } = await findBackups(destination, "", signal);
   const changes = core.catalog.backups.replaceDestination(name, [...backups, ...findDamaged(core, name, unreadable)]);
-  for (const { name: gone, id } of changes.vanished) {
-    core.log.warn(`The backup ${gone} is no longer at "${name}": it was removed by somebody else`, { id });
+  recordVanished(core, name, changes.vanished);
+  for (const { key, reason } of unreadable) core.log.warn(`A manifest at "${name}" cannot be read: ${reason}`, { key });
+  return { ...changes, unreadable };
+}
+
+/** Tells of backups that somebody else has removed. */
+export function recordVanished(core: CatalogKeeper, destination: string, vanished: readonly Pick<CatalogBackup, "id" | "name">[]): void {
+  for (const { name, id } of vanished) {
+    core.log.warn(`The backup ${name} is no longer at "${destination}": it was removed by somebody else`, { id });
     core.catalog.audit.record({
       atMs: core.clock.now(),
       actor: "outside",
       action: "backup.vanished",
-      subject: gone,
+      subject: name,
       outcome: "ok",
-      details: { id, destination: name },
+      details: { id, destination },
     });
   }
-  for (const { key, reason } of unreadable) core.log.warn(`A manifest at "${name}" cannot be read: ${reason}`, { key });
-  return { ...changes, unreadable };
 }

@@ -1,3 +1,4 @@
+import { parseManifestKey } from "../archive/backup-keys.ts";
 import { openBackup, openLoneArchive, type BackupReader } from "../archive/backup-reader.ts";
 import type { ManifestMember } from "../archive/manifest.ts";
 import { compareContents } from "../base/contents.ts";
@@ -33,8 +34,24 @@ export async function openDestination({ name, kind, options }: DestinationSetup)
 }
 
 export async function openAddressed(destination: Destination, address: BackupAddress, signal: AbortSignal): Promise<BackupReader> {
-  if (!address.lone) return await openBackup(destination, address.folder, address.key, signal);
+  if (!address.lone) {
+    try {
+      return await openBackup(destination, address.folder, address.key, signal);
+    } catch (error) {
+      throw explainMissing(destination, address.key, error);
+    }
+  }
   return await openLoneArchive(destination, address.folder, address.key.slice(address.key.lastIndexOf("/") + 1), signal);
+}
+
+/** L7: a backup that is on record and not there is told as such, not as an object that nobody has heard of. */
+function explainMissing(destination: Destination, key: string, error: unknown): unknown {
+  if (!(error instanceof HoldfastError) || error.code !== "backup-not-found") return error;
+  const name = parseManifestKey(key)?.name ?? key;
+  return new HoldfastError("backup-not-found", `The backup ${name} is missing at "${destination.name}": ${error.message}`, {
+    cause: error,
+    hint: "Bring its files back, or choose another one; `holdfast rebuild` brings the list up to date.",
+  });
 }
 
 /**
