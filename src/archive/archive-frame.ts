@@ -39,7 +39,12 @@ export function frameArchive(frame: ArchiveFrame, signal: AbortSignal): FramedAr
   return { bytes: yieldFrames(frame, offsets, head, signal), outcome: () => ({ offsets, head: head.finish() }) };
 }
 
-async function* yieldFrames(frame: ArchiveFrame, offsets: Map<string, number>, head: Meter, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+async function* yieldFrames(
+  frame: ArchiveFrame,
+  offsets: Map<string, number>,
+  head: Meter,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const { name, parts, compression, spool, embed, startedAtMs } = frame;
   const top = formatArchiveFolder(name);
   for (const { object, spool: path, stored, plain, mode, mtimeMs } of parts) {
@@ -65,7 +70,12 @@ async function* yieldFrames(frame: ArchiveFrame, offsets: Map<string, number>, h
 
 /** What an archive must hold after its head, uncompressed. */
 export async function createArchiveTail(name: string, manifest: Uint8Array, startedAtMs: number): Promise<Uint8Array> {
-  return Buffer.concat([await createHeader(describeManifestFile(name, manifest, startedAtMs)), manifest, new Uint8Array(countPadding(manifest.length)), endBlocks]);
+  return Buffer.concat([
+    await createHeader(describeManifestFile(name, manifest, startedAtMs)),
+    manifest,
+    new Uint8Array(countPadding(manifest.length)),
+    endBlocks,
+  ]);
 }
 
 function describeManifestFile(name: string, manifest: Uint8Array, startedAtMs: number) {

@@ -7,6 +7,7 @@ export interface BackupLocation {
 
 const manifestName = "manifest.json";
 const manifestSuffix = ".manifest.json";
+const eventsSuffix = ".events.jsonl";
 
 const within = (folder: string, name: string): string => (folder === "" || folder === "." ? name : `${folder}/${name}`);
 
@@ -21,7 +22,15 @@ export function manifestKey(location: BackupLocation): string {
 
 /** Later facts of a backup; beside it in every layout. */
 export function eventsKey(location: Pick<BackupLocation, "folder" | "name">): string {
-  return `${backupKey(location)}.events.jsonl`;
+  return backupKey(location) + eventsSuffix;
+}
+
+/** Tells an events file's key from others, and which backup it is of. */
+export function parseEventsKey(key: string): { readonly folder: string; readonly name: string } | undefined {
+  const slash = key.lastIndexOf("/");
+  const last = key.slice(slash + 1);
+  if (!last.endsWith(eventsSuffix) || last === eventsSuffix) return undefined;
+  return { folder: key.slice(0, Math.max(slash, 0)), name: last.slice(0, -eventsSuffix.length) };
 }
 
 /** The key of an object or text that a manifest names. */

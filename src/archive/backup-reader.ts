@@ -82,7 +82,9 @@ export class BackupReader {
   /** A generated text of this backup by its name, with or without the backup's before it. */
   findText(name: string): ManifestText {
     const { manifest } = this;
-    const text = manifest.texts.find((candidate) => candidate.name === name) ?? manifest.texts.find((candidate) => candidate.name === `${manifest.name}.${name}`);
+    const text =
+      manifest.texts.find((candidate) => candidate.name === name) ??
+      manifest.texts.find((candidate) => candidate.name === `${manifest.name}.${name}`);
     if (text === undefined) throw new HoldfastError("backup-not-found", `The backup ${manifest.name} holds no ${name}`);
     return text;
   }
@@ -118,11 +120,14 @@ export async function openBackup(source: ObjectSource, folder: string, key: stri
   for await (const chunk of source.get(key, undefined, signal)) {
     chunks.push(chunk);
     bytes += chunk.length;
-    if (bytes > manifestLimitBytes) throw new HoldfastError("manifest-invalid", `The manifest ${key} is larger than ${manifestLimitBytes} bytes`);
+    if (bytes > manifestLimitBytes)
+      throw new HoldfastError("manifest-invalid", `The manifest ${key} is larger than ${manifestLimitBytes} bytes`);
   }
   const { manifest, sha256 } = parseManifest(Buffer.concat(chunks), key);
   if (manifestKey({ folder, name: manifest.name, layout: manifest.layout }) !== key) {
-    throw new HoldfastError("backup-damaged", `The manifest ${key} is of another backup, ${manifest.name}`, { hint: "It was copied or renamed; give the backup its own name back." });
+    throw new HoldfastError("backup-damaged", `The manifest ${key} is of another backup, ${manifest.name}`, {
+      hint: "It was copied or renamed; give the backup its own name back.",
+    });
   }
   return new BackupReader(source, folder, manifest, sha256);
 }

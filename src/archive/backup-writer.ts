@@ -57,7 +57,8 @@ export class BackupWriter {
   /** @throws config-invalid for a name that no backup can have */
   constructor(options: WriterOptions) {
     const problem = findNameProblem(options.name);
-    if (problem !== undefined) throw new HoldfastError("config-invalid", `${JSON.stringify(options.name)} cannot be the name of a backup: ${problem}`);
+    if (problem !== undefined)
+      throw new HoldfastError("config-invalid", `${JSON.stringify(options.name)} cannot be the name of a backup: ${problem}`);
     this.#options = options;
     this.#spool = new Spool(options.spoolDir);
     this.#names = options.layout === "file" ? undefined : new ObjectNames(options.layout);
@@ -81,7 +82,10 @@ export class BackupWriter {
       sourcePath,
       ...(attributes === undefined ? {} : { attributes }),
     };
-    const framed = spool === undefined ? undefined : { object, spool, stored, plain, mode: attributes?.mode ?? 0o640, mtimeMs: this.#readMtime(attributes) };
+    const framed =
+      spool === undefined
+        ? undefined
+        : { object, spool, stored, plain, mode: attributes?.mode ?? 0o640, mtimeMs: this.#readMtime(attributes) };
     if (framed !== undefined) this.#framed.push(framed);
     this.#entries.set(manifestEntry, framed);
     return manifestEntry;
@@ -90,7 +94,8 @@ export class BackupWriter {
   /** Reads a stored entry back, decompressed; ends normally only when all hashes agree. */
   read(entry: ManifestEntry, signal: AbortSignal): AsyncIterable<Uint8Array> {
     const spool = this.#entries.get(entry)?.spool;
-    const open = (inner: AbortSignal): AsyncIterable<Uint8Array> => (spool === undefined ? this.#options.store.get(entry.object, undefined, inner) : this.#spool.read(spool, inner));
+    const open = (inner: AbortSignal): AsyncIterable<Uint8Array> =>
+      spool === undefined ? this.#options.store.get(entry.object, undefined, inner) : this.#spool.read(spool, inner);
     return restoreBytes(open, entry, entry.object, signal);
   }
 
@@ -108,7 +113,10 @@ export class BackupWriter {
    * Stores what is left and reads it back. Gives the manifest for `publish`.
    * @throws backup-damaged when the destination gives back other bytes than it was given
    */
-  async finish(draft: ManifestDraft, signal: AbortSignal): Promise<{ readonly manifest: Manifest; readonly name: string; readonly body: Uint8Array }> {
+  async finish(
+    draft: ManifestDraft,
+    signal: AbortSignal,
+  ): Promise<{ readonly manifest: Manifest; readonly name: string; readonly body: Uint8Array }> {
     const { layout, name } = this.#options;
     if (layout === "file" && this.#entries.size === 0) throw new HoldfastError("source-empty", `There is no file to back up as ${name}`);
     const manifest = layout === "archive" ? await this.#finishArchive(draft, signal) : await this.#finishObjects(draft, signal);
@@ -135,12 +143,22 @@ export class BackupWriter {
     const describe = (offsets: ReadonlyMap<string, number>, archive: NonNullable<Manifest["archive"]>): Manifest => {
       const locate = <Part extends ManifestPart>(object: string, part: Part): Part => ({ ...part, offset: offsets.get(object) ?? null });
       const members = draft.members.map((member) => ({ ...member, entries: member.entries.map((entry) => locate(entry.object, entry)) }));
-      const located = texts.map(({ object, stored, plain }) => ({ name: object, ...locate(object, createPart(stored, plain, compression.method)) }));
+      const located = texts.map(({ object, stored, plain }) => ({
+        name: object,
+        ...locate(object, createPart(stored, plain, compression.method)),
+      }));
       return this.#complete({ ...draft, members }, located, archive);
     };
     const parts = [...this.#framed, ...texts];
     const whole = new Meter();
-    const frame = { name, parts, compression, startedAtMs, spool: this.#spool, embed: (offsets: ReadonlyMap<string, number>, head: Measure) => sealManifest(describe(offsets, { object: name, head })) };
+    const frame = {
+      name,
+      parts,
+      compression,
+      startedAtMs,
+      spool: this.#spool,
+      embed: (offsets: ReadonlyMap<string, number>, head: Measure) => sealManifest(describe(offsets, { object: name, head })),
+    };
     const framed = frameArchive(frame, signal);
     await store.put(name, meterBytes(framed.bytes, whole), signal);
     const stored = whole.finish();
@@ -155,7 +173,13 @@ export class BackupWriter {
   }
 
   /** Into the store, or in an archive into the spool. */
-  async #storeBytes(object: string, body: ByteSource | Uint8Array, compression: Compression, onPlain: (bytes: number) => void, signal: AbortSignal) {
+  async #storeBytes(
+    object: string,
+    body: ByteSource | Uint8Array,
+    compression: Compression,
+    onPlain: (bytes: number) => void,
+    signal: AbortSignal,
+  ) {
     const source = body instanceof Uint8Array ? { kind: "stream" as const, open: () => yieldOnce(body) } : body;
     const compressed = compressSource(source, compression, onPlain, signal);
     const meter = new Meter();
@@ -175,9 +199,12 @@ export class BackupWriter {
 
   #reserveObject(datastore: string, entry: string): string {
     const { layout, name, compression } = this.#options;
-    if (this.#names !== undefined) return this.#names.reserve(datastore, entry, layout === "archive" ? "" : compressionSuffix(compression.method));
+    if (this.#names !== undefined)
+      return this.#names.reserve(datastore, entry, layout === "archive" ? "" : compressionSuffix(compression.method));
     if (this.#entries.size === 0) return name;
-    throw new HoldfastError("config-invalid", `The layout "file" holds one file; "${datastore}" has a further one, ${entry}`, { hint: "Use the layout `directory` or `archive`." });
+    throw new HoldfastError("config-invalid", `The layout "file" holds one file; "${datastore}" has a further one, ${entry}`, {
+      hint: "Use the layout `directory` or `archive`.",
+    });
   }
 
   #nameText(name: string): string {

@@ -49,11 +49,16 @@ for (const method of ["none", "gzip", "zstd"] as const) {
     let harmless = 0;
     for (const damaged of damage(whole, 9)) {
       store.objects.set(key, damaged);
-      const same = damaged.subarray(0, head).equals(whole.subarray(0, head)) && decompress(method, damaged.subarray(head))?.equals(decompress(method, whole.subarray(head)) ?? Buffer.alloc(0)) === true;
+      const same =
+        damaged.subarray(0, head).equals(whole.subarray(0, head)) &&
+        decompress(method, damaged.subarray(head))?.equals(decompress(method, whole.subarray(head)) ?? Buffer.alloc(0)) === true;
       if (!same) await assertRefused(() => openLoneArchive(store, "jobs", "lone.bak", never), describe(whole, damaged));
       else harmless += 1;
     }
-    assert.ok(harmless <= (method === "none" ? 0 : 80), `${harmless} flips only changed what the compression's own headers may say otherwise`);
+    assert.ok(
+      harmless <= (method === "none" ? 0 : 80),
+      `${harmless} flips only changed what the compression's own headers may say otherwise`,
+    );
     store.objects.set(key, whole);
     await readAll(await openLoneArchive(store, "jobs", "lone.bak", never));
   });
@@ -70,8 +75,17 @@ test("F56 two manifests that were swapped, and a manifest under another name, ar
 /** At most 2 KiB without the manifest. */
 async function writeSmall(layout: (typeof cases)[number][0], method: CompressionMethod, stem = "b"): Promise<WrittenBackup> {
   const text = Buffer.from("INSERT INTO messages VALUES (1, 'quack');\n".repeat(4));
-  const entries = layout === "file" || (layout === "archive" && method === "none") ? [createEntry("a.db", text)] : [createEntry("a.db", text), createEntry("deep/b.json", Buffer.from('{"b":1}'))];
-  return await writeBackup({ layout, stem, compression: { method }, texts: layout === "archive" && method === "none" ? "none" : "all", members: [{ datastore: "one", entries }] });
+  const entries =
+    layout === "file" || (layout === "archive" && method === "none")
+      ? [createEntry("a.db", text)]
+      : [createEntry("a.db", text), createEntry("deep/b.json", Buffer.from('{"b":1}'))];
+  return await writeBackup({
+    layout,
+    stem,
+    compression: { method },
+    texts: layout === "archive" && method === "none" ? "none" : "all",
+    members: [{ datastore: "one", entries }],
+  });
 }
 
 /** @param step 1 for every bit; 9 for another bit of each byte */
@@ -104,7 +118,9 @@ async function assertRefused(open: () => Promise<Parameters<typeof readAll>[0]>,
 function decompress(method: CompressionMethod, bytes: Buffer): Buffer | undefined {
   if (method === "none") return bytes;
   try {
-    const { buffer, engine } = (method === "gzip" ? gunzipSync(bytes, { info: true }) : zstdDecompressSync(bytes, { info: true })) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
+    const { buffer, engine } = (method === "gzip"
+      ? gunzipSync(bytes, { info: true })
+      : zstdDecompressSync(bytes, { info: true })) as unknown as { buffer: Buffer; engine: { bytesWritten: number } };
     return engine.bytesWritten === bytes.length ? buffer : undefined;
   } catch {
     return undefined;

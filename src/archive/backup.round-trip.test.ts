@@ -19,14 +19,49 @@ const layouts = ["directory", "archive", "file"] as const;
 const body = fc.oneof(
   { weight: 4, arbitrary: fc.uint8Array({ maxLength: 2000 }) },
   { weight: 1, arbitrary: fc.integer({ min: 0, max: 200_000 }).map((bytes) => new Uint8Array(randomBytes(bytes))) },
-  { weight: 2, arbitrary: fc.integer({ min: 1, max: 3000 }).map((lines) => Buffer.from("a line of a log that says little\n".repeat(lines))) },
+  {
+    weight: 2,
+    arbitrary: fc.integer({ min: 1, max: 3000 }).map((lines) => Buffer.from("a line of a log that says little\n".repeat(lines))),
+  },
 );
-const component = fc.constantFrom("luna.db", "a", "b", ".env", "-rf", "RESTORE.txt", "manifest.json", "x.manifest.json", "b.events.jsonl", "Ünïcödé ☃", "two words", "new\nline", "n".repeat(255), "é".repeat(127), "a.index.jsonl", "backup_info.txt", "_.env", "one", "it's", "*");
+const component = fc.constantFrom(
+  "luna.db",
+  "a",
+  "b",
+  ".env",
+  "-rf",
+  "RESTORE.txt",
+  "manifest.json",
+  "x.manifest.json",
+  "b.events.jsonl",
+  "Ünïcödé ☃",
+  "two words",
+  "new\nline",
+  "n".repeat(255),
+  "é".repeat(127),
+  "a.index.jsonl",
+  "backup_info.txt",
+  "_.env",
+  "one",
+  "it's",
+  "*",
+);
 const entryName = fc.array(component, { minLength: 1, maxLength: 3 }).map((parts) => parts.join("/"));
-const entry = fc.record({ name: entryName, body, chunkBytes: fc.constantFrom(1, 7, 511, 512, 4096, 70_000), mode: fc.constantFrom("stream", "file") }).filter(({ body: bytes, chunkBytes }) => bytes.length / chunkBytes < 3000);
-const members = fc.uniqueArray(fc.constantFrom("one", "a", "caches", "memory"), { minLength: 1, maxLength: 3 }).chain((datastores) =>
-  fc.tuple(...datastores.map((datastore) => fc.record({ datastore: fc.constant(datastore), entries: fc.uniqueArray(entry, { minLength: 0, maxLength: 4, selector: ({ name }) => name }) }))),
-);
+const entry = fc
+  .record({ name: entryName, body, chunkBytes: fc.constantFrom(1, 7, 511, 512, 4096, 70_000), mode: fc.constantFrom("stream", "file") })
+  .filter(({ body: bytes, chunkBytes }) => bytes.length / chunkBytes < 3000);
+const members = fc
+  .uniqueArray(fc.constantFrom("one", "a", "caches", "memory"), { minLength: 1, maxLength: 3 })
+  .chain((datastores) =>
+    fc.tuple(
+      ...datastores.map((datastore) =>
+        fc.record({
+          datastore: fc.constant(datastore),
+          entries: fc.uniqueArray(entry, { minLength: 0, maxLength: 4, selector: ({ name }) => name }),
+        }),
+      ),
+    ),
+  );
 
 interface Drawn {
   readonly datastore: string;
@@ -49,8 +84,16 @@ for (const layout of layouts) {
   }
 }
 
-async function checkTrip(directory: string, drawn: readonly Drawn[], { layout, method, chunkBytes }: { layout: (typeof layouts)[number]; method: CompressionMethod; chunkBytes: number }): Promise<void> {
-  const expected = new Map(drawn.flatMap(({ datastore, entries }) => entries.map(({ name, body: bytes }) => [`${datastore}/${name}`, Buffer.from(bytes)] as const)));
+async function checkTrip(
+  directory: string,
+  drawn: readonly Drawn[],
+  { layout, method, chunkBytes }: { layout: (typeof layouts)[number]; method: CompressionMethod; chunkBytes: number },
+): Promise<void> {
+  const expected = new Map(
+    drawn.flatMap(({ datastore, entries }) =>
+      entries.map(({ name, body: bytes }) => [`${datastore}/${name}`, Buffer.from(bytes)] as const),
+    ),
+  );
   let count = 0;
   const stage = ({ name, body: bytes, chunkBytes: pieces, mode }: Drawn["entries"][number]): NewEntry => {
     const streamed = createEntry(name, bytes, pieces);
@@ -60,7 +103,12 @@ async function checkTrip(directory: string, drawn: readonly Drawn[], { layout, m
     writeFileSync(path, bytes);
     return { ...streamed, body: { kind: "file", path, bytes: bytes.length } };
   };
-  const written = await writeBackup({ layout, compression: { method }, chunkBytes, members: drawn.map(({ datastore, entries }) => ({ datastore, entries: entries.map(stage) })) });
+  const written = await writeBackup({
+    layout,
+    compression: { method },
+    chunkBytes,
+    members: drawn.map(({ datastore, entries }) => ({ datastore, entries: entries.map(stage) })),
+  });
   const opened = await openWritten(written);
   assert.deepEqual(opened.manifest, written.manifest);
   assert.deepEqual(await readAll(opened), expected);
@@ -70,7 +118,12 @@ async function checkTrip(directory: string, drawn: readonly Drawn[], { layout, m
 }
 
 /** D2, D3, D10: plain tools read what Holdfast wrote, and Holdfast reads an archive that was copied alone and renamed. */
-async function checkArchive(directory: string, written: WrittenBackup, expected: ReadonlyMap<string, Buffer>, method: CompressionMethod): Promise<void> {
+async function checkArchive(
+  directory: string,
+  written: WrittenBackup,
+  expected: ReadonlyMap<string, Buffer>,
+  method: CompressionMethod,
+): Promise<void> {
   const { manifest, store, location } = written;
   const archive = store.objects.get(objectKey(location, manifest.name)) ?? Buffer.alloc(0);
   const path = join(directory, manifest.name);
@@ -88,7 +141,10 @@ async function checkArchive(directory: string, written: WrittenBackup, expected:
       assert.deepEqual(decompress(method, cut), plain, "an entry that is cut out by its offset is whole");
     }
   }
-  assert.match(execFileSync("tar", ["-xOf", path, "--wildcards", "*/backup_info.txt"], { encoding: "utf8", maxBuffer: 1 << 26 }), /Backup: +backup-2024/);
+  assert.match(
+    execFileSync("tar", ["-xOf", path, "--wildcards", "*/backup_info.txt"], { encoding: "utf8", maxBuffer: 1 << 26 }),
+    /Backup: +backup-2024/,
+  );
   const renamed = `jobs/renamed-by-hand.bak`;
   store.objects.set(renamed, archive);
   const lone = await openLoneArchive(store, "jobs", "renamed-by-hand.bak", never);
@@ -102,8 +158,10 @@ function checkObjects({ manifest, store, location }: WrittenBackup, expected: Re
       const bytes = store.objects.get(objectKey(location, object)) ?? Buffer.alloc(0);
       assert.deepEqual(decompress(compression, bytes), expected.get(`${member.datastore}/${name}`));
       assert.equal(createHash("sha256").update(bytes).digest("hex"), stored.sha256);
-      for (const part of object.split("/")) assert.ok(Buffer.byteLength(part) <= 255 && !part.startsWith("."), `a destination can keep ${object}`);
-      if (manifest.layout === "directory") assert.equal(parseManifestKey(objectKey(location, object)), undefined, `${object} is not taken for a manifest`);
+      for (const part of object.split("/"))
+        assert.ok(Buffer.byteLength(part) <= 255 && !part.startsWith("."), `a destination can keep ${object}`);
+      if (manifest.layout === "directory")
+        assert.equal(parseManifestKey(objectKey(location, object)), undefined, `${object} is not taken for a manifest`);
       assert.ok(!object.endsWith("events.jsonl"));
     }
   }

@@ -69,7 +69,11 @@ test("F48 a staged file that is not as large as was said is no success", async (
     const path = writeFile(`wrong-${size}`, randomBytes(size));
     for (const method of compressionMethods) {
       for (const bytes of [size - 1, size + 1]) {
-        await assertCode(collect(compressSource({ kind: "file", path, bytes }, { method }, noProgress, never).bytes), "source-changed", `${method} ${size} ${bytes}`);
+        await assertCode(
+          collect(compressSource({ kind: "file", path, bytes }, { method }, noProgress, never).bytes),
+          "source-changed",
+          `${method} ${size} ${bytes}`,
+        );
       }
     }
   }
@@ -79,7 +83,11 @@ test("1.5 a source that dies in the middle is never a short success, and leaves 
   for (const method of compressionMethods) {
     for (const after of [0, 10, 100_000, 3_000_000]) {
       await withoutLeftovers(async () => {
-        await assert.rejects(collect(compressSource(createFailing(after), { method }, noProgress, never).bytes), /the source broke/, `${method} after ${after}`);
+        await assert.rejects(
+          collect(compressSource(createFailing(after), { method }, noProgress, never).bytes),
+          /the source broke/,
+          `${method} after ${after}`,
+        );
       });
     }
   }
@@ -112,11 +120,18 @@ test("a missing compressor is named", async () => {
 test("F2 an abort ends source and compressor at any point, with its own reason", async () => {
   const path = writeFile("abort.bin", large);
   for (const method of compressionMethods) {
-    for (const source of [createStalling(0), createStalling(200_000), createEndless(), { kind: "file", path, bytes: large.length } as const]) {
+    for (const source of [
+      createStalling(0),
+      createStalling(200_000),
+      createEndless(),
+      { kind: "file", path, bytes: large.length } as const,
+    ]) {
       await withoutLeftovers(async () => {
         const controller = new AbortController();
         const reason = new HoldfastError("timeout", "the deadline of the run");
-        const reading = collect(compressSource(source, { method }, (bytes) => void (bytes > 100_000 && controller.abort(reason)), controller.signal).bytes);
+        const reading = collect(
+          compressSource(source, { method }, (bytes) => void (bytes > 100_000 && controller.abort(reason)), controller.signal).bytes,
+        );
         if (source.kind === "stream") setImmediate(() => setImmediate(() => controller.abort(reason)));
         await assertCode(reading, "timeout", method);
       });
@@ -158,7 +173,11 @@ test("F58 decompression stops at the first byte too many, of stored and of plain
       yield await Promise.resolve(Buffer.alloc(65_536));
     }
   };
-  const part = { stored: { bytes: 1_000_000, sha256: "0".repeat(64) }, plain: { bytes: 1_000_000, sha256: "0".repeat(64) }, compression: "none" as const };
+  const part = {
+    stored: { bytes: 1_000_000, sha256: "0".repeat(64) },
+    plain: { bytes: 1_000_000, sha256: "0".repeat(64) },
+    compression: "none" as const,
+  };
   await assertCode(collect(restoreBytes(endless, part, "endless", never)), "backup-damaged", "none");
   assert.ok(taken < 1_200_000);
 });
@@ -170,7 +189,18 @@ test("F58 a zstd frame that asks for a window of 128 MiB or more is refused", as
   // A frame without content size that claims a window of 2 GiB.
   windowed.writeUInt8(0x04, 4);
   windowed.writeUInt8(21 << 3, 5);
-  await assertCode(collect(restoreBytes(() => yieldBytes(windowed, 100), { stored: measureBytes(windowed), plain: measureBytes(plain), compression: "zstd" }, "window", never)), "backup-damaged", "window");
+  await assertCode(
+    collect(
+      restoreBytes(
+        () => yieldBytes(windowed, 100),
+        { stored: measureBytes(windowed), plain: measureBytes(plain), compression: "zstd" },
+        "window",
+        never,
+      ),
+    ),
+    "backup-damaged",
+    "window",
+  );
 });
 
 test("garbage after the last gzip member and missing ends are refused", async () => {
@@ -178,7 +208,18 @@ test("garbage after the last gzip member and missing ends are refused", async ()
     for (const body of [Buffer.from("small"), large]) {
       const good = openFor(method, body);
       for (const stored of [good.subarray(0, -1), good.subarray(0, 9), Buffer.alloc(0), Buffer.concat([good, good])]) {
-        await assertCode(collect(restoreBytes(() => yieldBytes(stored, 10_000), { stored: measureBytes(stored), plain: measureBytes(body), compression: method }, "x", never)), "backup-damaged", `${method} ${stored.length}`);
+        await assertCode(
+          collect(
+            restoreBytes(
+              () => yieldBytes(stored, 10_000),
+              { stored: measureBytes(stored), plain: measureBytes(body), compression: method },
+              "x",
+              never,
+            ),
+          ),
+          "backup-damaged",
+          `${method} ${stored.length}`,
+        );
       }
     }
   }
@@ -257,7 +298,10 @@ async function withoutLeftovers(run: () => Promise<void>): Promise<void> {
       return "";
     }
   });
-  assert.deepEqual(descriptors.filter((path) => path.startsWith(directory)), []);
+  assert.deepEqual(
+    descriptors.filter((path) => path.startsWith(directory)),
+    [],
+  );
 }
 
 function listChildren(): readonly string[] {
@@ -288,11 +332,15 @@ async function collect(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
 }
 
 async function assertCode(promise: Promise<unknown>, code: string, what: string): Promise<void> {
-  await assert.rejects(promise, (error) => {
-    assert.ok(error instanceof HoldfastError, `${what}: ${String(error)}`);
-    assert.equal(error.code, code, `${what}: ${error.message}`);
-    return true;
-  }, what);
+  await assert.rejects(
+    promise,
+    (error) => {
+      assert.ok(error instanceof HoldfastError, `${what}: ${String(error)}`);
+      assert.equal(error.code, code, `${what}: ${error.message}`);
+      return true;
+    },
+    what,
+  );
 }
 
 function writeFile(name: string, body: Uint8Array): string {
@@ -309,4 +357,3 @@ function openWithTool(method: CompressionMethod, stored: Buffer): Buffer {
 function openFor(method: "gzip" | "zstd", body: Uint8Array): Buffer {
   return execFileSync(method, method === "gzip" ? ["-c"] : ["-q", "-c", "--check"], { input: body, maxBuffer: 1 << 28 });
 }
-

@@ -24,13 +24,19 @@ export interface CompressedSource {
  * the stored bytes are read back. Ending the iteration early stops the source and the compressor.
  * @param onPlain told the count of plain bytes so far
  */
-export function compressSource(source: ByteSource, compression: Compression, onPlain: (bytes: number) => void, signal: AbortSignal): CompressedSource {
+export function compressSource(
+  source: ByteSource,
+  compression: Compression,
+  onPlain: (bytes: number) => void,
+  signal: AbortSignal,
+): CompressedSource {
   const meter = new Meter();
   const add = (chunk: Uint8Array): void => {
     meter.add(chunk);
     onPlain(meter.bytes);
   };
-  const bytes = source.kind === "file" ? compressFile(source, compression, add, signal) : compressStream(source.open, compression, add, signal);
+  const bytes =
+    source.kind === "file" ? compressFile(source, compression, add, signal) : compressStream(source.open, compression, add, signal);
   return { bytes: explainAbort(bytes, signal), plain: () => meter.finish() };
 }
 
@@ -45,14 +51,24 @@ async function* explainAbort(body: AsyncIterable<Uint8Array>, signal: AbortSigna
 
 type FileSource = Extract<ByteSource, { kind: "file" }>;
 
-function compressFile(source: FileSource, compression: Compression, add: (chunk: Uint8Array) => void, signal: AbortSignal): AsyncIterable<Uint8Array> {
+function compressFile(
+  source: FileSource,
+  compression: Compression,
+  add: (chunk: Uint8Array) => void,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
   if (source.bytes <= inProcessBytes) return compressSmall(source, compression, add, signal);
   if (compression.method === "zstd") return compressDescriptor(source, compression, add, signal);
   return compressStream((inner) => readWhole(source, inner), compression, add, signal);
 }
 
 /** A body that ends soon is compressed here: a process is not worth its start. */
-async function* compressStream(body: OpenBody, compression: Compression, add: (chunk: Uint8Array) => void, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+async function* compressStream(
+  body: OpenBody,
+  compression: Compression,
+  add: (chunk: Uint8Array) => void,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const ending = new AbortController();
   const measured = measure(body(AbortSignal.any([signal, ending.signal])), add);
   try {
@@ -86,9 +102,11 @@ async function* measure(body: AsyncIterable<Uint8Array>, add: (chunk: Uint8Array
 }
 
 /** Reads until there is more than a process is worth, or the end. */
-async function readFirst(body: AsyncGenerator<Uint8Array, void, undefined>): Promise<{ readonly chunks: readonly Uint8Array[]; readonly ended: boolean }> {
+async function readFirst(
+  body: AsyncGenerator<Uint8Array, void, undefined>,
+): Promise<{ readonly chunks: readonly Uint8Array[]; readonly ended: boolean }> {
   const chunks: Uint8Array[] = [];
-  for (let bytes = 0; bytes <= inProcessBytes; ) {
+  for (let bytes = 0; bytes <= inProcessBytes;) {
     const step = await body.next();
     if (step.done === true) return { chunks, ended: true };
     chunks.push(step.value);
@@ -97,7 +115,12 @@ async function readFirst(body: AsyncGenerator<Uint8Array, void, undefined>): Pro
   return { chunks, ended: false };
 }
 
-async function* compressSmall(source: FileSource, compression: Compression, add: (chunk: Uint8Array) => void, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+async function* compressSmall(
+  source: FileSource,
+  compression: Compression,
+  add: (chunk: Uint8Array) => void,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of readWhole(source, signal)) chunks.push(chunk);
   const plain = Buffer.concat(chunks);
@@ -118,7 +141,11 @@ interface Reading {
   readonly reuse: boolean;
 }
 
-async function* readHandle(file: FileHandle, { path, bytes, reuse }: Reading, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+async function* readHandle(
+  file: FileHandle,
+  { path, bytes, reuse }: Reading,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const size = Math.max(1, Math.min(chunkBytes, bytes));
   let buffer = Buffer.allocUnsafeSlow(size);
   let position = 0;
@@ -139,7 +166,12 @@ async function assertSize(file: FileHandle, { path, bytes }: Pick<Reading, "path
 }
 
 /** The zstd program reads the file by its own descriptor; the plain bytes are hashed from a second reading meanwhile. */
-async function* compressDescriptor({ path, bytes }: FileSource, compression: Compression, add: (chunk: Uint8Array) => void, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+async function* compressDescriptor(
+  { path, bytes }: FileSource,
+  compression: Compression,
+  add: (chunk: Uint8Array) => void,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const ending = new AbortController();
   await using file = await open(path, "r");
   await using again = await open(path, "r");

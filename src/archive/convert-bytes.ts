@@ -19,16 +19,30 @@ interface Converter extends AsyncDisposable {
  * with 0. Of several failures the body's own is thrown: the program's complaint about a short input says less. Ending the iteration early
  * ends the program and the body; when it returns neither goes on.
  */
-export async function* pipeProgram(program: string, args: readonly string[], body: OpenBody, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* pipeProgram(
+  program: string,
+  args: readonly string[],
+  body: OpenBody,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   if (signal.aborted) throw createAbortError(signal, `${program} was stopped`);
   const child = openProgram(program, args, { stdin: "pipe" }, signal);
   const { stdin, stdout, finished } = child;
   if (stdin === null || stdout === null) throw new HoldfastError("internal", `Bug: ${program} has no pipes`);
-  yield* convertBytes({ name: program, input: stdin, output: stdout, finished, [Symbol.asyncDispose]: () => child[Symbol.asyncDispose]() }, body, signal);
+  yield* convertBytes(
+    { name: program, input: stdin, output: stdout, finished, [Symbol.asyncDispose]: () => child[Symbol.asyncDispose]() },
+    body,
+    signal,
+  );
 }
 
 /** The same through a stream of node:zlib. */
-export async function* pipeTransform(name: string, transform: Transform, body: OpenBody, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* pipeTransform(
+  name: string,
+  transform: Transform,
+  body: OpenBody,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const failed = new Promise<void>((resolve, reject) => {
     transform.once("error", reject).once("close", resolve);
   });
@@ -66,7 +80,10 @@ async function* convertBytes(converter: Converter, open: OpenBody, signal: Abort
   }
 }
 
-async function* drainOutput(output: Readable, finished: Promise<unknown>): AsyncGenerator<Uint8Array, { readonly error: unknown } | undefined, undefined> {
+async function* drainOutput(
+  output: Readable,
+  finished: Promise<unknown>,
+): AsyncGenerator<Uint8Array, { readonly error: unknown } | undefined, undefined> {
   try {
     for await (const chunk of output) yield chunk as Uint8Array;
     await finished;

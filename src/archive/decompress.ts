@@ -22,7 +22,12 @@ export interface StoredPart {
  * @param place names the entry in errors
  * @throws backup-damaged
  */
-export async function* restoreBytes(open: OpenBody, part: StoredPart, place: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* restoreBytes(
+  open: OpenBody,
+  part: StoredPart,
+  place: string,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const { stored, plain, compression } = part;
   if (compression === "none") {
     assertMeasure(stored, plain, `stored bytes of ${place}`);
@@ -34,10 +39,15 @@ export async function* restoreBytes(open: OpenBody, part: StoredPart, place: str
 }
 
 /** Passes bytes on; ends normally only if there are as many as expected, with the expected hash. Never yields more. */
-export async function* checkBytes(body: AsyncIterable<Uint8Array>, expected: Measure, what: string): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* checkBytes(
+  body: AsyncIterable<Uint8Array>,
+  expected: Measure,
+  what: string,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const meter = new Meter();
   for await (const chunk of body) {
-    if (meter.bytes + chunk.length > expected.bytes) throw createDamage(`The ${what} has more than the ${expected.bytes} bytes that its manifest states`);
+    if (meter.bytes + chunk.length > expected.bytes)
+      throw createDamage(`The ${what} has more than the ${expected.bytes} bytes that its manifest states`);
     meter.add(chunk);
     yield chunk;
   }
@@ -50,16 +60,26 @@ function decompress(open: OpenBody, part: StoredPart, signal: AbortSignal): Asyn
   return pipeTransform("gunzip", createGunzip({ chunkSize: 1 << 18 }), open, signal);
 }
 
-async function* decompressSmall(open: OpenBody, { compression, plain }: StoredPart, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+async function* decompressSmall(
+  open: OpenBody,
+  { compression, plain }: StoredPart,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of open(signal)) chunks.push(chunk);
   const bytes = Buffer.concat(chunks);
   const maxOutputLength = Math.max(1, plain.bytes);
-  yield compression === "gzip" ? gunzipSync(bytes, { maxOutputLength }) : zstdDecompressSync(bytes, { maxOutputLength, params: { [constants.ZSTD_d_windowLogMax]: windowLogLimit } });
+  yield compression === "gzip"
+    ? gunzipSync(bytes, { maxOutputLength })
+    : zstdDecompressSync(bytes, { maxOutputLength, params: { [constants.ZSTD_d_windowLogMax]: windowLogLimit } });
 }
 
 /** What a decompressor complains about is damage of the backup; anything else keeps its own name. */
-async function* explainFailure(body: AsyncIterable<Uint8Array>, place: string, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+async function* explainFailure(
+  body: AsyncIterable<Uint8Array>,
+  place: string,
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array, void, undefined> {
   try {
     yield* body;
   } catch (error) {

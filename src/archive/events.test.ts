@@ -16,7 +16,15 @@ test("a backup counts as verified from its publication, and events add up in the
     { at: at(6), event: "accepted", reason: "half of it was removed on purpose" },
   ];
   const marks = foldEvents(parseEvents(events.map(formatEvent).join("")), publishedAt);
-  assert.deepEqual(marks, { pinned: "before the migration", verifiedAt: at(5), drilledAt: at(3), drillMs: 1200, damaged: null, accepted: "half of it was removed on purpose", notes: ["migrated"] });
+  assert.deepEqual(marks, {
+    pinned: "before the migration",
+    verifiedAt: at(5),
+    drilledAt: at(3),
+    drillMs: 1200,
+    damaged: null,
+    accepted: "half of it was removed on purpose",
+    notes: ["migrated"],
+  });
   assert.equal(foldEvents([], publishedAt).verifiedAt, publishedAt);
   assert.equal(foldEvents([...events, { at: at(7), event: "unpinned" }], publishedAt).pinned, null);
 });
@@ -38,20 +46,31 @@ test("damage is taken back only by what could have found it", () => {
 
 test("F1 a line that a crash tore, and events of later versions, are passed over; the others count", () => {
   const good = formatEvent({ at: at(1), event: "pinned", reason: "x" });
-  for (let length = 0; length < good.length - 1; length += 1) assert.deepEqual(parseEvents(`${good}${good.slice(0, length)}\n${good}`).length, 2);
+  for (let length = 0; length < good.length - 1; length += 1)
+    assert.deepEqual(parseEvents(`${good}${good.slice(0, length)}\n${good}`).length, 2);
   assert.equal(parseEvents(`${good}{"at":"${at(2)}","event":"sealed","by":"v9"}\n`).length, 1);
 });
 
 test("E7 any text gives events, never an error", () => {
-  fc.assert(fc.property(fc.oneof(fc.string({ unit: "binary" }), fc.array(fc.json()).map((lines) => lines.join("\n"))), (text) => {
-    for (const event of parseEvents(text)) assert.equal(parseEvents(formatEvent(event)).length, 1);
-  }));
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string({ unit: "binary" }),
+        fc.array(fc.json()).map((lines) => lines.join("\n")),
+      ),
+      (text) => {
+        for (const event of parseEvents(text)) assert.equal(parseEvents(formatEvent(event)).length, 1);
+      },
+    ),
+  );
 });
 
 test("an event is one line, whatever its texts hold", () => {
-  fc.assert(fc.property(fc.string({ unit: "binary" }), (reason) => {
-    const line = formatEvent({ at: at(1), event: "pinned", reason });
-    assert.equal(line.indexOf("\n"), line.length - 1);
-    assert.equal(foldEvents(parseEvents(line), publishedAt).pinned, reason);
-  }));
+  fc.assert(
+    fc.property(fc.string({ unit: "binary" }), (reason) => {
+      const line = formatEvent({ at: at(1), event: "pinned", reason });
+      assert.equal(line.indexOf("\n"), line.length - 1);
+      assert.equal(foldEvents(parseEvents(line), publishedAt).pinned, reason);
+    }),
+  );
 });

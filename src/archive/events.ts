@@ -10,6 +10,8 @@ const eventSchema = z.discriminatedUnion("event", [
   z.object({ at: z.iso.datetime(), event: z.literal("accepted"), reason: z.string() }),
   z.object({ at: z.iso.datetime(), event: z.literal("copied"), destination: z.string() }),
   z.object({ at: z.iso.datetime(), event: z.literal("note"), text: z.string() }),
+  /** It is being removed, the manifest first: without a manifest these objects, relative to its folder, are what an interruption left. */
+  z.object({ at: z.iso.datetime(), event: z.literal("removing"), objects: z.array(z.string()) }),
 ]);
 
 /** A fact about a backup that came after its publication. */
@@ -48,7 +50,15 @@ export function foldEvents(events: readonly BackupEvent[], publishedAt: string):
   // Each of the two finds what the other does not: only its own success takes its failure back.
   let unverified: string | null = null;
   let undrilled: string | null = null;
-  const start: BackupMarks = { pinned: null, verifiedAt: publishedAt, drilledAt: null, drillMs: null, damaged: null, accepted: null, notes: [] };
+  const start: BackupMarks = {
+    pinned: null,
+    verifiedAt: publishedAt,
+    drilledAt: null,
+    drillMs: null,
+    damaged: null,
+    accepted: null,
+    notes: [],
+  };
   const marks = events.reduce<BackupMarks>((sum, event) => {
     switch (event.event) {
       case "pinned":
@@ -72,6 +82,7 @@ export function foldEvents(events: readonly BackupEvent[], publishedAt: string):
       case "note":
         return { ...sum, notes: [...sum.notes, event.text] };
       case "copied":
+      case "removing":
         return sum;
     }
   }, start);

@@ -41,7 +41,9 @@ function formatBackupInfo({ draft, name, layout, timezone }: InfoContext): strin
 /** The outcome, each file with its size, and the statistics: rows per table, keys, files. */
 function describeMember({ datastore, kind, status, entries, contents, notes }: Member): readonly string[] {
   const bytes = entries.reduce((sum, { plain }) => sum + plain.bytes, 0);
-  const lines = [`${datastore} (${kind}): ${status}${entries.length === 0 ? "" : `, ${describeCount("file", entries.length)}, ${describeBytes(bytes)}`}`];
+  const lines = [
+    `${datastore} (${kind}): ${status}${entries.length === 0 ? "" : `, ${describeCount("file", entries.length)}, ${describeBytes(bytes)}`}`,
+  ];
   const counts = Object.entries(contents.counts).toSorted(([one], [other]) => (one < other ? -1 : 1));
   const rows = counts.filter(([count]) => count.startsWith(rowsPrefix));
   for (const { object, plain } of entries) lines.push(`  ${makeLine(object)}  ${describeBytes(plain.bytes)}`);
@@ -84,7 +86,9 @@ export function formatRestoreText({ draft, name, layout }: InfoContext): string 
     "Stop the application first. Move what is there now aside, do not delete it.",
     "With Holdfast on any machine: holdfast restore --offline PATH-OF-THIS-BACKUP",
     "",
-    layout === "archive" ? "Unpack, in an empty directory that has the archive in it:" : "Go to the directory that has this file in it, as root. Then, in a shell:",
+    layout === "archive"
+      ? "Unpack, in an empty directory that has the archive in it:"
+      : "Go to the directory that has this file in it, as root. Then, in a shell:",
   ];
   if (layout === "archive") lines.push(`  ${describeUnpack(name)}`, `  cd ${quote(formatArchiveFolder(name))}`);
   for (const member of draft.members) {
@@ -110,16 +114,27 @@ function describeEntry(entry: Entry, kind: string, layout: InfoContext["layout"]
   const check = `sha256sum ${from}   # must print ${(layout === "archive" ? entry.plain : entry.stored).sha256}`;
   const target = quotePath(sourcePath);
   if (entry.form === "tree") {
-    return [check, `mkdir -p ${target}`, `${read} | tar -xpf - -C ${target} --same-owner --numeric-owner --xattrs --xattrs-include='*' --acls --delay-directory-restore`];
+    return [
+      check,
+      `mkdir -p ${target}`,
+      `${read} | tar -xpf - -C ${target} --same-owner --numeric-owner --xattrs --xattrs-include='*' --acls --delay-directory-restore`,
+    ];
   }
   const lines = [check, `mkdir -p "$(dirname ${target})"`];
-  if (kind === "sqlite") lines.push(`rm -f ${["-wal", "-shm", "-journal"].map((ending) => `${target}${ending}`).join(" ")}   # what is left of these would change the restored database`);
+  if (kind === "sqlite")
+    lines.push(
+      `rm -f ${["-wal", "-shm", "-journal"].map((ending) => `${target}${ending}`).join(" ")}   # what is left of these would change the restored database`,
+    );
   // D10: tar and cp are enough where nothing has to be converted.
   lines.push(method === "none" ? `cp ${from} ${target}` : `${read} > ${target}`);
   if (kind === "sqlite") lines.push(`sqlite3 ${target} 'PRAGMA integrity_check'   # must print ok`);
   if (attributes !== undefined) {
     const { uid, gid, mode, mtimeNs } = attributes;
-    lines.push(`chown ${uid}:${gid} ${target}`, `chmod ${mode.toString(8).padStart(4, "0")} ${target}`, `touch -d ${formatTouchTime(mtimeNs)} ${target}`);
+    lines.push(
+      `chown ${uid}:${gid} ${target}`,
+      `chmod ${mode.toString(8).padStart(4, "0")} ${target}`,
+      `touch -d ${formatTouchTime(mtimeNs)} ${target}`,
+    );
   }
   return lines;
 }

@@ -30,14 +30,22 @@ export async function findInsideManifest(source: ObjectSource, key: string, sign
   }
   if (manifests.length > 1) throw createDamage(`The archive ${key} holds ${manifests.length} manifests`);
   if (manifests[0] !== undefined) return manifests[0];
-  throw new HoldfastError("backup-incomplete", `The archive ${key} holds no manifest`, { hint: "It is not one of Holdfast's, or its end is missing." });
+  throw new HoldfastError("backup-incomplete", `The archive ${key} holds no manifest`, {
+    hint: "It is not one of Holdfast's, or its end is missing.",
+  });
 }
 
 /**
  * Compares all that follows an archive's head with what must stand there. Nothing else hashes it: the manifest cannot hold its own hash.
  * @throws backup-damaged
  */
-export async function verifyTail(source: ObjectSource, key: string, headBytes: number, inside: Uint8Array, signal: AbortSignal): Promise<void> {
+export async function verifyTail(
+  source: ObjectSource,
+  key: string,
+  headBytes: number,
+  inside: Uint8Array,
+  signal: AbortSignal,
+): Promise<void> {
   const bytes = ((await source.stat(key, signal))?.bytes ?? 0) - headBytes;
   const { manifest } = parseManifest(inside, `inside ${key}`);
   const expected = await createArchiveTail(manifest.name, inside, Date.parse(manifest.createdAt));
@@ -94,7 +102,8 @@ async function collectFromTar(tar: AsyncIterable<Uint8Array>): Promise<readonly 
   const found: Uint8Array[] = [];
   const reader = extract();
   reader.on("entry", (header, entry, next) => {
-    const wanted = header.type === "file" && /^[^/]+\/manifest\.json$/.test(header.name) && (header.size ?? 0) <= manifestLimitBytes && found.length < 2;
+    const wanted =
+      header.type === "file" && /^[^/]+\/manifest\.json$/.test(header.name) && (header.size ?? 0) <= manifestLimitBytes && found.length < 2;
     const chunks: Uint8Array[] = [];
     entry.on("data", (chunk) => {
       if (wanted) chunks.push(chunk as Uint8Array);

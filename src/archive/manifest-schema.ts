@@ -20,7 +20,10 @@ const contents = z.strictObject({
 const safePath = z
   .string()
   .min(1)
-  .refine((path) => !path.includes("\0") && path.split("/").every((part) => part !== "" && part !== "." && part !== ".."), "not a plain relative path");
+  .refine(
+    (path) => !path.includes("\0") && path.split("/").every((part) => part !== "" && part !== "." && part !== ".."),
+    "not a plain relative path",
+  );
 /** A name that may become part of a file name. */
 const plainName = safePath.refine((name) => !/[/\\]/.test(name) && !/^[.-]/.test(name) && name.length <= 200, "not a plain name");
 
@@ -41,7 +44,9 @@ const entrySchema = z.strictObject({
   object: safePath,
   ...partShape,
   sourcePath: z.string(),
-  attributes: z.strictObject({ mode: z.int().min(0).max(0o7777), uid: count, gid: count, mtimeNs: z.string().regex(/^-?\d{1,20}$/) }).optional(),
+  attributes: z
+    .strictObject({ mode: z.int().min(0).max(0o7777), uid: count, gid: count, mtimeNs: z.string().regex(/^-?\d{1,20}$/) })
+    .optional(),
 });
 
 const memberSchema = z.strictObject({

@@ -15,7 +15,13 @@ before(async () => {
   const members = [{ datastore: "memory", entries: [createEntry("a.db", Buffer.from("data")), createEntry("b.json", Buffer.from("{}"))] }];
   archive = (await writeBackup({ layout: "archive", compression: { method: "gzip" }, members })).manifest;
   directory = (await writeBackup({ layout: "directory", compression: { method: "none" }, members })).manifest;
-  file = (await writeBackup({ layout: "file", compression: { method: "zstd" }, members: [{ datastore: "memory", entries: [createEntry("a.db", Buffer.from("data"))] }] })).manifest;
+  file = (
+    await writeBackup({
+      layout: "file",
+      compression: { method: "zstd" },
+      members: [{ datastore: "memory", entries: [createEntry("a.db", Buffer.from("data"))] }],
+    })
+  ).manifest;
 });
 
 test("a manifest comes back as it was, and sealing it again gives the same bytes", () => {
@@ -28,16 +34,48 @@ test("a manifest comes back as it was, and sealing it again gives the same bytes
 });
 
 test("E7 any bytes, and any JSON sealed as a manifest, are refused with a known error or are valid", () => {
-  const mutated = fc.tuple(fc.constantFrom("archive", "directory", "file"), fc.nat(), fc.oneof(fc.jsonValue({ maxDepth: 3 }), fc.constantFrom("..", "a/../b", "/etc/passwd", "", "\0", "__proto__", -1, 1e308, null, [], {}, "manifest.json")));
-  const property = fc.property(fc.oneof(fc.uint8Array({ maxLength: 400 }), fc.jsonValue(), mutated.map((drawn) => ({ drawn }))), (input) => {
-    assertTyped(toBytes(input));
-  });
+  const mutated = fc.tuple(
+    fc.constantFrom("archive", "directory", "file"),
+    fc.nat(),
+    fc.oneof(
+      fc.jsonValue({ maxDepth: 3 }),
+      fc.constantFrom("..", "a/../b", "/etc/passwd", "", "\0", "__proto__", -1, 1e308, null, [], {}, "manifest.json"),
+    ),
+  );
+  const property = fc.property(
+    fc.oneof(
+      fc.uint8Array({ maxLength: 400 }),
+      fc.jsonValue(),
+      mutated.map((drawn) => ({ drawn })),
+    ),
+    (input) => {
+      assertTyped(toBytes(input));
+    },
+  );
   fc.assert(property, { numRuns: 3000 });
 });
 
 /** Every leaf of a manifest, one at a time, replaced or removed. */
 test("E7 F57 every field that is replaced by something hostile or left out is refused, or gives an equally valid manifest", () => {
-  const hostile = [null, -1, 1.5, 1e300, "", "..", "../../etc/passwd", "/etc/passwd", "a/../../b", "a//b", "x\0y", ".hidden", [], {}, true, "x".repeat(5000), undefined];
+  const hostile = [
+    null,
+    -1,
+    1.5,
+    1e300,
+    "",
+    "..",
+    "../../etc/passwd",
+    "/etc/passwd",
+    "a/../../b",
+    "a//b",
+    "x\0y",
+    ".hidden",
+    [],
+    {},
+    true,
+    "x".repeat(5000),
+    undefined,
+  ];
   let refused = 0;
   for (const manifest of [archive, directory, file]) {
     for (const path of listPaths(manifest).slice(1)) {
@@ -51,12 +89,22 @@ test("F57 no name in an accepted manifest leads out of the backup", () => {
   const bad = ["..", "../x", "/x", "a/../x", "a/./x", "a//x", "a/", "", "x\0"];
   for (const manifest of [archive, directory]) {
     for (const name of bad) {
-      assertInvalid({ ...manifest, members: manifest.members.map((member) => ({ ...member, entries: member.entries.map((entry) => ({ ...entry, object: name })) })) });
-      assertInvalid({ ...manifest, members: manifest.members.map((member) => ({ ...member, entries: member.entries.map((entry, index) => (index === 0 ? { ...entry, name } : entry)) })) });
+      assertInvalid({
+        ...manifest,
+        members: manifest.members.map((member) => ({ ...member, entries: member.entries.map((entry) => ({ ...entry, object: name })) })),
+      });
+      assertInvalid({
+        ...manifest,
+        members: manifest.members.map((member) => ({
+          ...member,
+          entries: member.entries.map((entry, index) => (index === 0 ? { ...entry, name } : entry)),
+        })),
+      });
       assertInvalid({ ...manifest, members: manifest.members.map((member) => ({ ...member, datastore: name })) });
       assertInvalid({ ...manifest, texts: manifest.texts.map((text, index) => (index === 0 ? { ...text, name } : text)) });
     }
-    for (const name of [...bad, "a/b", ".x", "-x", "a\nb", "x.manifest.json"]) assertInvalid({ ...manifest, name, archive: manifest.archive === null ? null : { ...manifest.archive, object: name } });
+    for (const name of [...bad, "a/b", ".x", "-x", "a\nb", "x.manifest.json"])
+      assertInvalid({ ...manifest, name, archive: manifest.archive === null ? null : { ...manifest.archive, object: name } });
   }
 });
 
@@ -65,7 +113,10 @@ test("parts that contradict each other are refused", () => {
   assert.ok(member !== undefined);
   const [first] = member.entries;
   assert.ok(first !== undefined);
-  const withEntries = (manifest: Manifest, change: (entry: ManifestEntry, index: number) => ManifestEntry): Manifest => ({ ...manifest, members: manifest.members.map((one) => ({ ...one, entries: one.entries.map(change) })) });
+  const withEntries = (manifest: Manifest, change: (entry: ManifestEntry, index: number) => ManifestEntry): Manifest => ({
+    ...manifest,
+    members: manifest.members.map((one) => ({ ...one, entries: one.entries.map(change) })),
+  });
   const contradictions: Record<string, unknown> = {
     "archive without an archive": { ...archive, archive: null },
     "directory with an archive": { ...directory, archive: archive.archive },
@@ -78,10 +129,16 @@ test("parts that contradict each other are refused", () => {
     "an offset in a directory": withEntries(directory, (entry) => ({ ...entry, offset: 3 })),
     "no offset in an archive": withEntries(archive, (entry) => ({ ...entry, offset: null })),
     "a part beyond the archive": withEntries(archive, (entry) => ({ ...entry, offset: 1 << 30 })),
-    "uncompressed, but different": withEntries(directory, (entry) => ({ ...entry, stored: { ...entry.stored, bytes: entry.stored.bytes + 1 } })),
+    "uncompressed, but different": withEntries(directory, (entry) => ({
+      ...entry,
+      stored: { ...entry.stored, bytes: entry.stored.bytes + 1 },
+    })),
     "an absent member with entries": { ...archive, members: [{ ...member, status: "absent" }] },
     "an index that is not there": { ...archive, members: [{ ...member, index: "memory.index.jsonl" }] },
-    "two entries in a file": withEntries({ ...file, members: [...file.members, { ...member, datastore: "other", entries: [{ ...first, offset: null }] }] }, (entry) => entry),
+    "two entries in a file": withEntries(
+      { ...file, members: [...file.members, { ...member, datastore: "other", entries: [{ ...first, offset: null }] }] },
+      (entry) => entry,
+    ),
     "a file of another name": withEntries(file, (entry) => ({ ...entry, object: "other" })),
     "an unknown field": { ...archive, extra: 1 },
   };
@@ -113,9 +170,16 @@ test("a manifest that could not be read again is not written", () => {
 
 test("F58 a manifest that lies about sizes stops at the first byte too many", async () => {
   for (const layout of ["directory", "archive"] as const) {
-    const written = await writeBackup({ layout, compression: { method: "zstd" }, members: [{ datastore: "memory", entries: [createEntry("a.db", Buffer.alloc(300_000))] }] });
+    const written = await writeBackup({
+      layout,
+      compression: { method: "zstd" },
+      members: [{ datastore: "memory", entries: [createEntry("a.db", Buffer.alloc(300_000))] }],
+    });
     const lie = (change: (entry: ManifestEntry) => object): void => {
-      const members = written.manifest.members.map((member) => ({ ...member, entries: member.entries.map((entry) => ({ ...entry, ...change(entry) })) }));
+      const members = written.manifest.members.map((member) => ({
+        ...member,
+        entries: member.entries.map((entry) => ({ ...entry, ...change(entry) })),
+      }));
       written.store.objects.set(written.key, Buffer.from(sealJson({ ...written.manifest, members })));
     };
     lie(({ plain }) => ({ plain: { ...plain, bytes: plain.bytes - 1 } }));

@@ -10,12 +10,17 @@ export type { Manifest, ManifestDraft, ManifestEntry, ManifestMember } from "./m
 export function sealManifest(manifest: Manifest): Uint8Array {
   const parsed = manifestSchema.safeParse(manifest);
   const problem = parsed.success ? findContradiction(parsed.data) : describeIssue(parsed.error);
-  if (!parsed.success || problem !== undefined) throw new HoldfastError("internal", `Bug: the manifest of ${manifest.name} is not well formed: ${problem ?? ""}`);
+  if (!parsed.success || problem !== undefined)
+    throw new HoldfastError("internal", `Bug: the manifest of ${manifest.name} is not well formed: ${problem ?? ""}`);
   const sealed = sealJson(parsed.data);
   if (sealed.length <= manifestLimitBytes) return sealed;
-  throw new HoldfastError("config-invalid", `The manifest of ${manifest.name} would have ${sealed.length} bytes, more than ${manifestLimitBytes}: too many single files`, {
-    hint: "Back up their directory as one tree: `root` instead of `include`.",
-  });
+  throw new HoldfastError(
+    "config-invalid",
+    `The manifest of ${manifest.name} would have ${sealed.length} bytes, more than ${manifestLimitBytes}: too many single files`,
+    {
+      hint: "Back up their directory as one tree: `root` instead of `include`.",
+    },
+  );
 }
 
 /** @throws manifest-invalid, format-unsupported */
@@ -23,14 +28,20 @@ export function parseManifest(bytes: Uint8Array, place: string): { readonly mani
   const { value, sha256: hash } = unsealJson(bytes, place);
   const format = z.looseObject({ format: z.int() }).safeParse(value);
   if (format.success && format.data.format > manifestFormat) {
-    throw new HoldfastError("format-unsupported", `The manifest ${place} has format ${format.data.format}; this version reads up to ${manifestFormat}`, {
-      hint: "Use the version of Holdfast that made the backup, or a later one.",
-    });
+    throw new HoldfastError(
+      "format-unsupported",
+      `The manifest ${place} has format ${format.data.format}; this version reads up to ${manifestFormat}`,
+      {
+        hint: "Use the version of Holdfast that made the backup, or a later one.",
+      },
+    );
   }
   const parsed = manifestSchema.safeParse(value);
   const problem = parsed.success ? findContradiction(parsed.data) : describeIssue(parsed.error);
   if (parsed.success && problem === undefined) return { manifest: parsed.data, sha256: hash };
-  throw new HoldfastError("manifest-invalid", `The manifest ${place} is not well formed: ${clip(problem ?? "")}`, { hint: "This backup cannot be trusted; use another one." });
+  throw new HoldfastError("manifest-invalid", `The manifest ${place} is not well formed: ${clip(problem ?? "")}`, {
+    hint: "This backup cannot be trusted; use another one.",
+  });
 }
 
 /** What a hostile manifest names must not fill a log, nor break its lines. */

@@ -28,46 +28,97 @@ for (const [id, template, layout, method, fileName, expected] of documented) {
 
 test("A4 a second run on one day gets another name, before the ending", () => {
   const stem = formatName("users_{YYYYMMDD}", context);
-  assert.deepEqual([1, 2, 3].map((attempt) => createNameVariant(stem, attempt) + formatEnding("file", "none", "users.sql")), ["users_20240101.sql", "users_20240101-2.sql", "users_20240101-3.sql"]);
+  assert.deepEqual(
+    [1, 2, 3].map((attempt) => createNameVariant(stem, attempt) + formatEnding("file", "none", "users.sql")),
+    ["users_20240101.sql", "users_20240101-2.sql", "users_20240101-3.sql"],
+  );
 });
 
 test("names follow the clock of the job's zone, through its change too", () => {
-  const at = (ms: number): string => formatName("{YYYY}-{MM}-{DD}T{HH}-{mm}-{ss}", { ...context, startedAtMs: ms, timezone: "Europe/Berlin" });
+  const at = (ms: number): string =>
+    formatName("{YYYY}-{MM}-{DD}T{HH}-{mm}-{ss}", { ...context, startedAtMs: ms, timezone: "Europe/Berlin" });
   assert.equal(at(Date.UTC(2024, 2, 31, 0, 59, 59)), "2024-03-31T01-59-59");
   assert.equal(at(Date.UTC(2024, 2, 31, 1)), "2024-03-31T03-00-00");
-  assert.equal(at(Date.UTC(2024, 9, 27, 0, 30)), at(Date.UTC(2024, 9, 27, 1, 30)), "the hour that comes twice gives one name twice: the second gets -2");
+  assert.equal(
+    at(Date.UTC(2024, 9, 27, 0, 30)),
+    at(Date.UTC(2024, 9, 27, 1, 30)),
+    "the hour that comes twice gives one name twice: the second gets -2",
+  );
 });
 
 test("a file's ending is kept only when it is a plain one", () => {
-  const endings = ["a.db", "dir.d/a.db", ".env", "dir/.env", "a.tar.gz", "a", "a.", "a.b c", "a.ba\nr", `a.${"x".repeat(40)}`, "a.d/b"].map((name) => formatEnding("file", "none", name));
+  const endings = ["a.db", "dir.d/a.db", ".env", "dir/.env", "a.tar.gz", "a", "a.", "a.b c", "a.ba\nr", `a.${"x".repeat(40)}`, "a.d/b"].map(
+    (name) => formatEnding("file", "none", name),
+  );
   assert.deepEqual(endings, [".db", ".db", "", "", ".gz", "", "", "", "", "", ""]);
   assert.equal(formatEnding("file", "zstd", "app.tar"), ".tar.zst");
   assert.equal(formatEnding("archive", "zstd", "a.db"), ".tar.zst");
   assert.equal(formatEnding("directory", "zstd", "a.db"), "");
 });
 
-for (const template of ["", "a/b", "../x", ".hidden", "-rf", "a{YYY}", "a{", "a}b", "{}", "a\nb", "a\\b", "a\u0000", "x".repeat(181), "é".repeat(91), "{job}.manifest.json", "manifest.json", "x.events.jsonl", "\ud800", "a{__proto__}", "a{constructor}"]) {
+for (const template of [
+  "",
+  "a/b",
+  "../x",
+  ".hidden",
+  "-rf",
+  "a{YYY}",
+  "a{",
+  "a}b",
+  "{}",
+  "a\nb",
+  "a\\b",
+  "a\u0000",
+  "x".repeat(181),
+  "é".repeat(91),
+  "{job}.manifest.json",
+  "manifest.json",
+  "x.events.jsonl",
+  "\ud800",
+  "a{__proto__}",
+  "a{constructor}",
+]) {
   test(`the template ${JSON.stringify(template.slice(0, 30))} is refused`, () => {
-    assert.throws(() => checkNameTemplate(template), (error) => error instanceof HoldfastError && error.code === "config-invalid" && error.message.length > 20);
+    assert.throws(
+      () => checkNameTemplate(template),
+      (error) => error instanceof HoldfastError && error.code === "config-invalid" && error.message.length > 20,
+    );
   });
 }
 
 test("names: whatever the template, job and host, the name is refused or safe as a file name, and nothing else is thrown", () => {
-  const piece = fc.oneof(fc.constantFrom(...namePlaceholders.map((name) => `{${name}}`)), fc.constantFrom("..", "/", "-", ".", "{", "}", "_", " ", ".manifest.json", "\u202e"), fc.string({ unit: "binary", maxLength: 6 }));
+  const piece = fc.oneof(
+    fc.constantFrom(...namePlaceholders.map((name) => `{${name}}`)),
+    fc.constantFrom("..", "/", "-", ".", "{", "}", "_", " ", ".manifest.json", "\u202e"),
+    fc.string({ unit: "binary", maxLength: 6 }),
+  );
   const times = fc.integer({ min: 0, max: 8.64e15 });
-  const property = fc.property(fc.array(piece, { maxLength: 8 }), fc.string({ unit: "binary" }), fc.string({ unit: "binary", maxLength: 300 }), times, (pieces, job, host, at) => {
-    const template = pieces.join("");
-    let name: string;
-    try {
-      name = formatName(template, { startedAtMs: at, timezone: "America/St_Johns", job, host });
-    } catch (error) {
-      assert.ok(error instanceof HoldfastError && error.code === "config-invalid", String(error));
-      return;
-    }
-    assert.equal(findNameProblem(name), undefined);
-    assert.ok(name !== "" && !name.startsWith(".") && !name.startsWith("-") && !name.includes("/") && !name.includes("\0") && !name.includes("\n"));
-    assert.ok(Buffer.byteLength(`${createNameVariant(name, 1000)}.tar.zst.manifest.json`) <= 255);
-  });
+  const property = fc.property(
+    fc.array(piece, { maxLength: 8 }),
+    fc.string({ unit: "binary" }),
+    fc.string({ unit: "binary", maxLength: 300 }),
+    times,
+    (pieces, job, host, at) => {
+      const template = pieces.join("");
+      let name: string;
+      try {
+        name = formatName(template, { startedAtMs: at, timezone: "America/St_Johns", job, host });
+      } catch (error) {
+        assert.ok(error instanceof HoldfastError && error.code === "config-invalid", String(error));
+        return;
+      }
+      assert.equal(findNameProblem(name), undefined);
+      assert.ok(
+        name !== "" &&
+          !name.startsWith(".") &&
+          !name.startsWith("-") &&
+          !name.includes("/") &&
+          !name.includes("\0") &&
+          !name.includes("\n"),
+      );
+      assert.ok(Buffer.byteLength(`${createNameVariant(name, 1000)}.tar.zst.manifest.json`) <= 255);
+    },
+  );
   fc.assert(property, { numRuns: 2000 });
 });
 

@@ -44,7 +44,11 @@ export function checkNameTemplate(template: string): { readonly hasTime: boolean
     });
   }
   const literal = template.replaceAll(/\{[^}]*\}/g, "x");
-  const problem = /[{}]/.test(literal) ? "it has an unpaired brace in it" : Buffer.byteLength(literal) > nameLimitBytes ? "it is too long" : findNameProblem(literal);
+  const problem = /[{}]/.test(literal)
+    ? "it has an unpaired brace in it"
+    : Buffer.byteLength(literal) > nameLimitBytes
+      ? "it is too long"
+      : findNameProblem(literal);
   if (problem !== undefined) {
     throw new HoldfastError("config-invalid", `The name "${template}" does not give a plain file name: ${problem}`, {
       hint: `No "/", control character or unpaired brace, not starting with "." or "-", at most ${nameLimitBytes} bytes.`,
@@ -74,7 +78,10 @@ export function formatName(template: string, context: NameContext): string {
   const name = template.replaceAll(/\{([^}]*)\}/g, (_, placeholder: Placeholder) => values[placeholder]);
   const problem = Buffer.byteLength(name) > nameLimitBytes ? `it is longer than ${nameLimitBytes} bytes` : findNameProblem(name);
   if (problem === undefined) return name;
-  throw new HoldfastError("config-invalid", `The name "${template}" gives ${JSON.stringify(name)}, which is no plain file name: ${problem}`);
+  throw new HoldfastError(
+    "config-invalid",
+    `The name "${template}" gives ${JSON.stringify(name)}, which is no plain file name: ${problem}`,
+  );
 }
 
 /** What came from outside keeps letters, digits, `.`, `_` and `-`, and starts with none of the last three. */

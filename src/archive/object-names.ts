@@ -42,7 +42,10 @@ export class ObjectNames {
     if (this.#layout === "archive") return path + suffix;
     const parts = path.split("/").map((part) => (part.startsWith(".") ? `_${part}` : part));
     const last = `${parts.pop() ?? ""}${suffix}`;
-    return [...parts.map((part) => shorten(part, "")), shorten(/(^|\.)(manifest\.json|events\.jsonl)$/.test(last) ? `${last}.file` : last, suffix)].join("/");
+    return [
+      ...parts.map((part) => shorten(part, "")),
+      shorten(/(^|\.)(manifest\.json|events\.jsonl)$/.test(last) ? `${last}.file` : last, suffix),
+    ].join("/");
   }
 }
 

@@ -24,14 +24,17 @@ export function sealJson(value: unknown): Uint8Array {
 /** @throws manifest-invalid unless the bytes are exactly what `sealJson` makes */
 export function unsealJson(bytes: Uint8Array, place: string): { readonly value: unknown; readonly sha256: string } {
   const fail = (why: string): never => {
-    throw new HoldfastError("manifest-invalid", `Cannot read the manifest ${place}: ${why}`, { hint: "This backup cannot be trusted; use another one." });
+    throw new HoldfastError("manifest-invalid", `Cannot read the manifest ${place}: ${why}`, {
+      hint: "This backup cannot be trusted; use another one.",
+    });
   };
   if (bytes.length > manifestLimitBytes) fail(`it is larger than ${manifestLimitBytes} bytes`);
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   const head = buffer.subarray(0, headLength).toString("latin1");
   const sha256 = head.slice(prefix.length, prefix.length + hashLength);
   if (!head.startsWith(prefix) || !head.endsWith(middle) || !/^[0-9a-f]{64}$/.test(sha256)) fail("it does not begin like one");
-  if (buffer.length < headLength + suffix.length || buffer.subarray(-suffix.length).toString("latin1") !== suffix) fail("its end is missing");
+  if (buffer.length < headLength + suffix.length || buffer.subarray(-suffix.length).toString("latin1") !== suffix)
+    fail("its end is missing");
   const body = buffer.subarray(headLength, -suffix.length);
   if (createHash("sha256").update(body).digest("hex") !== sha256) fail("its content does not match its hash");
   if (measureDepth(body) > depthLimit) fail(`it is nested deeper than ${depthLimit} levels`);

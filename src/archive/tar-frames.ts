@@ -26,7 +26,15 @@ export async function createHeader({ name, bytes, mode, mtimeMs }: TarFileHeader
   const seconds = Math.floor(mtimeMs / 1000);
   const fits = seconds >= 0 && seconds <= lastPlainSecond;
   // Owners and exact times stand in the manifest; tar-stream would truncate them.
-  const headers = { name, size: bytes, mode: mode & 0o777, mtime: new Date(fits ? seconds * 1000 : 0), uid: 0, gid: 0, type: "file" as const };
+  const headers = {
+    name,
+    size: bytes,
+    mode: mode & 0o777,
+    mtime: new Date(fits ? seconds * 1000 : 0),
+    uid: 0,
+    gid: 0,
+    type: "file" as const,
+  };
   const stream = pack();
   const entry = stream.entry(fits ? headers : { ...headers, pax: { mtime: String(seconds) } });
   entry.on("error", () => undefined);

@@ -19,7 +19,11 @@ export class MemoryObjects {
     return { bytes: whole.length };
   }
 
-  async *get(name: string, range: { readonly offset: number; readonly bytes: number } | undefined, _signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
+  async *get(
+    name: string,
+    range: { readonly offset: number; readonly bytes: number } | undefined,
+    _signal: AbortSignal,
+  ): AsyncGenerator<Uint8Array, void, undefined> {
     const whole = this.objects.get(name);
     if (whole === undefined) throw new HoldfastError("backup-not-found", `There is no object ${name}`);
     if (range !== undefined && range.offset + range.bytes > whole.length) throw new HoldfastError("backup-damaged", `${name} is too short`);

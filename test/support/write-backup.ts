@@ -47,7 +47,13 @@ export function createEntry(name: string, body: Uint8Array, chunkBytes = 1 << 16
   const open = async function* (): AsyncGenerator<Uint8Array, void, undefined> {
     for (let at = 0; at < body.length; at += chunkBytes) yield await Promise.resolve(body.subarray(at, at + chunkBytes));
   };
-  return { name, form: "file", body: { kind: "stream", open }, sourcePath: `/srv/app/${name}`, attributes: { mode: 0o640, uid: 1000, gid: 1000, mtimeNs: "1704067200123456789" } };
+  return {
+    name,
+    form: "file",
+    body: { kind: "stream", open },
+    sourcePath: `/srv/app/${name}`,
+    attributes: { mode: 0o640, uid: 1000, gid: 1000, mtimeNs: "1704067200123456789" },
+  };
 }
 
 /** Writes a whole backup into memory, as the backup operation does, and reads every entry back on the way. */
@@ -66,7 +72,18 @@ export async function writeBackup(backup: NewBackup): Promise<WrittenBackup> {
         for await (const _ of writer.read(one, never));
         stored.push(one);
       }
-      members.push({ datastore, kind, id: `${kind}:${datastore}`, status, entries: stored, contents, readBack: { hashes: true, format: true }, index: null, notes, tookMs: 7 });
+      members.push({
+        datastore,
+        kind,
+        id: `${kind}:${datastore}`,
+        status,
+        entries: stored,
+        contents,
+        readBack: { hashes: true, format: true },
+        index: null,
+        notes,
+        tookMs: 7,
+      });
     }
     const draft = createDraft(members, backup.draft);
     const info = { draft, name, layout, timezone: "UTC" };
