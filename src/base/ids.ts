@@ -14,7 +14,3 @@ export function createId(epochMs: number): string {
   }
   return time + Array.from(randomBytes(11), (byte) => alphabet.charAt(byte & 31)).join("");
 }
-
-export function isId(text: string): boolean {
-  return /^[0-9a-hjkmnp-tv-z]{20}$/.test(text);
-}
