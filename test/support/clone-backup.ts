@@ -1,0 +1,39 @@
+import { link, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { sealJson, unsealJson } from "../../src/archive/sealed-json.ts";
+import { createId } from "../../src/base/ids.ts";
+
+export interface BackupTimes {
+  readonly createdAtMs: number;
+  readonly sequence?: number;
+}
+
+/** Dates a backup of one file back, as though it had been made then. `path` is the backup's; its manifest stands beside it. */
+export async function backdateBackup(path: string, times: BackupTimes): Promise<void> {
+  const manifestPath = `${path}.manifest.json`;
+  await writeFile(
+    manifestPath,
+    sealAgain(await readFile(manifestPath), times, (text) => text),
+  );
+}
+
+/** A further backup of one file with the same data, made at another time. */
+export async function cloneBackup(folder: string, name: string, clone: string, times: BackupTimes): Promise<void> {
+  await link(join(folder, name), join(folder, clone));
+  const manifest = await readFile(join(folder, `${name}.manifest.json`));
+  const sealed = sealAgain(manifest, times, (text) => text.replaceAll(JSON.stringify(name), JSON.stringify(clone)));
+  await writeFile(join(folder, `${clone}.manifest.json`), sealed);
+}
+
+function sealAgain(sealed: Uint8Array, { createdAtMs, sequence }: BackupTimes, rename: (text: string) => string): Uint8Array {
+  const manifest = JSON.parse(rename(JSON.stringify(unsealJson(sealed, "").value))) as Record<string, unknown>;
+  const at = new Date(createdAtMs).toISOString();
+  return sealJson({
+    ...manifest,
+    id: createId(createdAtMs),
+    createdAt: at,
+    finishedAt: at,
+    sequence: sequence ?? manifest["sequence"],
+    previous: null,
+  });
+}
