@@ -155,8 +155,7 @@ async function chooseBackup(client: ControlClient, options: Options, { terminal,
 
 async function restoreWithoutDaemon(path: string, backup: string | undefined, options: Options, context: VerbContext): Promise<number> {
   const { restoreOffline } = await import("./offline/restore-offline.ts");
-  if (options.plan === true) throw new HoldfastError("usage", "--plan needs the daemon", { hint: "--offline shows its plan and asks." });
-  const { job, only, to, saveTo, yes, acceptDoubtful, unsavable, start } = options;
+  const { job, only, to, saveTo, plan, yes, acceptDoubtful, unsavable, start } = options;
   return await restoreOffline(context, {
     path,
     ...(backup === undefined ? {} : { backup }),
@@ -164,6 +163,7 @@ async function restoreWithoutDaemon(path: string, backup: string | undefined, op
     ...(only === undefined ? {} : { only }),
     ...(to === undefined ? {} : { to }),
     ...(saveTo === undefined ? {} : { saveTo }),
+    ...(plan === undefined ? {} : { plan }),
     ...(yes === undefined ? {} : { yes }),
     ...(acceptDoubtful === undefined ? {} : { acceptDoubtful }),
     ...(unsavable === undefined ? {} : { unsavable }),

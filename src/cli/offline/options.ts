@@ -32,6 +32,8 @@ export interface OfflineRestoreOptions extends OfflinePlace {
   readonly to?: string;
   /** Where the present data is saved first; `<stateDir>/pre-restore` by default. */
   readonly saveTo?: string;
+  /** Only tells what would be done. */
+  readonly plan?: boolean;
   readonly yes?: boolean;
   readonly acceptDoubtful?: boolean;
   /** `raw`: present data that cannot be backed up is left aside as it is. */

@@ -1,5 +1,6 @@
 import { join, resolve } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
+import type { Settings } from "../../config/config.ts";
 import { ControlClient } from "../../control/client.ts";
 import { openScratch } from "../../operations/offline/open-restore-work.ts";
 import { chooseBackup, openView } from "../../operations/offline/open-view.ts";
@@ -27,6 +28,7 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
   const chosen = await chooseBackup(await openView(options, scratch.path, signal), options.backup, scratch.path, signal);
   const request = { config: known.config, only: options.only, stagingDir: scratch.path };
   const plan = await planOfflineRestore(chosen, request, signal);
+  if (options.plan === true) return tellPlan(plan, known.settings, options, context);
   if (plan.doubts.length > 0 && options.acceptDoubtful !== true && plan.manifest.class === "backup") {
     throw new HoldfastError("backup-unverified", `The backup ${plan.manifest.name} is ${plan.doubts.join(" and ")}`, {
       hint: "Use another one, or say --accept-doubtful to take it as it is.",
@@ -34,6 +36,38 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
   }
   if (options.to !== undefined) return await restoreElsewhere(plan, resolve(options.to), scratch.path, context);
   return await restoreInPlace(plan, known, scratch.path, options, context);
+}
+
+function tellPlan(plan: OfflinePlan, settings: Settings, options: OfflineRestoreOptions, { terminal }: VerbContext): number {
+  if (terminal.json === "json") terminal.printJson(describePlanAsJson(plan));
+  else for (const line of describePlan(plan, findSaveTo(settings, options), Date.now())) terminal.print(line);
+  return 0;
+}
+
+/** With the fields that the plan of an online restore has, as far as they mean something here. */
+function describePlanAsJson({ chosen, members, doubts, stop, start }: OfflinePlan): unknown {
+  return {
+    backup: chosen.backup,
+    doubts,
+    datastores: members.map(({ target: { member, configured, source }, facts, problem }) => ({
+      datastore: member.datastore,
+      kind: member.kind,
+      status: member.status,
+      places: configured.sourcePaths,
+      source,
+      now: facts === undefined ? null : { summary: facts.summary, present: facts.present, bytes: facts.bytes },
+      method: facts?.method ?? null,
+      neededBytes: facts?.neededBytes ?? null,
+      users: facts?.users ?? [],
+      problem: problem ?? null,
+    })),
+    stop: stop.map(({ command }) => command.join(" ")),
+    start: start.map(({ command }) => command.join(" ")),
+  };
+}
+
+function findSaveTo({ stateDir }: Settings, { saveTo }: OfflineRestoreOptions): string {
+  return resolve(saveTo ?? join(stateDir, "pre-restore"));
 }
 
 async function restoreElsewhere(plan: OfflinePlan, directory: string, stagingDir: string, context: VerbContext): Promise<number> {
@@ -53,7 +87,7 @@ async function restoreInPlace(
   context: VerbContext,
 ): Promise<number> {
   const { terminal, signal } = context;
-  const saveTo = resolve(options.saveTo ?? join(settings.stateDir, "pre-restore"));
+  const saveTo = findSaveTo(settings, options);
   for (const line of describePlan(plan, saveTo, Date.now())) terminal.tell(line);
   if (plan.manifest.host !== settings.hostname) {
     terminal.tell(`warning: it was made on ${plan.manifest.host}, and this is ${settings.hostname}`);

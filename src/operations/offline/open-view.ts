@@ -88,18 +88,24 @@ export async function chooseBackup(
     place.destination.name,
     found.map(({ backup }) => backup),
   );
-  const chosen = resolveText(catalog, text, place.path);
+  const chosen = resolveText(catalog, text, view);
   const match = found.find(({ backup }) => backup.id === chosen.id && backup.manifestKey === chosen.manifestKey);
   if (match === undefined) throw new HoldfastError("internal", `Bug: ${chosen.name} was found and is not in the view`);
   return match;
 }
 
 /** The same words as online, without the online command in the hint. */
-function resolveText(catalog: ReturnType<typeof openCatalog>, text: string, path: string): CatalogBackup {
+function resolveText(catalog: ReturnType<typeof openCatalog>, text: string, { place: { path }, unreadable }: OfflineView): CatalogBackup {
   try {
     return catalog.backups.resolve(text);
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
+    const damaged = unreadable.find(({ key }) => key.split("/").some((part) => part === text || part === `${text}.manifest.json`));
+    if (damaged !== undefined)
+      throw new HoldfastError("manifest-invalid", `The backup ${text} cannot be used: ${damaged.reason}`, {
+        hint: "Use another one.",
+        cause: error,
+      });
     throw new HoldfastError(error.code, error.message, {
       cause: error,
       ...(error.hint === undefined ? {} : { hint: error.hint.replace("`holdfast list`", `\`holdfast list --offline ${path}\``) }),
