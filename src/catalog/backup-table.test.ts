@@ -149,24 +149,25 @@ test("property: after replacing a destination exactly what was read is there, wh
 
 test("the history begins with sequence 0 and no predecessor, and goes on per job and destination", () => {
   withCatalog(({ backups }) => {
-    assert.deepEqual(backups.readHistory("nightly", "local", 5), { sequence: 0, previous: null, sizes: {} });
+    assert.deepEqual(backups.readHistory("nightly", "local", 5), { sequence: 0, previous: null, sizes: {}, ratios: {} });
     backups.put(createBackup(7, { createdAtMs: 1, members: [] }));
     backups.put(createBackup(6, { members: [] }));
     backups.put(createBackup(8, { destination: "offsite" }));
     backups.put(createBackup(9, { job: "weekly" }));
     // The clock went back between 6 and 7: the running number decides.
-    assert.deepEqual(backups.readHistory("nightly", "local", 5), { sequence: 7, previous: createBackup(7).manifestSha256, sizes: {} });
+    const previous = createBackup(7).manifestSha256;
+    assert.deepEqual(backups.readHistory("nightly", "local", 5), { sequence: 7, previous, sizes: {}, ratios: {} });
   });
 });
 
-test("a new backup is measured by the last good ones only", () => {
+test("F50 a new backup is measured by the last believed ones, whole or partial", () => {
   withCatalog((catalog) => {
     const sized = (sequence: number, bytes: number, facts: Partial<CatalogBackup> = {}) =>
       createBackup(sequence, { members: [createMember("memory", bytes)], ...facts });
     putAll(catalog, [
       sized(1, 101),
       sized(2, 102),
-      sized(3, 3, { status: "partial" }),
+      sized(3, 103, { status: "partial" }),
       sized(4, 4, { suspect: ["small"] }),
       sized(5, 5, { damaged: "bit rot" }),
       sized(6, 6, { class: "pre-restore" }),
@@ -177,8 +178,8 @@ test("a new backup is measured by the last good ones only", () => {
       sized(11, 111),
     ]);
     const readSizes = (limit: number) => catalog.backups.readHistory("nightly", "local", limit).sizes;
-    assert.deepEqual(readSizes(9), { memory: [111, 102, 101], caches: [50] });
-    assert.deepEqual(readSizes(3), { memory: [111, 102], caches: [50] });
+    assert.deepEqual(readSizes(9), { memory: [111, 103, 102, 101], caches: [50] });
+    assert.deepEqual(readSizes(3), { memory: [111, 103], caches: [50] });
     assert.deepEqual(readSizes(1), { memory: [111] });
   });
 });
@@ -195,6 +196,29 @@ test("a shrink that was accepted is the new beginning of that datastore's histor
     assert.deepEqual(readSizes(), { memory: [10], caches: [53, 52, 51] });
     putAll(catalog, [make(4, 9), make(5, 300, { ...shrink, accepted: "grown" })]);
     assert.deepEqual(readSizes(), { memory: [300, 9, 10], caches: [55, 54, 53, 52, 51] });
+  });
+});
+
+test("F50 an absence that was accepted ends a datastore's history, one that was not leaves it", () => {
+  withCatalog((catalog) => {
+    const absent = (sequence: number, facts: Partial<CatalogBackup> = {}) =>
+      createBackup(sequence, { members: [createMember("memory", 0, "absent"), createMember("caches", 50)], ...facts });
+    const readSizes = () => catalog.backups.readHistory("nightly", "local", 10).sizes;
+    putAll(catalog, [createBackup(1), absent(2), absent(3, { suspect: ["memory has 0 B"] })]);
+    assert.deepEqual(readSizes(), { memory: [2000], caches: [50, 1000] });
+    catalog.backups.mark("local", absent(3).id, { accepted: "moved away" });
+    assert.deepEqual(readSizes(), { caches: [50, 50, 1000] });
+    putAll(catalog, [createBackup(4)]);
+    assert.deepEqual(readSizes(), { memory: [2000], caches: [1000, 50, 50, 1000] });
+  });
+});
+
+test("A15 the history tells how badly each datastore was compressed, where that is known", () => {
+  withCatalog((catalog) => {
+    const stored = (sequence: number, storedBytes: number, plainBytes = 1000) =>
+      createBackup(sequence, { members: [{ ...createMember("memory", plainBytes), storedBytes }, createMember("caches", 50)] });
+    putAll(catalog, [stored(1, 250), stored(2, 400), stored(3, 100), stored(4, 20, 0)]);
+    assert.deepEqual(catalog.backups.readHistory("nightly", "local", 10).ratios, { memory: 0.4 });
   });
 });
 

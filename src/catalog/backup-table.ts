@@ -1,11 +1,11 @@
 import { isDeepStrictEqual } from "node:util";
 import { HoldfastError } from "../base/errors.ts";
-import { collectSizes } from "./collect-sizes.ts";
+import { collectRatios, collectSizes } from "./collect-sizes.ts";
 import type { CatalogFile, Cell } from "./catalog-file.ts";
 import type { BackupFilter, BackupHistory, BackupMarks, Backups, CatalogBackup, DestinationChanges, Freeze } from "./contract.ts";
 import { createWhere } from "./create-where.ts";
 import { findFreeze } from "./find-freeze.ts";
-import { isGood, newestFirst } from "./good-backup.ts";
+import { isMeasure, newestFirst } from "./good-backup.ts";
 import { resolveBackup } from "./resolve-backup.ts";
 
 export class BackupTable implements Backups {
@@ -73,8 +73,9 @@ export class BackupTable implements Backups {
   readHistory(job: string, destination: string, limit: number): BackupHistory {
     const where = "WHERE job = ? AND destination = ?";
     const [last] = this.#select(`${where} ORDER BY job_sequence DESC, ${newestFirst} LIMIT 1`, job, destination);
-    const good = this.#select(`${where} AND ${isGood} ORDER BY ${newestFirst} LIMIT ?`, job, destination, limit);
-    return { sequence: last?.sequence ?? 0, previous: last?.manifestSha256 ?? null, sizes: collectSizes(good) };
+    const measures = this.#select(`${where} AND ${isMeasure} ORDER BY ${newestFirst} LIMIT ?`, job, destination, limit);
+    const { sequence = 0, manifestSha256: previous = null } = last ?? {};
+    return { sequence, previous, sizes: collectSizes(measures), ratios: collectRatios(measures) };
   }
 
   findFreeze(job: string): Freeze | undefined {

@@ -57,6 +57,8 @@ export interface CatalogMember {
   readonly kind: string;
   readonly status: "ok" | "partial" | "absent" | "failed";
   readonly plainBytes: number;
+  /** Not known of backups that an older version has put on record. */
+  readonly storedBytes?: number;
   readonly entries: number;
 }
 
@@ -98,10 +100,13 @@ export interface BackupHistory {
   /** The manifest's hash of the backup with that sequence. */
   readonly previous: string | null;
   /**
-   * Plain bytes of each datastore in the last good backups, newest first. Good: class `backup`, `ok`, not suspect or accepted, neither
-   * damaged nor missing. A shrink that was accepted is the beginning of that datastore's history: it is not reported twice.
+   * Plain bytes of each datastore in the last believed backups, newest first. Believed: class `backup`, not suspect or accepted, neither
+   * damaged nor missing. Partial ones count: a log that changes in every run must not keep a job without a history. A shrink or an
+   * absence that was accepted is the beginning of that datastore's history: it is not reported twice.
    */
   readonly sizes: Readonly<Record<string, readonly number[]>>;
+  /** The worst compression of each datastore in the same backups: stored by plain bytes. */
+  readonly ratios: Readonly<Record<string, number>>;
 }
 
 /** Why a job's retention does nothing. */
@@ -132,7 +137,7 @@ export interface Backups {
    * what is not in the list is forgotten.
    */
   replaceDestination(destination: string, backups: readonly CatalogBackup[]): DestinationChanges;
-  /** @param limit how many good backups count for `sizes` */
+  /** @param limit how many backups count for `sizes` and `ratios` */
   readHistory(job: string, destination: string, limit: number): BackupHistory;
   /** Defined from a suspect backup until it, or a later one, is accepted or a later one is good. */
   findFreeze(job: string): Freeze | undefined;

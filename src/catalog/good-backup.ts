@@ -4,8 +4,11 @@ export const isBelieved = "(record ->> '$.suspect[0]' IS NULL OR record ->> 'acc
 /** SQL: still at its destination as far as is known. */
 export const isPresent = "record ->> 'missingSinceMs' IS NULL";
 
-/** SQL: a backup that others may be measured by. */
-export const isGood = `class = 'backup' AND record ->> 'status' = 'ok' AND ${isBelieved} AND record ->> 'damaged' IS NULL AND ${isPresent}`;
+/** SQL: a backup whose sizes others may be measured by; it may be partial. */
+export const isMeasure = `class = 'backup' AND ${isBelieved} AND record ->> 'damaged' IS NULL AND ${isPresent}`;
+
+/** SQL: whole, and what it should be. */
+export const isGood = `${isMeasure} AND record ->> 'status' = 'ok'`;
 
 /** SQL: good, and read back: what `latest` may mean. */
 export const isVerifiedGood = `${isGood} AND record ->> 'verifiedAtMs' IS NOT NULL`;

@@ -6,7 +6,7 @@ import { parseManifest, type Manifest, type ManifestDraft } from "../archive/man
 import { createNameVariant, formatEnding, formatName } from "../archive/name-template.ts";
 import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
-import type { Datastore } from "../datastores/contract.ts";
+import type { Datastore, ProbeFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { Destination, Publication } from "../destinations/contract.ts";
 import { findDestinationDriver } from "../destinations/registry.ts";
@@ -36,7 +36,13 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   );
 
   ports.progress({ phase: "probing" });
-  const datastores: { readonly datastore: string; readonly kind: string; readonly id: string; readonly opened: Datastore }[] = [];
+  const datastores: {
+    readonly datastore: string;
+    readonly kind: string;
+    readonly id: string;
+    readonly opened: Datastore;
+    readonly facts: ProbeFacts;
+  }[] = [];
   for (const { name, kind, options } of setup.datastores) {
     const staging = resources.use(await openStagingDirectory(setup.stagingDir, name));
     const context = {
@@ -46,9 +52,11 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
     };
     const configured = findDatastoreDriver(kind).configure(options);
     const { id } = await configured.identify(signal);
-    datastores.push({ datastore: name, kind, id, opened: resources.use(await configured.open(context)) });
+    const opened = resources.use(await configured.open(context));
+    datastores.push({ datastore: name, kind, id, opened, facts: await opened.probe(signal) });
   }
-  await assertSpace({ datastores: datastores.map(({ opened }) => opened), destination, stagingDir: setup.stagingDir }, signal);
+  const probed = new Map(datastores.map(({ datastore, facts }) => [datastore, facts]));
+  await assertSpace({ setup, probed, destination }, signal);
 
   const stem = formatName(setup.nameTemplate, { startedAtMs, timezone: setup.timezone, job: setup.job, host: setup.host });
   let publication: Publication | undefined;

@@ -40,6 +40,7 @@ export function describeBackup(
       kind,
       status,
       plainBytes: entries.reduce((sum, entry) => sum + entry.plain.bytes, 0),
+      storedBytes: entries.reduce((sum, entry) => sum + entry.stored.bytes, 0),
       entries: entries.length,
     })),
     pinned: marks.pinned,

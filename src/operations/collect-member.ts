@@ -1,8 +1,9 @@
 import type { BackupWriter } from "../archive/backup-writer.ts";
 import type { ManifestEntry, ManifestMember } from "../archive/manifest.ts";
-import { emptyContents, type Contents } from "../base/contents.ts";
+import { compareContents, emptyContents, type Contents } from "../base/contents.ts";
+import { HoldfastError } from "../base/errors.ts";
 import type { Note } from "../base/note.ts";
-import type { Datastore, DumpEntry, StoredEntry } from "../datastores/contract.ts";
+import type { Datastore, DumpEntry, ProbeFacts, StoredEntry } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
@@ -18,6 +19,8 @@ interface Source {
   /** The datastore id. */
   readonly id: string;
   readonly opened: Datastore;
+  /** As it was found when the run began. */
+  readonly facts: ProbeFacts;
   readonly openWriter: (firstEntry: string) => Promise<BackupWriter>;
   readonly stagingDir: string;
 }
@@ -26,7 +29,7 @@ interface Source {
 export async function collectMember(source: Source, ports: TaskPorts, signal: AbortSignal): Promise<CollectedMember> {
   const { datastore, kind, id, opened } = source;
   const startedAtMs = ports.now();
-  const { estimatedBytes: totalBytes } = await opened.probe(signal);
+  const totalBytes = source.facts.estimatedBytes;
   const entries: ManifestEntry[] = [];
   const notes: Note[] = [];
   let plainBytes = 0;
@@ -52,6 +55,7 @@ export async function collectMember(source: Source, ports: TaskPorts, signal: Ab
   notes.push(...facts.notes);
 
   if (facts.absent) {
+    if (entries.length > 0) throw new HoldfastError("internal", `Bug: "${datastore}" was dumped and called absent`);
     return {
       plainBytes: 0,
       member: {
@@ -71,6 +75,12 @@ export async function collectMember(source: Source, ports: TaskPorts, signal: Ab
   ports.progress({ phase: "reading back", datastore });
   const read = await readBack(source, entries, facts.checked ? facts.contents : undefined, signal);
   notes.push(...read.notes);
+  const differences = compareContents(facts.contents ?? read.contents, read.contents);
+  if (differences.length > 0) {
+    throw new HoldfastError("backup-damaged", `"${datastore}" reads back other than it was dumped: ${differences.slice(0, 5).join("; ")}`, {
+      hint: "Run it again; if it repeats, check memory and disks.",
+    });
+  }
   const status = notes.some(({ level }) => level === "partial") ? "partial" : "ok";
   const member: ManifestMember = {
     datastore,

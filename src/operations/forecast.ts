@@ -1,30 +1,36 @@
 import { stat, statfs } from "node:fs/promises";
 import { describeBytes } from "../base/describe-amount.ts";
 import { HoldfastError } from "../base/errors.ts";
-import type { Datastore } from "../datastores/contract.ts";
+import type { ProbeFacts } from "../datastores/contract.ts";
 import type { Destination } from "../destinations/contract.ts";
+import type { BackupSetup } from "./setup.ts";
 
 /** Left free on every disk that a run writes to, whatever the estimate says. */
 const reserveBytes = 16 << 20;
+/** Data may compress worse than it ever did by this factor. */
+const ratioMargin = 1.25;
 
 interface Places {
-  readonly datastores: readonly Datastore[];
+  readonly setup: Pick<BackupSetup, "stagingDir" | "compression" | "layout" | "history">;
+  /** By datastore. */
+  readonly probed: ReadonlyMap<string, ProbeFacts>;
   readonly destination: Destination;
-  readonly stagingDir: string;
 }
 
 /**
- * Refuses a run that will not fit before it starts (A15). The estimate is the plain size: compression may need less, never much more.
+ * Refuses a run that will not fit before it starts (A15). What it stores is estimated by how the datastore was compressed before; without
+ * a history by its plain size: compression may need less, never much more. An archive is spooled whole before it is framed.
  * @throws no-space with the figures
  */
-export async function assertSpace({ datastores, destination, stagingDir }: Places, signal: AbortSignal): Promise<void> {
+export async function assertSpace({ setup, probed, destination }: Places, signal: AbortSignal): Promise<void> {
+  const { stagingDir, layout } = setup;
   let storedBytes = 0;
   let stagedBytes = 0;
-  for (const datastore of datastores) {
-    const facts = await datastore.probe(signal);
-    storedBytes += facts.estimatedBytes ?? 0;
+  for (const [name, facts] of probed) {
+    storedBytes += estimateStored(name, facts, setup);
     stagedBytes += facts.stagingBytes;
   }
+  if (layout === "archive") stagedBytes += storedBytes;
   const target = await destination.probe(signal);
   const disk = await statfs(stagingDir, { bigint: true });
   const stagingFree = Number(disk.bavail * disk.bsize);
@@ -32,6 +38,13 @@ export async function assertSpace({ datastores, destination, stagingDir }: Place
   assertFits(`the staging directory ${stagingDir}`, stagedBytes + (shared ? storedBytes : 0), stagingFree);
   if (target.freeBytes !== undefined)
     assertFits(`the destination "${destination.name}"`, storedBytes + (shared ? stagedBytes : 0), target.freeBytes);
+}
+
+/** An upper estimate as far as there is one: a datastore that cannot tell its size is taken for as large as the last time. */
+function estimateStored(name: string, { estimatedBytes }: ProbeFacts, { compression, history }: Places["setup"]): number {
+  const plainBytes = estimatedBytes ?? history.sizes[name]?.[0] ?? 0;
+  const ratio = compression.method === "none" ? undefined : history.ratios?.[name];
+  return ratio === undefined ? plainBytes : Math.ceil(plainBytes * Math.min(1, ratio * ratioMargin));
 }
 
 function assertFits(place: string, neededBytes: number, freeBytes: number): void {

@@ -55,8 +55,10 @@ export interface BackupHistory {
   /** Of the job's newest backup at this destination; 0 when there is none. */
   readonly sequence: number;
   readonly previous: string | null;
-  /** Plain bytes of each datastore in the last good backups, newest first. */
+  /** Plain bytes of each datastore in the last believed backups, newest first. */
   readonly sizes: Readonly<Record<string, readonly number[]>>;
+  /** The worst compression of each datastore in the same backups: stored by plain bytes. */
+  readonly ratios?: Readonly<Record<string, number>>;
 }
 
 export interface Progress {
