@@ -52,6 +52,7 @@ export const errorPolicies = {
   "destination-unwritable": policy(1, 500, "operator", "the destination cannot be written to"),
   "destination-failed": passing(1, 502, "operator", "the destination answered with an error"),
   "no-space": policy(1, 507, "operator", "there is not enough space, or there are no inodes left"),
+  "disk-failed": passing(1, 500, "operator", "a disk of this machine could not be read or written while the run needed it"),
   "backup-damaged": policy(6, 409, "operator", "a stored backup does not match its manifest"),
   "backup-incomplete": policy(6, 409, "operator", "parts of a stored backup are missing"),
   "backup-unverified": policy(7, 409, "user", "the backup was not verified, or is partial or suspect, and needs an explicit word"),

@@ -7,12 +7,13 @@ import type { ControlContext } from "../control/route.ts";
 import { applyConfig } from "../operations/apply-config.ts";
 import type { Core } from "../operations/core.ts";
 import { Dispatcher, recoverTasks } from "../operations/dispatch.ts";
-import { finishRestores } from "../operations/finish-restore.ts";
+import { endInterruptedRemovals } from "../operations/end-interrupted-removals.ts";
+import { endInterruptedRestores } from "../operations/end-interrupted-restores.ts";
 import { openDestination } from "../operations/verify.ts";
 import { describeDestination } from "../operations/find-config.ts";
-import { restoreJournalDir } from "../operations/prepare-task.ts";
 import { readStatus } from "../operations/read-status.ts";
 import { runStartJobs, ScheduleWatch } from "../operations/run-schedules.ts";
+import { sweepStaging } from "../operations/sweep-staging.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
 import { watchAbsence } from "../operations/watch-absence.ts";
 import type { Program } from "./load-program.ts";
@@ -80,19 +81,13 @@ async function recover(core: Core): Promise<void> {
   const signal = AbortSignal.timeout(10 * 60_000);
   await recoverTasks(core, signal);
   for (const run of core.catalog.runs.interruptAll(core.clock.now())) core.log.warn(`The ${run.kind} run ${run.id} was interrupted`);
-  const ports = {
-    now: () => core.clock.now(),
-    progress: () => undefined,
-    log: (level: "info" | "warn" | "error", message: string) => core.log[level](message),
-  };
-  for (const { id, outcome, message } of await finishRestores(restoreJournalDir(core.config.settings.stateDir), ports, signal)) {
-    core.log[outcome === "failed" ? "error" : "warn"](`The restore ${id} ${message}`);
-    if (core.catalog.restores.get(id) !== undefined) core.catalog.restores.update(id, { state: outcome, finishedAtMs: core.clock.now() });
-  }
+  await sweepStaging(core);
+  await endInterruptedRestores(core, signal);
   for (const name of core.config.destinations.keys()) {
     try {
       await using destination = await openDestination(describeDestination(core.config, name));
       for (const { message } of await destination.recover(() => false, signal)) core.log.warn(message);
+      await endInterruptedRemovals(core, destination, signal);
       await syncDestination(core, name, signal);
     } catch (error) {
       core.log.warn(

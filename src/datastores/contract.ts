@@ -103,6 +103,15 @@ export interface TargetFacts {
 /** `original`: where the datastore lives, by its options. `directory`: a place of its own, made by us, for drills and `--to`. */
 export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "directory"; readonly path: string };
 
+export interface RestoreOptions {
+  readonly absent: boolean;
+  /**
+   * Makes a step durable before a staging copy is made beside the target, so that a roll-back finds it when the process dies; absent for
+   * targets that go away as a whole.
+   */
+  readonly record?: (step: SwapStep) => Promise<void>;
+}
+
 /**
  * A restore of one member into one target: inspect, stage, then swap. Until `swap` is called the target is untouched.
  * Closing removes the staging copy unless it has been swapped in; it never removes what `swap` put aside.
@@ -125,7 +134,7 @@ export interface Datastore extends AsyncDisposable {
   probe(signal: AbortSignal): Promise<ProbeFacts>;
   /** May be called once. Ending early stops its children. Everything it stages lies in the context's staging directory. */
   dump(signal: AbortSignal): AsyncGenerator<DumpEntry, DumpFacts, undefined>;
-  openRestore(target: RestoreTarget, options: { readonly absent: boolean }, signal: AbortSignal): Promise<RestoreSession>;
+  openRestore(target: RestoreTarget, options: RestoreOptions, signal: AbortSignal): Promise<RestoreSession>;
 }
 
 export interface DatastoreSpec<Options> {

@@ -167,7 +167,8 @@ export async function completeFailure(core: Core, payload: TaskPayload, thrown: 
     const event = payload.operation === "drill" ? "drill-failed" : "damaged";
     if (backup !== undefined) await markBackup(core, backup, { at: formatInstant(core.clock.now()), event, reason: error.message }, signal);
   }
-  if (payload.operation === "restore") {
+  // What ended an interrupted restore has noted it already.
+  if (payload.operation === "restore" && core.catalog.restores.get(payload.restoreId)?.state === "running") {
     const state = error.code === "restore-stuck" ? "failed" : "rolled-back";
     core.catalog.restores.update(payload.restoreId, { state, finishedAtMs: core.clock.now() });
   }

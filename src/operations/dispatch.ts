@@ -9,6 +9,7 @@ import { acquireLocks, type HeldLocks } from "../queue/locks.ts";
 import { openWorker } from "../worker/open-worker.ts";
 import { completeFailure, completeTask, type Completion } from "./complete-task.ts";
 import type { Core, LiveTask } from "./core.ts";
+import { endInterruptedRestore } from "./end-interrupted-restores.ts";
 import { parsePayload, type TaskPayload } from "./payload.ts";
 import { prepareTask } from "./prepare-task.ts";
 import { openStagingDirectory } from "./staging.ts";
@@ -21,6 +22,8 @@ const maxTimerMs = 2 ** 31 - 1;
 /** A lock that an outside program holds is tried again this often. */
 const lockRetryMs = 1_000;
 const killGraceMs = 5_000;
+/** For the rollback of a restore whose worker died, start hooks included. */
+const restoreEndMs = 15 * 60_000;
 
 /**
  * Claims tasks from the queue and has workers carry them out, until it is drained. Every task ends with a run on record, whatever
@@ -177,7 +180,21 @@ export class Dispatcher {
     );
     const identity = identifyProcess(worker.pid);
     if (identity !== undefined) core.queue.recordWorker(task.id, { ...identity, marker: task.id });
-    return await worker.finished;
+    try {
+      return await worker.finished;
+    } catch (error) {
+      throw kind === "restore" ? await this.#endRestore(setup.restoreId, error) : error;
+    }
+  }
+
+  /** A worker that died in the middle of a restore leaves the application stopped and the data half replaced: ended while the locks are held. */
+  async #endRestore(id: string, error: unknown): Promise<unknown> {
+    const ended = await endInterruptedRestore(this.#core, id, AbortSignal.timeout(restoreEndMs));
+    if (ended?.outcome !== "failed") return error;
+    return new HoldfastError("restore-stuck", ended.message, {
+      cause: error,
+      hint: "Holdfast tries again when it starts; no other restore of this data begins before.",
+    });
   }
 
   /** An outside program that holds a lock is waited for; the deadline and a cancellation end the wait. */

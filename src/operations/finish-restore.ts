@@ -3,14 +3,20 @@ import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { Hook } from "../config/config.ts";
 import type { SwapStep } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
-import { findUnfinishedRestores, openRestoreJournal, type RestoreJournal, type RestoreRecord } from "./restore-journal.ts";
+import {
+  findUnfinishedRestores,
+  resumeRestoreJournal,
+  type RestoreJournal,
+  type RestoreRecord,
+  type UnfinishedRestore,
+} from "./restore-journal.ts";
 import { runHook } from "./run-hook.ts";
 import type { TaskPorts } from "./setup.ts";
 
-type StepRecord = Extract<RestoreRecord, { type: "step" }>;
+type RecordOf<Type extends RestoreRecord["type"]> = Extract<RestoreRecord, { type: Type }>;
 
 /** Undoes the recorded steps, last datastore first. Idempotent. */
-export async function rollBackSteps(records: readonly RestoreRecord[], signal: AbortSignal): Promise<void> {
+async function rollBackSteps(records: readonly RestoreRecord[], signal: AbortSignal): Promise<void> {
   for (const { kind, steps } of groupSteps(records).toReversed()) await findDatastoreDriver(kind).rollBack(steps, signal);
 }
 
@@ -21,12 +27,46 @@ export async function settleSteps(records: readonly RestoreRecord[], signal: Abo
 
 function groupSteps(records: readonly RestoreRecord[]): readonly { readonly kind: string; readonly steps: readonly SwapStep[] }[] {
   const groups = new Map<string, { kind: string; steps: SwapStep[] }>();
-  for (const record of records.filter((candidate): candidate is StepRecord => candidate.type === "step")) {
+  for (const record of records) {
+    if (record.type !== "step") continue;
     const group = groups.get(record.datastore) ?? { kind: record.kind, steps: [] };
     group.steps.push(record.step);
     groups.set(record.datastore, group);
   }
   return [...groups.values()];
+}
+
+function findRecord<Type extends RestoreRecord["type"]>(records: readonly RestoreRecord[], type: Type): RecordOf<Type> | undefined {
+  return records.find((record): record is RecordOf<Type> => record.type === type);
+}
+
+/**
+ * Puts everything back as it was before the restore: stops an application that may be running on the restored data, undoes the steps,
+ * starts the application. Idempotent; what has been put back once is not touched again.
+ */
+export async function rollBackRestore(
+  records: readonly RestoreRecord[],
+  journal: Pick<RestoreJournal, "append">,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<void> {
+  const begin = findRecord(records, "begin");
+  if (findRecord(records, "rolled-back") === undefined) {
+    if (findRecord(records, "starting") !== undefined) await stopAgain(begin?.stop ?? [], ports, signal);
+    await rollBackSteps(records, signal);
+    // Even when this cannot be noted the data is as it was; the end of the journal then says it.
+    await journal
+      .append({ type: "rolled-back" })
+      .catch((error: unknown) => ports.log("error", `The rollback is done but could not be noted: ${describeCause(error)}`));
+  }
+  if (findRecord(records, "stopping") !== undefined) await startAgain(begin?.start ?? [], signal);
+}
+
+/** A stop that fails most likely finds nothing to stop; the data is put back all the same. */
+async function stopAgain(stop: readonly Hook[], ports: TaskPorts, signal: AbortSignal): Promise<void> {
+  for (const hook of stop) {
+    await runHook(hook, "stop", signal).catch((error: unknown) => ports.log("warn", `Before the rollback: ${describeCause(error)}`));
+  }
 }
 
 /** Starts the application again; one more try, then it is reported. */
@@ -46,6 +86,8 @@ export interface FinishedRestore {
   readonly backup: string;
   readonly outcome: "done" | "rolled-back" | "failed";
   readonly message: string;
+  /** What was there before, where it had been saved. */
+  readonly preRestore: { readonly destination: string; readonly id: string; readonly name: string } | undefined;
 }
 
 /**
@@ -53,40 +95,70 @@ export interface FinishedRestore {
  * again. To be called before any task runs. A restore that cannot be ended stays unfinished and is reported as `failed`.
  */
 export async function finishRestores(directory: string, ports: TaskPorts, signal: AbortSignal): Promise<readonly FinishedRestore[]> {
+  const { unfinished, unreadable } = await findUnfinishedRestores(directory);
   const finished: FinishedRestore[] = [];
-  for (const { id, records } of await findUnfinishedRestores(directory)) {
-    await using journal = await openRestoreJournal(directory, id);
-    finished.push(await finishRestore(id, records, journal, ports, signal));
+  for (const restore of unfinished) finished.push(await finishRestore(directory, restore, ports, signal));
+  for (const { id, error } of unreadable) {
+    const message = `The restore ${id} cannot be looked at: ${error.message}`;
+    ports.log("error", message, error.hint === undefined ? {} : { hint: error.hint });
+    finished.push({ id, job: "", backup: "", outcome: "failed", message, preRestore: undefined });
   }
   return finished;
 }
 
-async function finishRestore(
+/** The same for one restore whose worker is gone; undefined when it had come to its end, or had changed nothing yet. */
+export async function finishOneRestore(
+  directory: string,
   id: string,
-  records: readonly RestoreRecord[],
-  journal: RestoreJournal,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<FinishedRestore | undefined> {
+  const restore = (await findUnfinishedRestores(directory)).unfinished.find((candidate) => candidate.id === id);
+  return restore === undefined ? undefined : await finishRestore(directory, restore, ports, signal);
+}
+
+async function finishRestore(
+  directory: string,
+  { id, records }: UnfinishedRestore,
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<FinishedRestore> {
-  const begin = records.find((record) => record.type === "begin");
-  const base = { id, job: begin?.job ?? "", backup: begin?.backup ?? "" };
-  const committed = records.some((record) => record.type === "committed");
-  const stopped = records.some((record) => record.type === "stopping");
+  const begin = findRecord(records, "begin");
+  const committed = findRecord(records, "committed");
+  const base = { id, job: begin?.job ?? "", backup: begin?.backup ?? "", preRestore: describeSaved(records) };
+  const outcome = committed === undefined ? "rolled-back" : "done";
+  const message =
+    committed === undefined
+      ? "rolled back after an interruption: the data is as it was before the restore"
+      : "finished after an interruption: the restored data is in place";
   try {
-    if (committed) await settleSteps(records, signal);
-    else await rollBackSteps(records, signal);
-    if (stopped && begin !== undefined) await startAgain(begin.start, signal);
+    await using journal = await resumeRestoreJournal(directory, id);
+    if (committed === undefined) await rollBackRestore(records, journal, ports, signal);
+    else if (committed.settle) await settleSteps(records, signal);
+    await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message });
   } catch (error) {
-    const message = `The restore ${id} was interrupted and could not be ${committed ? "finished" : "rolled back"}: ${describeCause(error)}`;
-    ports.log("error", message);
-    return { ...base, outcome: "failed", message };
+    const failure = `The restore ${id} was interrupted and could not be ${committed === undefined ? "rolled back" : "finished"}: ${describeCause(error)}`;
+    ports.log("error", failure);
+    return { ...base, outcome: "failed", message: failure };
   }
-  const outcome = committed ? "done" : "rolled-back";
-  const message = committed
-    ? "finished after an interruption: the restored data is in place"
-    : "rolled back after an interruption: the data is as it was before the restore";
-  await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message });
   return { ...base, outcome, message };
+}
+
+function describeSaved(records: readonly RestoreRecord[]): FinishedRestore["preRestore"] {
+  const saved = findRecord(records, "saved");
+  return saved === undefined ? undefined : { destination: saved.destination, id: saved.id, name: saved.name };
+}
+
+/** Half a restore must not become what the next one saves, or puts back. @throws restore-stuck */
+export async function assertNoneUnfinished(directory: string, datastores: readonly string[]): Promise<void> {
+  const { unfinished, unreadable } = await findUnfinishedRestores(directory);
+  const stuck =
+    unreadable[0]?.id ??
+    unfinished.find(({ records }) => findRecord(records, "begin")?.datastores.some((name) => datastores.includes(name)) === true)?.id;
+  if (stuck === undefined) return;
+  throw new HoldfastError("restore-stuck", `The restore ${stuck} was neither finished nor rolled back; no other can begin`, {
+    hint: "Restart the daemon, which tries it again; its log says what is in the way.",
+  });
 }
 
 /** The error of a restore whose rollback failed too: the only state that needs a person. */

@@ -32,6 +32,7 @@ function describeMarks(
       return { accepted: event.reason };
     case "note":
     case "copied":
+    case "removing":
       return {};
   }
 }

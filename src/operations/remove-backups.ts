@@ -1,8 +1,11 @@
-import { backupKey, eventsKey, manifestKey } from "../archive/backup-keys.ts";
+import { backupKey, eventsKey, manifestKey, parseEventsKey } from "../archive/backup-keys.ts";
 import { openBackup } from "../archive/backup-reader.ts";
+import { formatEvent } from "../archive/events.ts";
+import { formatInstant } from "../base/clock.ts";
 import { HoldfastError, reportError, type ErrorReport } from "../base/errors.ts";
 import type { Destination } from "../destinations/contract.ts";
 import type { DestinationSetup, Surroundings, TaskPorts } from "./setup.ts";
+import { readEvents } from "./sync-destination.ts";
 import { openDestination } from "./verify.ts";
 
 export interface Removal {
@@ -23,6 +26,8 @@ export interface RemovalResult {
   readonly failed: readonly { readonly id: string; readonly error: ErrorReport }[];
 }
 
+const layouts = ["directory", "archive"] as const;
+
 /** Removes backups whose manifest at the destination still is the one that was decided upon; nothing else is touched. */
 export async function runRemoval(setup: RemovalSetup, ports: TaskPorts, signal: AbortSignal): Promise<RemovalResult> {
   await using destination = await openDestination(setup.destination);
@@ -32,7 +37,7 @@ export async function runRemoval(setup: RemovalSetup, ports: TaskPorts, signal: 
     signal.throwIfAborted();
     ports.progress({ phase: "removing" });
     try {
-      removed.push({ id: removal.id, name: await removeBackup(destination, removal, signal), reasons: removal.reasons });
+      removed.push({ id: removal.id, name: await removeBackup(destination, removal, ports, signal), reasons: removal.reasons });
     } catch (error) {
       signal.throwIfAborted();
       failed.push({ id: removal.id, error: reportError(error) });
@@ -41,14 +46,48 @@ export async function runRemoval(setup: RemovalSetup, ports: TaskPorts, signal: 
   return { removed, failed };
 }
 
-async function removeBackup(destination: Destination, removal: Removal, signal: AbortSignal): Promise<string> {
+async function removeBackup(destination: Destination, removal: Removal, ports: TaskPorts, signal: AbortSignal): Promise<string> {
   const { manifest, location } = await openBackup(destination, removal.folder, removal.manifestKey, signal);
   if (manifest.id !== removal.id) throw new HoldfastError("conflict", `${removal.manifestKey} is another backup now (${manifest.id})`);
-  // The manifest goes first: what is left of a removal that was interrupted does not look like a backup.
-  await destination.remove(manifestKey(location), signal);
-  await destination.remove(backupKey(location), signal);
-  if (manifest.layout === "file")
-    for (const text of manifest.texts) await destination.remove(backupKey({ folder: location.folder, name: text.name }), signal);
-  await destination.remove(eventsKey(location), signal);
+  const objects = [manifest.name, ...(manifest.layout === "file" ? manifest.texts.map(({ name }) => name) : [])];
+  const event = formatEvent({ at: formatInstant(ports.now()), event: "removing", objects });
+  await destination.append(eventsKey(location), Buffer.from(event), signal).catch((error: unknown) => {
+    // A full disk is what removals are for; an interruption would then leave objects without a manifest.
+    if (!(error instanceof HoldfastError) || error.code !== "no-space") throw error;
+  });
+  // The manifest goes first: what is left of a removal that was interrupted does not look like a backup. A directory goes at once.
+  if (manifest.layout !== "directory") await destination.remove(manifestKey(location), signal);
+  await removeObjects(destination, location, objects, signal);
   return manifest.name;
+}
+
+/** The events file goes last: it is what tells that the others are ours. */
+async function removeObjects(
+  destination: Destination,
+  backup: { readonly folder: string; readonly name: string },
+  objects: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  for (const name of objects) await destination.remove(backupKey({ folder: backup.folder, name }), signal);
+  await destination.remove(eventsKey(backup), signal);
+}
+
+/** Ends removals that were interrupted after the manifest had gone; gives what is no longer there. */
+export async function finishRemovals(
+  destination: Destination,
+  signal: AbortSignal,
+): Promise<readonly { readonly folder: string; readonly name: string }[]> {
+  const keys = new Set((await Array.fromAsync(destination.list("", signal))).map(({ key }) => key));
+  const ended: { folder: string; name: string }[] = [];
+  for (const key of keys) {
+    const backup = parseEventsKey(key);
+    if (backup === undefined || layouts.some((layout) => keys.has(manifestKey({ ...backup, layout })))) continue;
+    const events = await readEvents(destination, backup, signal);
+    const removing = events.findLast((event) => event.event === "removing");
+    if (removing === undefined) continue;
+    const own = removing.objects.filter((name) => name === backup.name || (name.startsWith(`${backup.name}.`) && !name.includes("/")));
+    await removeObjects(destination, backup, own, signal);
+    ended.push(backup);
+  }
+  return ended;
 }

@@ -1,7 +1,9 @@
+import { constants } from "node:fs";
 import { open, readdir, readFile, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { makeDirectory, syncDirectory } from "../base/atomic-file.ts";
+import { describeCause, HoldfastError, readErrno } from "../base/errors.ts";
 
 const hook = z.object({
   command: z.array(z.string()),
@@ -11,53 +13,121 @@ const hook = z.object({
   timeoutMs: z.number(),
 });
 
+/** Strict: a field that this version does not know may change what has to be done. */
 const recordSchema = z.discriminatedUnion("type", [
-  z.object({
+  z.strictObject({
     type: z.literal("begin"),
     at: z.string(),
     id: z.string(),
     backup: z.string(),
     job: z.string(),
+    datastores: z.array(z.string()),
     start: z.array(hook),
     stop: z.array(hook),
   }),
   /** The application is being stopped: from here on it must be started again whatever happens. */
-  z.object({ type: z.literal("stopping") }),
+  z.strictObject({ type: z.literal("stopping") }),
+  /** What was there before is a backup of its own: an undo finds it even if nobody else could note it. */
+  z.strictObject({ type: z.literal("saved"), destination: z.string(), id: z.string(), name: z.string() }),
   /** About to be done; may or may not have happened. */
-  z.object({
+  z.strictObject({
     type: z.literal("step"),
     datastore: z.string(),
     kind: z.string(),
     step: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
   }),
-  /** All is swapped in and healthy: from here on it is only settled, never rolled back. */
-  z.object({ type: z.literal("committed") }),
-  z.object({ type: z.literal("end"), at: z.string(), outcome: z.enum(["done", "rolled-back", "failed"]), message: z.string() }),
+  /** The application is being started on the restored data: a rollback must stop it first. */
+  z.strictObject({ type: z.literal("starting") }),
+  /** All is swapped in and healthy: never rolled back from here on. `settle`: what was put aside is saved elsewhere and may go. */
+  z.strictObject({ type: z.literal("committed"), settle: z.boolean() }),
+  /** The data is as it was: nothing of it may be touched again, only the application is still to be started. */
+  z.strictObject({ type: z.literal("rolled-back") }),
+  z.strictObject({ type: z.literal("end"), at: z.string(), outcome: z.enum(["done", "rolled-back"]), message: z.string() }),
 ]);
 
 export type RestoreRecord = z.infer<typeof recordSchema>;
 
-/** The state machine of a restore, on disk: planned → stopping → step … → committed → end, or rolled back from any point before `committed`. */
+/**
+ * The state machine of a restore, on disk, one JSON record a line:
+ * begin → stopping → saved → step … → starting → committed → end; from any point before `committed`: rolled-back → end.
+ * Blank lines after the records are space that is held for the next ones, so that a full disk cannot keep a rollback from being noted.
+ */
 export interface RestoreJournal extends AsyncDisposable {
-  /** Durable when it returns. */
+  /** Durable when it returns. When it throws the journal holds what it held before. */
   append(record: RestoreRecord): Promise<void>;
 }
 
-const journalName = (id: string): string => `${id}.restore.jsonl`;
+const suffix = ".restore.jsonl";
+const reservedBytes = 4096;
 
-export async function openRestoreJournal(directory: string, id: string): Promise<RestoreJournal> {
-  await makeDirectory(directory, 0o700);
-  const file: FileHandle = await open(join(directory, journalName(id)), "a", 0o600);
-  await syncDirectory(directory);
-  return {
-    async append(record) {
-      await file.appendFile(`${JSON.stringify(record)}\n`);
-      await file.datasync();
-    },
-    async [Symbol.asyncDispose]() {
-      await file.close();
-    },
-  };
+/** Begins the journal of a restore. @throws conflict when there has been a restore with this id; no-space, restore-failed */
+export async function createRestoreJournal(directory: string, id: string): Promise<RestoreJournal> {
+  try {
+    await makeDirectory(directory, 0o700);
+    const file = await open(join(directory, id + suffix), constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+    await syncDirectory(directory);
+    return new JournalFile(file, 0);
+  } catch (error) {
+    if (readErrno(error) !== "EEXIST") throw explainWrite(error);
+    throw new HoldfastError("conflict", `There is a journal of the restore ${id} already`, { cause: error });
+  }
+}
+
+/** Goes on with the journal of a restore after its last whole record. */
+export async function resumeRestoreJournal(directory: string, id: string): Promise<RestoreJournal> {
+  const path = join(directory, id + suffix);
+  const { bytes } = parseJournal(await readFile(path), path);
+  return new JournalFile(await open(path, constants.O_RDWR), bytes);
+}
+
+class JournalFile implements RestoreJournal {
+  readonly #file: FileHandle;
+  /** Bytes of the records. */
+  #bytes: number;
+  /** Bytes that the file is known to have, blank after the records. */
+  #heldBytes: number;
+
+  constructor(file: FileHandle, bytes: number) {
+    this.#file = file;
+    this.#bytes = bytes;
+    this.#heldBytes = bytes;
+  }
+
+  async append(record: RestoreRecord): Promise<void> {
+    const line = Buffer.from(`${JSON.stringify(record)}\n`);
+    const isLast = record.type === "rolled-back" || record.type === "end";
+    try {
+      if (!isLast) await this.#hold(this.#bytes + line.length + reservedBytes);
+      await this.#write(line, this.#bytes);
+      await this.#file.datasync();
+    } catch (error) {
+      await this.#write(Buffer.alloc(line.length, "\n"), this.#bytes).catch(() => undefined);
+      throw explainWrite(error);
+    }
+    this.#bytes += line.length;
+    if (record.type === "end") await this.#file.truncate(this.#bytes);
+  }
+
+  async #hold(bytes: number): Promise<void> {
+    if (this.#heldBytes >= bytes) return;
+    await this.#write(Buffer.alloc(bytes + reservedBytes - this.#bytes, "\n"), this.#bytes);
+    this.#heldBytes = bytes + reservedBytes;
+  }
+
+  async #write(bytes: Uint8Array, position: number): Promise<void> {
+    for (let done = 0; done < bytes.length;)
+      done += (await this.#file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#file.close();
+  }
+}
+
+function explainWrite(error: unknown): HoldfastError {
+  const errno = readErrno(error);
+  const code = errno === "ENOSPC" || errno === "EDQUOT" ? "no-space" : "restore-failed";
+  return new HoldfastError(code, `Cannot write the journal of the restore: ${describeCause(error)}`, { cause: error });
 }
 
 export interface UnfinishedRestore {
@@ -65,28 +135,68 @@ export interface UnfinishedRestore {
   readonly records: readonly RestoreRecord[];
 }
 
-/** Journals without an end, oldest first. */
-export async function findUnfinishedRestores(directory: string): Promise<readonly UnfinishedRestore[]> {
-  const names = await readdir(directory).catch((error: unknown) => {
-    if (error instanceof Error && "code" in error && error.code === "ENOENT") return [];
-    throw error;
-  });
-  const found: UnfinishedRestore[] = [];
-  for (const name of names.filter((candidate) => candidate.endsWith(".restore.jsonl")).toSorted()) {
-    const records = parseJournal(await readFile(join(directory, name), "utf8"));
-    if (records.length > 0 && records.at(-1)?.type !== "end") found.push({ id: name.slice(0, -".restore.jsonl".length), records });
-  }
-  return found;
+export interface FoundJournals {
+  /** Without an end, oldest first. */
+  readonly unfinished: readonly UnfinishedRestore[];
+  /** Damaged, or of another version: nothing is known of what they would need. */
+  readonly unreadable: readonly { readonly id: string; readonly error: HoldfastError }[];
 }
 
-/** A torn last line was never acted upon: its step had not begun. */
-function parseJournal(text: string): readonly RestoreRecord[] {
-  return text.split("\n").flatMap((line) => {
-    try {
-      const parsed = recordSchema.safeParse(JSON.parse(line));
-      return parsed.success ? [parsed.data] : [];
-    } catch {
-      return [];
-    }
+export async function findUnfinishedRestores(directory: string): Promise<FoundJournals> {
+  const names = await readdir(directory).catch((error: unknown) => {
+    if (readErrno(error) === "ENOENT") return [];
+    throw error;
   });
+  const unfinished: UnfinishedRestore[] = [];
+  const unreadable: { id: string; error: HoldfastError }[] = [];
+  for (const name of names.filter((candidate) => candidate.endsWith(suffix)).toSorted()) {
+    const id = name.slice(0, -suffix.length);
+    const path = join(directory, name);
+    try {
+      const { records } = parseJournal(await readFile(path), path);
+      if (records.length > 0 && records.at(-1)?.type !== "end") unfinished.push({ id, records });
+    } catch (error) {
+      if (!(error instanceof HoldfastError)) throw error;
+      unreadable.push({ id, error });
+    }
+  }
+  return { unfinished, unreadable };
+}
+
+/**
+ * A torn last line was never acted upon: its step had not begun.
+ * @throws state-newer for a record of another version; state-corrupt for what no interruption leaves
+ */
+function parseJournal(text: Buffer, path: string): { readonly records: readonly RestoreRecord[]; readonly bytes: number } {
+  const records: RestoreRecord[] = [];
+  let bytes = 0;
+  while (bytes < text.length) {
+    const newline = text.indexOf("\n", bytes);
+    if (newline === -1 || newline === bytes) break;
+    const value = parseLine(text.toString("utf8", bytes, newline));
+    if (value === undefined) break;
+    const parsed = recordSchema.safeParse(value);
+    if (!parsed.success) {
+      throw new HoldfastError("state-newer", `The journal ${path} was written by another version`, {
+        hint: "Start the version that made the restore, so that it ends it.",
+      });
+    }
+    records.push(parsed.data);
+    bytes = newline + 1;
+  }
+  const rest = text.toString("utf8", bytes).split("\n");
+  if (rest.slice(1).some((line) => line !== "" && parseLine(line) !== undefined) || (records.length > 0 && records[0]?.type !== "begin")) {
+    throw new HoldfastError("state-corrupt", `The journal ${path} is damaged at byte ${bytes}`, {
+      hint: "Compare the data with what lies beside it under hidden names, put it right by hand, then move the journal away.",
+    });
+  }
+  return { records, bytes };
+}
+
+function parseLine(line: string): unknown {
+  try {
+    return JSON.parse(line) as unknown;
+  } catch {
+    return undefined;
+  }
 }

@@ -4,16 +4,20 @@ import { formatInstant } from "../base/clock.ts";
 import { compareContents } from "../base/contents.ts";
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { Check, Hook } from "../config/config.ts";
-import type { RestoreSession, TargetFacts } from "../datastores/contract.ts";
+import type { RestoreSession, SwapStep, TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import { runBackup, type BackupResult } from "./backup.ts";
-import { createStuckError, rollBackSteps, settleSteps, startAgain } from "./finish-restore.ts";
-import { openRestoreJournal, type RestoreRecord } from "./restore-journal.ts";
+import { explainSystemError } from "./explain-system-error.ts";
+import { assertNoneUnfinished, createStuckError, rollBackRestore, settleSteps, startAgain } from "./finish-restore.ts";
+import { createRestoreJournal, type RestoreJournal, type RestoreRecord } from "./restore-journal.ts";
 import { runCheck } from "./run-check.ts";
 import { runHook } from "./run-hook.ts";
 import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { openAddressed, openDestination, verifyBackup, type BackupAddress } from "./verify.ts";
+
+const rollBackMs = 10 * 60_000;
+const settleMs = 10 * 60_000;
 
 export interface RestoreMember {
   readonly datastore: string;
@@ -60,6 +64,10 @@ interface Target {
 export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: AbortSignal): Promise<RestoreResult> {
   await using resources = new AsyncDisposableStack();
   const startedAtMs = ports.now();
+  await assertNoneUnfinished(
+    setup.journalDir,
+    setup.members.map(({ datastore }) => datastore),
+  );
   const destination = resources.use(await openDestination(setup.address.destination));
   const backup = await openAddressed(destination, setup.address, signal);
   const members = setup.members.map(({ datastore }) => backup.findMember(datastore));
@@ -68,15 +76,13 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     throw new HoldfastError("backup-incomplete", `The backup ${backup.manifest.name} does not hold "${failed.datastore}": it was left out`);
   await verifyBackup(backup, members, setup.stagingDir, ports, signal);
 
-  const targets: Target[] = [];
-  for (const member of members) targets.push(await openTarget(setup, member, resources, ports, signal));
-  for (const target of targets) await stageTarget(backup, target, ports, signal);
-
-  const journal = resources.use(await openRestoreJournal(setup.journalDir, setup.restoreId));
+  const journal = resources.use(await createRestoreJournal(setup.journalDir, setup.restoreId));
   const records: RestoreRecord[] = [];
   const record = async (entry: RestoreRecord): Promise<void> => {
-    records.push(entry);
+    // Before it is written: a step whose record failed half-way is undone like one that may have happened.
+    if (entry.type === "step") records.push(entry);
     await journal.append(entry);
+    if (entry.type !== "step") records.push(entry);
   };
   await record({
     type: "begin",
@@ -84,24 +90,34 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     id: setup.restoreId,
     backup: backup.manifest.name,
     job: setup.job,
+    datastores: members.map(({ datastore }) => datastore),
     start: setup.start.map(copyHook),
     stop: setup.stop.map(copyHook),
   });
   let preRestore: BackupResult | undefined;
+  const targets: Target[] = [];
+  let touched = false;
+  let settle = false;
   try {
+    for (const member of members) targets.push(await openTarget(setup, member, { resources, record }, ports, signal));
+    for (const target of targets) await stageTarget(backup, target, ports, signal);
+    touched = true;
     await stopApplication(setup, record, ports, signal);
     preRestore = await savePresent(setup, targets, ports, signal);
+    if (preRestore !== undefined) {
+      const { id, name } = preRestore.manifest;
+      await record({ type: "saved", destination: setup.preRestore.destination.name, id, name });
+    }
     await swapTargets(targets, record, ports, signal);
-    await startAndCheck(setup, ports, signal);
-    await record({ type: "committed" });
+    await startAndCheck(setup, record, ports, signal);
+    settle = preRestore !== undefined || targets.every(({ facts }) => !facts.present);
+    await record({ type: "committed", settle });
   } catch (error) {
-    await undoAttempt(setup, records, error, ports);
-    await record({ type: "end", at: formatInstant(ports.now()), outcome: "rolled-back", message: describeCause(error) });
-    throw describeFailure(backup, error);
+    await undoAttempt(setup, { records, journal }, error, ports);
+    // A backup that is not good, or a target that is not safe, is told as what it is: nothing was touched.
+    throw touched ? describeFailure(backup, explainSystemError(error)) : error;
   }
-  // From here on nothing may fail the restore: the data is in place and healthy.
-  if (preRestore !== undefined || targets.every(({ facts }) => !facts.present)) await settleSteps(records, signal);
-  await record({ type: "end", at: formatInstant(ports.now()), outcome: "done", message: "" });
+  await endCommitted({ records, journal }, settle, ports);
   return {
     restoreId: setup.restoreId,
     backup: backup.manifest.name,
@@ -111,10 +127,25 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   };
 }
 
+interface Attempt {
+  readonly records: readonly RestoreRecord[];
+  readonly journal: RestoreJournal;
+}
+
+/** The data is in place and healthy: what is left to do may wait for the next start, but must not fail the restore. */
+async function endCommitted({ records, journal }: Attempt, settle: boolean, ports: TaskPorts): Promise<void> {
+  try {
+    if (settle) await settleSteps(records, AbortSignal.timeout(settleMs));
+    await journal.append({ type: "end", at: formatInstant(ports.now()), outcome: "done", message: "" });
+  } catch (error) {
+    ports.log("warn", `The restore is done; what it put aside will be removed at the next start: ${describeCause(error)}`);
+  }
+}
+
 async function openTarget(
   setup: RestoreSetup,
   member: ManifestMember,
-  resources: AsyncDisposableStack,
+  { resources, record }: { readonly resources: AsyncDisposableStack; readonly record: (entry: RestoreRecord) => Promise<void> },
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<Target> {
@@ -128,7 +159,8 @@ async function openTarget(
     progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }),
   };
   const opened = resources.use(await driver.configure(options).open(context));
-  const session = resources.use(await opened.openRestore({ kind: "original" }, { absent: member.status === "absent" }, signal));
+  const restoring = { absent: member.status === "absent", record: (step: SwapStep) => record({ type: "step", datastore, kind, step }) };
+  const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
   return { member, session, facts: await session.inspect(signal) };
 }
 
@@ -197,10 +229,17 @@ async function swapTargets(
   }
 }
 
-async function startAndCheck(setup: RestoreSetup, ports: TaskPorts, signal: AbortSignal): Promise<void> {
-  if (setup.start.length > 0) ports.progress({ phase: "starting the application" });
-  await startAgain(setup.start, signal);
-  if (setup.start.length === 0 && setup.stop.length > 0) return;
+async function startAndCheck(
+  setup: RestoreSetup,
+  record: (entry: RestoreRecord) => Promise<void>,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<void> {
+  if (setup.start.length > 0) {
+    ports.progress({ phase: "starting the application" });
+    await record({ type: "starting" });
+    await startAgain(setup.start, signal);
+  } else if (setup.stop.length > 0) return;
   for (const check of setup.check) {
     ports.progress({ phase: "checking the application" });
     await runCheck(check, signal);
@@ -208,20 +247,17 @@ async function startAndCheck(setup: RestoreSetup, ports: TaskPorts, signal: Abor
 }
 
 /** Puts everything back, with time of its own: the task's signal may be the reason for the failure. */
-async function undoAttempt(setup: RestoreSetup, records: readonly RestoreRecord[], reason: unknown, ports: TaskPorts): Promise<void> {
-  const signal = AbortSignal.timeout(10 * 60_000);
+async function undoAttempt(setup: RestoreSetup, { records, journal }: Attempt, reason: unknown, ports: TaskPorts): Promise<void> {
   ports.progress({ phase: "rolling back" });
   ports.log("warn", `The restore failed and is rolled back: ${describeCause(reason)}`);
-  const stopped = records.some(({ type }) => type === "stopping");
-  const swapped = records.some(({ type }) => type === "step");
   try {
-    // The application may be running on the restored data by now.
-    if (stopped && swapped) for (const hook of setup.stop) await runHook(hook, "stop", signal);
-    await rollBackSteps(records, signal);
-    if (stopped) await startAgain(setup.start, signal);
+    await rollBackRestore(records, journal, ports, AbortSignal.timeout(rollBackMs));
   } catch (error) {
     throw createStuckError(setup.restoreId, reason, error);
   }
+  await journal
+    .append({ type: "end", at: formatInstant(ports.now()), outcome: "rolled-back", message: describeCause(reason).slice(0, 500) })
+    .catch((error: unknown) => ports.log("error", `The end of the rollback could not be noted: ${describeCause(error)}`));
 }
 
 function describeFailure(backup: BackupReader, error: unknown): HoldfastError {

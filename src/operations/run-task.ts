@@ -1,5 +1,6 @@
 import { HoldfastError } from "../base/errors.ts";
 import { runBackup } from "./backup.ts";
+import { explainSystemError } from "./explain-system-error.ts";
 import { runDrill } from "./drill.ts";
 import { runCopy } from "./copy.ts";
 import { runInspection } from "./inspect-targets.ts";
@@ -29,5 +30,9 @@ export async function runOperation(kind: string, setup: unknown, ports: TaskPort
   if (!Object.hasOwn(operations, kind)) throw new HoldfastError("internal", `Bug: unknown operation "${kind}"`);
   // The setup was made by this build for this operation: `startOperation` ties both types together.
   const run = operations[kind as OperationKind] as (setup: unknown, ports: TaskPorts, signal: AbortSignal) => Promise<unknown>;
-  return await run(setup, ports, signal);
+  try {
+    return await run(setup, ports, signal);
+  } catch (error) {
+    throw explainSystemError(error);
+  }
 }

@@ -2,7 +2,7 @@ import { realpathSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
-import type { Datastore, DriverContext, ProbeFacts, RestoreTarget } from "../contract.ts";
+import type { Datastore, DriverContext, ProbeFacts, RestoreOptions, RestoreTarget } from "../contract.ts";
 import { defineDatastore } from "../define-datastore.ts";
 import { checkEntries } from "./check-entries.ts";
 import { copiedAtMostBytes, dumpLooseFiles, lookForFiles } from "./dump-loose-files.ts";
@@ -79,18 +79,21 @@ class TreeDatastore implements Datastore {
     return dumpTree({ root: this.#root, options: this.#options, context: this.#context }, signal);
   }
 
-  openRestore(target: RestoreTarget): Promise<TreeRestore> {
+  openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<TreeRestore> {
     const below = target.kind === "directory";
     const { exclude, oneFileSystem, devices, setId } = this.#options;
     return Promise.resolve(
-      new TreeRestore({
-        root: below ? resolvePath(target.path) : this.#root,
-        below,
-        exclude: below ? [] : exclude,
-        oneFileSystem,
-        special: { devices, setId },
-        stagingDir: this.#context.stagingDir,
-      }),
+      new TreeRestore(
+        {
+          root: below ? resolvePath(target.path) : this.#root,
+          below,
+          exclude: below ? [] : exclude,
+          oneFileSystem,
+          special: { devices, setId },
+          stagingDir: this.#context.stagingDir,
+        },
+        restoring,
+      ),
     );
   }
 
@@ -129,11 +132,11 @@ class LooseDatastore implements Datastore {
     return dumpLooseFiles({ options: this.#options, context: this.#context, resources: this.#resources, staged }, signal);
   }
 
-  openRestore(target: RestoreTarget): Promise<LooseRestore> {
+  openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<LooseRestore> {
     if (target.kind === "directory")
-      return Promise.resolve(new LooseRestore({ base: resolvePath(target.path), list: () => [], setId: false }));
+      return Promise.resolve(new LooseRestore({ base: resolvePath(target.path), list: () => [], setId: false }, restoring));
     const list = (): readonly string[] => findLooseFiles(this.#options).files.map(({ name }) => name);
-    return Promise.resolve(new LooseRestore({ base: resolvePath(findBase(this.#options)), list, setId: false }));
+    return Promise.resolve(new LooseRestore({ base: resolvePath(findBase(this.#options)), list, setId: false }, restoring));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
 import { createId } from "../../base/ids.ts";
-import type { SwapStep } from "../contract.ts";
+import type { RestoreOptions, SwapStep } from "../contract.ts";
 import { makeMissing, readInode } from "./swap-steps.ts";
 
 /** A private directory on the target's file system, where a restore is staged and what it replaces is put aside. */
@@ -12,8 +12,11 @@ export interface RestoreArea {
   readonly missing: readonly string[];
 }
 
-/** Makes an area in a directory, or in the nearest one above it that is there. Mode 0700; never one that was there before. */
-export function makeArea(directory: string): RestoreArea {
+/**
+ * Makes an area in a directory, or in the nearest one above it that is there. Mode 0700; never one that was there before.
+ * It is recorded first, so that a roll-back finds it even if nothing is ever swapped.
+ */
+export async function makeArea(directory: string, record: RestoreOptions["record"]): Promise<RestoreArea> {
   const missing: string[] = [];
   let parent = directory;
   while (readInode(parent) === undefined && parent !== dirname(parent)) {
@@ -26,6 +29,7 @@ export function makeArea(directory: string): RestoreArea {
     });
   }
   const path = join(parent, `.holdfast-${createId(Date.now())}`);
+  await record?.({ op: "area", area: path });
   mkdirSync(path, 0o700);
   return { path, missing };
 }

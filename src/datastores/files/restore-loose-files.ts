@@ -4,7 +4,7 @@ import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import type { FileAttributes, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import type { FileAttributes, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { describeFiles } from "./check-entries.ts";
 import { explainSpace } from "./explain-fault.ts";
 import { findUsers } from "./find-users.ts";
@@ -34,13 +34,15 @@ const plainAttributes: FileAttributes = { mode: 0o600, uid: 0, gid: 0, mtimeNs: 
 /** Restores single files, each by a rename of its own; files that belong to the datastore but not to the backup are put aside. */
 export class LooseRestore implements RestoreSession {
   readonly #target: LooseTarget;
+  readonly #record: RestoreOptions["record"];
   readonly #areas = new Map<string, RestoreArea>();
   readonly #files: StagedFile[] = [];
   /** Areas that a roll-back or a settlement removes. */
   readonly #recorded = new Set<string>();
 
-  constructor(target: LooseTarget) {
+  constructor(target: LooseTarget, { record }: Pick<RestoreOptions, "record">) {
     this.#target = target;
+    this.#record = record;
   }
 
   inspect(_signal: AbortSignal): Promise<TargetFacts> {
@@ -77,7 +79,7 @@ export class LooseRestore implements RestoreSession {
     };
     const restored = new Set(this.#files.map(({ name }) => name));
     const extra = this.#target.list().filter((name) => !restored.has(name));
-    for (const name of extra) this.#findArea(dirname(this.#place(name)));
+    for (const name of extra) await this.#findArea(dirname(this.#place(name)));
     for (const area of this.#areas.values()) await beginSwap(area, keep);
     for (const [index, file] of this.#files.entries()) {
       const target = Buffer.from(file.target);
@@ -89,7 +91,7 @@ export class LooseRestore implements RestoreSession {
       await moveEntry({ op: "place", area: file.area.path, from: Buffer.from(file.staged), to: target }, keep);
     }
     for (const [index, name] of extra.entries()) {
-      const { path } = this.#findArea(dirname(this.#place(name)));
+      const { path } = await this.#findArea(dirname(this.#place(name)));
       await moveEntry(
         { op: "aside", area: path, from: Buffer.from(this.#place(name)), to: Buffer.from(join(path, `extra-${index}`)) },
         keep,
@@ -116,10 +118,10 @@ export class LooseRestore implements RestoreSession {
     return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? realpathSync(path) : path;
   }
 
-  #findArea(directory: string): RestoreArea {
+  async #findArea(directory: string): Promise<RestoreArea> {
     const known = this.#areas.get(directory);
     if (known !== undefined) return known;
-    const area = makeArea(directory);
+    const area = await makeArea(directory, this.#record);
     this.#areas.set(directory, area);
     return area;
   }
@@ -127,7 +129,7 @@ export class LooseRestore implements RestoreSession {
   async #stageFile(entry: StoredEntry, signal: AbortSignal): Promise<void> {
     if (entry.form !== "file") throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": single files were expected`);
     const target = this.#place(entry.name);
-    const area = this.#findArea(dirname(target));
+    const area = await this.#findArea(dirname(target));
     const name = `new-${this.#files.length}`;
     await extractTree(frameFile(name, entry, this.#target.setId, signal), area.path, signal);
     this.#files.push({ name: entry.name, target, area, staged: join(area.path, name) });

@@ -2,7 +2,7 @@ import { lstatSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Contents, emptyContents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import type { RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import type { RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { prepareCarry } from "./carry-over.ts";
 import { explainSpace } from "./explain-fault.ts";
 import { findUsers } from "./find-users.ts";
@@ -28,6 +28,7 @@ export interface TreeTarget {
 /** Restores one tree by renaming; a root that is a mount point is swapped entry by entry. */
 export class TreeRestore implements RestoreSession {
   readonly #target: TreeTarget;
+  readonly #record: RestoreOptions["record"];
   #root: string;
   #area: RestoreArea | undefined;
   #begun = false;
@@ -35,8 +36,9 @@ export class TreeRestore implements RestoreSession {
   /** What was carried over from the old tree, below the root: no part of the backup. */
   #carried: readonly Buffer[] = [];
 
-  constructor(target: TreeTarget) {
+  constructor(target: TreeTarget, { record }: Pick<RestoreOptions, "record">) {
     this.#target = target;
+    this.#record = record;
     this.#root = target.root;
   }
 
@@ -73,7 +75,7 @@ export class TreeRestore implements RestoreSession {
   async swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
     this.#checkTarget();
     if (!this.#staged && readInode(this.#root) === undefined) return;
-    const area = (this.#area ??= makeArea(this.#findPlace()));
+    const area = (this.#area ??= await makeArea(this.#findPlace(), this.#record));
     const steps: SwapStep[] = [];
     const keep = async (step: SwapStep): Promise<void> => {
       await record(step);
@@ -106,7 +108,7 @@ export class TreeRestore implements RestoreSession {
   async #stageTree(entry: StoredEntry, signal: AbortSignal): Promise<Contents> {
     if (this.#target.below) this.#root = join(this.#target.root, basename(entry.name, ".tar"));
     this.#checkTarget();
-    this.#area = makeArea(this.#findPlace());
+    this.#area = await makeArea(this.#findPlace(), this.#record);
     mkdirSync(this.#new, 0o700);
     try {
       await extractTree(checkPieces(entry, this.#target.special, signal), this.#new, signal);

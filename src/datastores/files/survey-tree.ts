@@ -7,7 +7,7 @@ import { decodeForMatching, escapePath, joinPath } from "./raw-path.ts";
 import { type WalkedEntry, walkTree } from "./walk-tree.ts";
 
 /** What restores leave beside their target until they are settled; never part of a backup. */
-export const restoreAreaName = /^\.holdfast-[0-9a-z]{20}$/;
+export const restoreAreaName = /^\.holdfast-[0-9a-z]{20}(-removed)?$/;
 
 export interface SurveyOptions {
   readonly exclude: readonly string[];

@@ -56,6 +56,7 @@ export async function rollBackSteps(steps: readonly SwapStep[], signal: AbortSig
     if (undoStep(step, area) === "displaced") displaced.add(area);
   }
   await syncAll(steps);
+  for (const area of listAreas(steps).filter((known) => !areas.includes(known))) await removeArea(area, signal);
   for (const area of areas) {
     // What an application wrote meanwhile is kept under a name that nothing else uses.
     if (displaced.has(area)) renameSync(area, join(dirname(area), `${basename(area)}-displaced`));
@@ -68,10 +69,18 @@ export async function settleSteps(steps: readonly SwapStep[], signal: AbortSigna
   for (const area of listAreas(steps)) await removeArea(area, signal);
 }
 
-/** Removes a private directory with everything in it, whatever names it has. */
+/**
+ * Removes a private directory with everything in it, whatever names it has. It ends at once, by a rename: half of an area would mislead a
+ * roll-back that is repeated.
+ */
 export async function removeArea(area: string, signal: AbortSignal): Promise<void> {
-  if (readInode(area) === undefined) return;
-  await runProgram("rm", ["--recursive", "--force", "--one-file-system", "--", area], {}, signal);
+  const removed = `${area}-removed`;
+  if (readInode(area) !== undefined) {
+    renameSync(area, removed);
+    await syncDirectory(dirname(area));
+  }
+  if (readInode(removed) === undefined) return;
+  await runProgram("rm", ["--recursive", "--force", "--one-file-system", "--", removed], {}, signal);
   await syncDirectory(dirname(area));
 }
 

@@ -1,4 +1,13 @@
-import type { Datastore, DriverContext, DumpEntry, DumpFacts, ProbeFacts, RestoreSession, RestoreTarget } from "../contract.ts";
+import type {
+  Datastore,
+  DriverContext,
+  DumpEntry,
+  DumpFacts,
+  ProbeFacts,
+  RestoreOptions,
+  RestoreSession,
+  RestoreTarget,
+} from "../contract.ts";
 import { dumpDatabase } from "./dump.ts";
 import type { SqliteOptions } from "./options.ts";
 import { probeDatabase } from "./probe.ts";
@@ -10,9 +19,9 @@ export function createSqliteDatastore(options: SqliteOptions, context: DriverCon
   return {
     probe: (signal: AbortSignal): Promise<ProbeFacts> => probeDatabase(options, context, signal),
     dump: (signal: AbortSignal): AsyncGenerator<DumpEntry, DumpFacts, undefined> => dumpDatabase(options, context, signal),
-    async openRestore(target: RestoreTarget, { absent }: { readonly absent: boolean }): Promise<RestoreSession> {
+    async openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<RestoreSession> {
       try {
-        return await SqliteRestore.open(options, target, absent, context);
+        return await SqliteRestore.open(options, target, restoring, context);
       } catch (error) {
         throw prefixError(`Cannot restore "${context.name}"`, error);
       }

@@ -3,7 +3,7 @@ import { basename, join } from "node:path";
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError, type ErrorCode } from "../../base/errors.ts";
 import { createAbortError } from "../../base/subprocess.ts";
-import type { DriverContext, RestoreSession, RestoreTarget, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import type { DriverContext, RestoreOptions, RestoreSession, RestoreTarget, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { damagedCodes, requireSingleFile } from "./check.ts";
 import { classifySqliteError, prefixError } from "./classify-error.ts";
 import { copyLive } from "./copy-live.ts";
@@ -34,22 +34,35 @@ export class SqliteRestore implements RestoreSession {
   readonly #options: SqliteOptions;
   readonly #target: RestoreTarget;
   readonly #absent: boolean;
+  readonly #record: RestoreOptions["record"];
   readonly #context: DriverContext;
   #path: string;
   #identity: Identity | null = null;
   #staged: string | undefined;
 
   /** Throws `target-unsafe` where no database can be put. */
-  static async open(options: SqliteOptions, target: RestoreTarget, absent: boolean, context: DriverContext): Promise<SqliteRestore> {
+  static async open(
+    options: SqliteOptions,
+    target: RestoreTarget,
+    restoring: RestoreOptions,
+    context: DriverContext,
+  ): Promise<SqliteRestore> {
     const path =
       target.kind === "original" ? (await readTargetFile(options.path)).path : join(target.path, options.entry ?? basename(options.path));
-    return new SqliteRestore(options, target, absent, context, path);
+    return new SqliteRestore(options, target, restoring, context, path);
   }
 
-  private constructor(options: SqliteOptions, target: RestoreTarget, absent: boolean, context: DriverContext, path: string) {
+  private constructor(
+    options: SqliteOptions,
+    target: RestoreTarget,
+    { absent, record }: RestoreOptions,
+    context: DriverContext,
+    path: string,
+  ) {
     this.#options = options;
     this.#target = target;
     this.#absent = absent;
+    this.#record = record;
     this.#context = context;
     this.#path = path;
   }
@@ -87,9 +100,11 @@ export class SqliteRestore implements RestoreSession {
     // A directory of ours may be closed to the owner, and nobody else uses what is in it.
     if (this.#target.kind === "original" && ownership !== undefined)
       this.#identity = await resolveIdentity(this.#options.runAs, ownership, signal);
-    this.#staged = createNameBeside(this.#path, "restore");
+    const staged = createNameBeside(this.#path, "restore");
+    await this.#record?.({ op: "stage", path: staged });
+    this.#staged = staged;
     const report = (bytes: number) => this.#context.progress({ phase: "staging", bytes, totalBytes: entry.bytes });
-    await writeStaged(entry, this.#staged, ownership, report, signal);
+    await writeStaged(entry, staged, ownership, report, signal);
   }
 
   /** The present file's, else the backed-up one's. */

@@ -37,6 +37,8 @@ async function undoStep(step: SqliteStep, steps: readonly SqliteStep[], signal: 
       return undoOverwrite(step, signal);
     case "copy-aside":
       return removeDatabase(step.aside);
+    case "stage":
+      return removeDatabase(step.path);
   }
 }
 
@@ -88,6 +90,10 @@ export async function settleSwap(steps: readonly SwapStep[]): Promise<void> {
   const directories = new Set<string>();
   for (const step of steps.map(parseStep)) {
     if (step.op === "overwrite") continue;
+    if (step.op === "stage") {
+      await removeDatabase(step.path);
+      continue;
+    }
     const leftover = step.op === "copy-aside" ? step.aside : step.op === "move" ? step.to : step.from;
     if (step.op === "copy-aside") await removeDatabase(leftover);
     else {

@@ -1,6 +1,8 @@
 import type { SwapStep } from "../contract.ts";
 import { HoldfastError } from "../../base/errors.ts";
 
+/** A staging copy was, or was about to be, made. */
+export type StageStep = { readonly op: "stage"; readonly path: string };
 /** A file was, or was about to be, renamed. `dev` and `ino` tell which of the two names it has now. */
 export type MoveStep = { readonly op: "move"; readonly from: string; readonly to: string; readonly dev: number; readonly ino: number };
 /** The staged copy was put in place; there was nothing of that name. */
@@ -18,9 +20,10 @@ export type OverwriteStep = {
   readonly user: string | null;
 };
 
-export type SqliteStep = MoveStep | PlaceStep | CopyAsideStep | OverwriteStep;
+export type SqliteStep = StageStep | MoveStep | PlaceStep | CopyAsideStep | OverwriteStep;
 
 const fields: Readonly<Record<SqliteStep["op"], readonly string[]>> = {
+  stage: ["path"],
   move: ["from", "to", "dev", "ino"],
   place: ["from", "to", "dev", "ino"],
   "copy-aside": ["path", "aside"],

@@ -1,0 +1,17 @@
+import { HoldfastError, readErrno } from "../base/errors.ts";
+
+/** An error of the system that nobody has explained yet: a disk's, not a bug's. Anything else is given back as it is. */
+export function explainSystemError(error: unknown): unknown {
+  const errno = readErrno(error);
+  if (error instanceof HoldfastError || !(error instanceof Error) || errno === undefined || !("syscall" in error)) return error;
+  if (errno === "ENOSPC" || errno === "EDQUOT") {
+    return new HoldfastError("no-space", `There is no space left: ${error.message}`, {
+      cause: error,
+      hint: "Free some space, inodes included.",
+    });
+  }
+  return new HoldfastError("disk-failed", `The system refused what the run needed: ${error.message}`, {
+    cause: error,
+    hint: "`journalctl -k` tells of failing disks.",
+  });
+}

@@ -1,0 +1,22 @@
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { readErrno } from "../base/errors.ts";
+import type { Core } from "./core.ts";
+
+/**
+ * Removes the staging directories of tasks that the last daemon left behind: they hold copies of data. Only names that the queue knows;
+ * whatever else lies there may be somebody else's. To be called before any task runs.
+ */
+export async function sweepStaging(core: Pick<Core, "config" | "queue" | "log">): Promise<void> {
+  const { stagingDir } = core.config.settings;
+  const names = await readdir(stagingDir).catch((error: unknown) => {
+    if (readErrno(error) === "ENOENT") return [];
+    throw error;
+  });
+  for (const name of names) {
+    const id = /^([0-9a-z]{20})-[0-9A-Za-z]{6}$/.exec(name)?.[1];
+    if (id === undefined || core.queue.get(id) === undefined) continue;
+    core.log.warn(`What an interrupted run had staged is removed`, { task: id });
+    await rm(join(stagingDir, name), { recursive: true, force: true });
+  }
+}
