@@ -44,7 +44,14 @@ function completeBackup(core: Core, payload: PayloadOf<"backup">, result: Operat
   core.catalog.backups.put(backup);
   const state = backup.suspect.length > 0 ? "suspect" : backup.status;
   const took = describeDuration(backup.finishedAtMs - backup.createdAtMs);
-  const summary = `${backup.name}, ${describeBytes(backup.storedBytes)} from ${describeBytes(backup.plainBytes)} in ${took}${backup.suspect.length > 0 ? `; suspect: ${backup.suspect.join("; ")}` : ""}`;
+  const lacks = result.manifest.members.flatMap((member) =>
+    member.notes.filter(({ level }) => level === "partial").map(({ message }) => `${member.datastore}: ${message}`),
+  );
+  const summary = [
+    `${backup.name}, ${describeBytes(backup.storedBytes)} from ${describeBytes(backup.plainBytes)} in ${took}`,
+    ...(backup.suspect.length > 0 ? [`suspect: ${backup.suspect.join("; ")}`] : []),
+    ...(lacks.length > 0 ? [`partial: ${lacks.join("; ")}`] : []),
+  ].join("; ");
   const job = core.config.jobs.get(payload.job);
   if (job !== undefined) {
     requestCopies(core, job, backup);

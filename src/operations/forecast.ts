@@ -20,7 +20,7 @@ interface Places {
 /**
  * Refuses a run that will not fit before it starts (A15). What it stores is estimated by how the datastore was compressed before; without
  * a history by its plain size: compression may need less, never much more. An archive is spooled whole before it is framed.
- * @throws no-space with the figures
+ * @throws no-space with the figures; destination-unmarked before anything is dumped for nothing
  */
 export async function assertSpace({ setup, probed, destination }: Places, signal: AbortSignal): Promise<void> {
   const { stagingDir, layout } = setup;
@@ -32,12 +32,20 @@ export async function assertSpace({ setup, probed, destination }: Places, signal
   }
   if (layout === "archive") stagedBytes += storedBytes;
   const target = await destination.probe(signal);
+  if (!target.marked) throw createUnmarkedError(destination.name, target.summary);
   const disk = await statfs(stagingDir, { bigint: true });
   const stagingFree = Number(disk.bavail * disk.bsize);
   const shared = target.device !== undefined && target.device === (await stat(stagingDir)).dev;
   assertFits(`the staging directory ${stagingDir}`, stagedBytes + (shared ? storedBytes : 0), stagingFree);
   if (target.freeBytes !== undefined)
     assertFits(`the destination "${destination.name}"`, storedBytes + (shared ? stagedBytes : 0), target.freeBytes);
+}
+
+function createUnmarkedError(name: string, place: string): HoldfastError {
+  const message = `The destination "${name}" (${place}) has no marker of its own: it was not made yet, or its disk is not mounted`;
+  return new HoldfastError("destination-unmarked", message, {
+    hint: `Mount the disk; or, when this is the right place: holdfast destination init ${name} (adopt, when there are files in it).`,
+  });
 }
 
 /** An upper estimate as far as there is one: a datastore that cannot tell its size is taken for as large as the last time. */
@@ -51,7 +59,7 @@ function assertFits(place: string, neededBytes: number, freeBytes: number): void
   if (neededBytes + reserveBytes <= freeBytes) return;
   throw new HoldfastError(
     "no-space",
-    `This run may need ${describeBytes(neededBytes)} in ${place}, where ${describeBytes(freeBytes)} are free`,
+    `This run may need ${describeBytes(neededBytes)} in ${place}, where ${describeBytes(freeBytes)} are free and ${describeBytes(reserveBytes)} must stay so`,
     {
       hint: "Free some space, or point the destination or `settings.stagingDir` at another disk.",
       details: { neededBytes, freeBytes },
