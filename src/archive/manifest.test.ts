@@ -121,7 +121,7 @@ test("parts that contradict each other are refused", () => {
     "archive without an archive": { ...archive, archive: null },
     "directory with an archive": { ...directory, archive: archive.archive },
     "archive of another name": { ...archive, archive: { ...archive.archive, object: "other.tar.gz" } },
-    "two members of one name": { ...archive, members: [member, member] },
+    "two members of one name": { ...archive, members: [member, { ...member, status: "absent", entries: [] }] },
     "two entries of one name": withEntries(archive, (entry) => ({ ...entry, name: "same" })),
     "two objects of one name": withEntries(directory, (entry) => ({ ...entry, object: "same" })),
     "the manifest as an object": withEntries(directory, (entry, index) => (index === 0 ? { ...entry, object: "manifest.json" } : entry)),

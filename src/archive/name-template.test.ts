@@ -46,6 +46,13 @@ test("names follow the clock of the job's zone, through its change too", () => {
   );
 });
 
+test("what comes from outside is made plain, and does not fail a backup", () => {
+  const name = (job: string, host: string): string => formatName("{job}_{host}", { ...context, job, host });
+  assert.equal(name("Nächtlich", "duck.example.org"), "Nächtlich_duck.example.org");
+  assert.equal(name("../../etc", "a/b\nc"), "etc_a-b-c");
+  assert.equal(name("", "-"), "x_x");
+});
+
 test("a file's ending is kept only when it is a plain one", () => {
   const endings = ["a.db", "dir.d/a.db", ".env", "dir/.env", "a.tar.gz", "a", "a.", "a.b c", "a.ba\nr", `a.${"x".repeat(40)}`, "a.d/b"].map(
     (name) => formatEnding("file", "none", name),
