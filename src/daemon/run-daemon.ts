@@ -21,6 +21,8 @@ import { openCore } from "./open-core.ts";
 import { openServiceManager, type ServiceManager } from "./service-manager.ts";
 import { ClockWatch } from "./watch-clock.ts";
 
+/** What aborted workers may take to clean up. */
+const cleanUpMs = 30_000;
 const statusEveryMs = 10_000;
 const housekeepingEveryMs = 60_000;
 
@@ -72,6 +74,8 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await waitForAbort(stop.signal);
   core.log.info(`Stopping: running tasks may take up to ${settings.drainMs} ms`);
   await manager.stopping();
+  // Aborted tasks clean up after the drain; without this systemd's own limit would cut a long one off.
+  await manager.extendTimeout(settings.drainMs + cleanUpMs);
   await dispatcher.drain(AbortSignal.any([abort.signal, AbortSignal.timeout(settings.drainMs)]));
   core.log.info("Stopped");
 }

@@ -16,7 +16,7 @@ const rules: readonly (readonly [RegExp, ErrorCode, string])[] = [
   [
     /^SQLITE_(CANTOPEN|PERM|READONLY|AUTH|IOERR)/,
     "source-unreadable",
-    "The user who opens the database (its owner, or runAs) must be able to read it, and to write to its directory when the database is in WAL mode or was left by a crash.",
+    "The user who opens the database (its owner, or runAs) must be able to read it, and to write to its directory when the database is in WAL mode or was left by a crash; so must the service's sandbox (`ReadWritePaths=`, see `holdfast check`).",
   ],
 ];
 
