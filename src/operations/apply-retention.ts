@@ -5,15 +5,20 @@ import { decideUndoRetention } from "../retention/decide-undo-retention.ts";
 import type { Verdict } from "../retention/verdict.ts";
 import type { Core } from "./core.ts";
 import { createBackupKey, createRemovalKey } from "./find-config.ts";
-import { usesBackup, type TaskPayload } from "./payload.ts";
+import { usesBackup, type PayloadOf, type TaskPayload } from "./payload.ts";
+import { listPendingRemovals } from "./pending-removals.ts";
 
 /** What retention says of a job's backups at one destination. */
 export function planRetention(core: Core, job: JobConfig, destination: string): readonly Verdict[] {
   const backups = core.catalog.backups.find({ job: job.name, destination, class: "backup" });
+  // What a person is having deleted must not pass for the backup that lets others go.
+  const isGoing = listPendingRemovals(core, ["delete"]);
   const freeze = core.clockJump === undefined ? core.catalog.backups.findFreeze(job.name) : { reason: core.clockJump };
   return decideRetention({
     policy: job.retention,
-    backups: backups.filter(({ missingSinceMs }) => missingSinceMs === null).map((backup) => describeForRetention(core, backup)),
+    backups: backups
+      .filter((backup) => backup.missingSinceMs === null && !isGoing(backup))
+      .map((backup) => describeForRetention(core, backup)),
     nowMs: core.clock.now(),
     timezone: job.timezone,
     weekStart: "sunday",
@@ -78,6 +83,23 @@ export function requestRemovals(
     maxAttempts: 1,
   });
   return task.id;
+}
+
+/**
+ * What of a removal is still to be done when its turn has come. Meanwhile a backup may have been pinned or needed, a newer one found
+ * damaged, a run suspect, or the policy changed: what retention had decided it must decide again.
+ */
+export function listDueRemovals(
+  core: Core,
+  { job: name, destination, removals, why }: PayloadOf<"remove">,
+): PayloadOf<"remove">["removals"] {
+  const known = removals.filter(({ id }) => core.catalog.backups.get(destination, id) !== undefined);
+  if (why === "delete") return known;
+  const job = core.config.jobs.get(name);
+  if (job === undefined) return [];
+  const verdicts = [...planRetention(core, job, destination), ...(destination === job.destination ? planUndoRetention(core, job) : [])];
+  const given = new Set(verdicts.filter(({ action }) => action === "remove").map(({ id }) => id));
+  return known.filter(({ id }) => given.has(id));
 }
 
 /** After a run: the job's retention at every place that has its backups, and that of its pre-restore backups. */

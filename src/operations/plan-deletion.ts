@@ -1,16 +1,22 @@
 import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Core } from "./core.ts";
 import { usesBackup } from "./payload.ts";
+import { listPendingRemovals } from "./pending-removals.ts";
 
 /** Why a backup should not be removed even on purpose; empty when nothing speaks against it. */
 export function planDeletion(core: Core, backup: CatalogBackup): readonly string[] {
-  const good = core.catalog.backups
+  const isPending = listPendingRemovals(core, ["delete", "retention"]);
+  const isSame = ({ destination, id }: CatalogBackup): boolean => id === backup.id && destination === backup.destination;
+  const verified = core.catalog.backups
     .find({ job: backup.job, class: "backup" })
-    .filter((other) => other.status === "ok" && other.verifiedAtMs !== null && other.damaged === null && other.missingSinceMs === null);
-  const last = good.length === 1 && good[0]?.id === backup.id;
+    .filter((other) => other.status === "ok" && other.verifiedAtMs !== null && other.damaged === null && other.missingSinceMs === null)
+    // What is about to go is no reason to let this one go too.
+    .filter((other) => isSame(other) || !isPending(other));
+  const believed = verified.filter(({ suspect, accepted }) => suspect.length === 0 || accepted !== null);
+  const [last, ...others] = believed.length === 0 ? verified : believed;
   return [
     ...(backup.pinned === null ? [] : [backup.pinned === "" ? "it is pinned" : `it is pinned: ${backup.pinned}`]),
     ...(core.queue.usesOf((payload) => usesBackup(payload, backup.id)).length > 0 ? ["it is in use"] : []),
-    ...(last ? [`it is the last verified backup of job "${backup.job}"`] : []),
+    ...(last !== undefined && others.length === 0 && isSame(last) ? [`it is the last verified backup of job "${backup.job}"`] : []),
   ];
 }

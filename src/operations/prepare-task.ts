@@ -4,6 +4,7 @@ import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import { createConfigCopy } from "../config/config-copy.ts";
 import type { JobConfig } from "../config/config.ts";
+import { listDueRemovals } from "./apply-retention.ts";
 import type { Core } from "./core.ts";
 import { describeDestination, findDatastore, findJob } from "./find-config.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
@@ -35,7 +36,11 @@ export function prepareTask(core: Core, payload: TaskPayload, stagingDir: string
       return {
         kind: "remove",
         job,
-        setup: { ...surroundings, destination: describeDestination(core.config, payload.destination), removals: payload.removals },
+        setup: {
+          ...surroundings,
+          destination: describeDestination(core.config, payload.destination),
+          removals: listDueRemovals(core, payload),
+        },
       };
     case "copy":
       return {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { eventsKey, parseManifestKey } from "../archive/backup-keys.ts";
 import { openBackup } from "../archive/backup-reader.ts";
 import { parseEvents, type BackupEvent } from "../archive/events.ts";
@@ -80,11 +81,25 @@ export async function syncDestination(
       },
     );
   }
+  const before = core.catalog.backups.find({ destination: name });
   const { backups, unreadable } = await findBackups(destination, "", signal);
-  const changes = core.catalog.backups.replaceDestination(name, [...backups, ...findDamaged(core, name, unreadable)]);
+  const read = [...backups, ...findDamaged(core, name, unreadable)];
+  const now = core.catalog.backups.find({ destination: name });
+  const changes = core.catalog.backups.replaceDestination(name, preferNews(before, now, read));
   recordVanished(core, name, changes.vanished);
   for (const { key, reason } of unreadable) core.log.warn(`A manifest at "${name}" cannot be read: ${reason}`, { key });
   return { ...changes, unreadable };
+}
+
+/** What was put on record while the destination was being read (published, pinned, removed) is newer than what was read. */
+function preferNews(
+  before: readonly CatalogBackup[],
+  now: readonly CatalogBackup[],
+  read: readonly CatalogBackup[],
+): readonly CatalogBackup[] {
+  const [old, current] = [before, now].map((backups) => new Map(backups.map((backup) => [backup.id, backup])));
+  const isNews = ({ id }: CatalogBackup): boolean => !isDeepStrictEqual(old?.get(id), current?.get(id));
+  return [...read.filter((backup) => !isNews(backup)), ...now.filter(isNews)];
 }
 
 /** Tells of backups that somebody else has removed. */
