@@ -1,4 +1,3 @@
-import { schedule } from "node-cron";
 import { readFileSync } from "node:fs";
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
@@ -18,6 +17,7 @@ import { syncDestination } from "../operations/sync-destination.ts";
 import { watchAbsence } from "../operations/watch-absence.ts";
 import type { Program } from "./load-program.ts";
 import { openCore } from "./open-core.ts";
+import { openTicker } from "./open-ticker.ts";
 import { openServiceManager, type ServiceManager } from "./service-manager.ts";
 import { ClockWatch } from "./watch-clock.ts";
 
@@ -102,16 +102,13 @@ async function recover(core: Core): Promise<void> {
   }
 }
 
-/** node-cron gives the ticks; which slots are due is decided from the catalog's memory. */
+/** Which slots are due is decided from the catalog's memory. */
 function openTicks(resources: AsyncDisposableStack, core: Core, manager: ServiceManager): void {
   const clock = new ClockWatch(core.clock);
   const schedules = new ScheduleWatch(core);
-  let busy = false;
   let statusAtMs = -Infinity;
   let housekeptAtMs = core.clock.monotonic();
   const tick = async (): Promise<void> => {
-    if (busy) return;
-    busy = true;
     try {
       core.clockJump = clock.look();
       await schedules.look(AbortSignal.timeout(30_000));
@@ -126,12 +123,9 @@ function openTicks(resources: AsyncDisposableStack, core: Core, manager: Service
       }
     } catch (error) {
       core.log.error(`A tick failed: ${describeCause(error)}`);
-    } finally {
-      busy = false;
     }
   };
-  const task = schedule("* * * * * *", tick, { name: "holdfast-tick" });
-  resources.defer(() => task.destroy());
+  resources.use(openTicker(tick));
 }
 
 function keepHouse(core: Core): void {

@@ -1,0 +1,134 @@
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { randomBytes } from "node:crypto";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import Database from "better-sqlite3";
+import type { Run } from "../../src/catalog/contract.ts";
+import type { Status, TaskStatus } from "../../src/operations/read-status.ts";
+import type { TaskEnd } from "../../src/operations/watch-task.ts";
+import { ControlClient } from "../../src/control/client.ts";
+import { createInstallation, type Installation } from "./daemon.ts";
+
+const pollMs = 20;
+
+/** For what has no event: the process table, the file system, the status. */
+export async function waitUntil<Value>(
+  what: string,
+  look: () => Value | undefined | false | Promise<Value | undefined | false>,
+): Promise<Value> {
+  for (const endAt = performance.now() + 30_000; performance.now() < endAt; await delay(pollMs)) {
+    const found = await look();
+    if (found !== undefined && found !== false) return found;
+  }
+  throw new Error(`It never came: ${what}`);
+}
+
+/** Processes with this marker in their environment, that is the worker of a task and everything below it. */
+export function findTaskProcesses(task: string): readonly number[] {
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name) && read(`/proc/${name}/environ`).split("\0").includes(`HOLDFAST_TASK=${task}`))
+    .map(Number);
+}
+
+function read(path: string): string {
+  try {
+    return readFileSync(path, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+export function countDescriptors(pid: number): number {
+  return readdirSync(`/proc/${pid}/fd`).length;
+}
+
+/** What the open descriptors of a process are, for messages. */
+export function listDescriptors(pid: number): readonly string[] {
+  return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+}
+
+export function readResidentBytes(pid: number): number {
+  return Number(/VmRSS:\s+(\d+) kB/.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
+}
+
+/** An installation with two SQLite databases, `one` and `two`, a directory for large files, and a local destination that is ready. */
+export interface RunBed extends Installation {
+  readonly client: ControlClient;
+  readonly jobs: string;
+  /** Asks for a backup. */
+  ask(job: string, body?: Readonly<Record<string, unknown>>): Promise<string>;
+  /** Waits until a task has ended. */
+  end(task: string): Promise<TaskEnd>;
+  status(): Promise<Status>;
+  task(id: string): Promise<TaskStatus | undefined>;
+  runs(): Promise<readonly Run[]>;
+  /** Names at the destination, hidden ones included, the marker left out. */
+  stored(folder: string): readonly string[];
+  /** Names in the staging directory. */
+  staged(): readonly string[];
+}
+
+const noSignal = new AbortController().signal;
+
+/** @param jobs the `jobs:` section, two spaces indented */
+export async function createRunBed(
+  jobs: string,
+  extra: (dir: string) => string = () => "",
+  env: Readonly<Record<string, string>> = {},
+): Promise<RunBed> {
+  const config = (dir: string): string =>
+    `destinations:\n  local: { kind: local, path: ${dir}/backups }\ndatastores:\n  one: { kind: sqlite, path: ${dir}/data/one.db }\n  two: { kind: sqlite, path: ${dir}/data/two.db }\n  large: { kind: files, include: ["${dir}/data/*.bin"] }\n${extra(dir)}jobs:\n${jobs}`;
+  const installation = await createInstallation({ config, env });
+  await mkdir(join(installation.dir, "data"));
+  for (const name of ["one", "two"]) {
+    const database = new Database(join(installation.dir, `data/${name}.db`));
+    database.exec("CREATE TABLE t (a)");
+    database.prepare("INSERT INTO t VALUES (?)").run(randomBytes(20_000));
+    database.close();
+  }
+  await installation.holdfast(["destination", "init", "local"]);
+  const client = new ControlClient(installation.socketPath);
+  const list = (path: string): readonly string[] => {
+    try {
+      return readdirSync(path).filter((name) => name !== ".holdfast-destination.json");
+    } catch {
+      return [];
+    }
+  };
+  return {
+    ...installation,
+    client,
+    jobs,
+    ask: async (job, body = {}) =>
+      (await client.send<{ task: string }>({ method: "POST", path: `/jobs/${job}/backups`, body }, noSignal)).task,
+    async end(task) {
+      for await (const line of client.stream<TaskEnd>({ method: "GET", path: `/tasks/${task}/watch` }, noSignal))
+        if (line.ended) return line;
+      throw new Error(`The task ${task} was not watched to its end`);
+    },
+    status: () => client.send<Status>({ method: "GET", path: "/status" }, noSignal),
+    task: async (id) => (await client.send<Status>({ method: "GET", path: "/status" }, noSignal)).tasks.find((task) => task.id === id),
+    runs: () => client.send<readonly Run[]>({ method: "GET", path: "/runs" }, noSignal),
+    stored: (folder) => list(join(installation.dir, "backups", folder)),
+    staged: () => list(join(installation.dir, "state/staging")),
+  };
+}
+
+/** Makes a run of the datastore `large` take long: what nobody can compress. */
+export async function writeLargeFile(bed: Installation, mebibytes: number): Promise<void> {
+  await writeFile(join(bed.dir, "data/large.bin"), randomBytes(mebibytes << 20));
+}
+
+/** Stops the worker of a task as soon as it has begun, and everything below it: the run goes on when it is thawed, and not before. */
+export async function freezeTask(task: string): Promise<Disposable & { thaw(): void }> {
+  const pids = await waitUntil(`a worker of ${task}`, () => {
+    const found = findTaskProcesses(task);
+    return found.length > 0 && found;
+  });
+  for (const pid of pids) process.kill(pid, "SIGSTOP");
+  const thaw = (): void => {
+    for (const pid of findTaskProcesses(task)) process.kill(pid, "SIGCONT");
+  };
+  return { thaw, [Symbol.dispose]: thaw };
+}
