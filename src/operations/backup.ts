@@ -10,6 +10,7 @@ import type { Datastore, ProbeFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { Destination, Publication } from "../destinations/contract.ts";
 import { findDestinationDriver } from "../destinations/registry.ts";
+import { closeAfterSuccess } from "./close-after-success.ts";
 import { collectMember, type CollectedMember } from "./collect-member.ts";
 import { assertSpace } from "./forecast.ts";
 import { detectShrink } from "./detect-shrink.ts";
@@ -123,6 +124,7 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   ports.progress({ phase: "publishing" });
   const { manifest, name: manifestName, body } = await finished.finish(draft, signal);
   await publication?.publish({ name: manifestName, body }, signal);
+  await closeAfterSuccess(resources, ports);
   return {
     folder: setup.folder,
     manifestKey: manifestKey({ folder: setup.folder, name, layout: setup.layout }),

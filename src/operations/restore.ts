@@ -7,6 +7,7 @@ import type { Check, Hook } from "../config/config.ts";
 import type { RestoreSession, SwapStep, TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import { runBackup, type BackupResult } from "./backup.ts";
+import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { assertNoneUnfinished, createStuckError, rollBackRestore, settleSteps, startAgain } from "./finish-restore.ts";
 import { createRestoreJournal, type RestoreJournal, type RestoreRecord } from "./restore-journal.ts";
@@ -118,6 +119,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     throw touched ? describeFailure(backup, explainSystemError(error)) : error;
   }
   await endCommitted({ records, journal }, settle, ports);
+  await closeAfterSuccess(resources, ports);
   return {
     restoreId: setup.restoreId,
     backup: backup.manifest.name,

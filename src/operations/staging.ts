@@ -1,7 +1,10 @@
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { join } from "node:path";
 
-/** A private directory that is removed with everything in it when it is closed. Its parent may be entered but not listed by others. */
+/**
+ * A private directory that is removed with everything in it when it is closed. Its parent may be entered but not listed by others.
+ * Closing never throws: what cannot be removed goes with the task's own directory, or is swept when the daemon starts.
+ */
 export interface StagingDirectory extends AsyncDisposable {
   readonly path: string;
 }
@@ -12,7 +15,7 @@ export async function openStagingDirectory(parent: string, prefix: string): Prom
   return {
     path,
     async [Symbol.asyncDispose]() {
-      await rm(path, { recursive: true, force: true, maxRetries: 2 });
+      await rm(path, { recursive: true, force: true, maxRetries: 2 }).catch(() => undefined);
     },
   };
 }
