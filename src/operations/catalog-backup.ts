@@ -1,6 +1,6 @@
 import { countPlainBytes, countStoredBytes, type Manifest } from "../archive/manifest.ts";
 import { foldEvents, type BackupEvent } from "../archive/events.ts";
-import type { CatalogBackup } from "../catalog/contract.ts";
+import type { BackupMarks, CatalogBackup } from "../catalog/contract.ts";
 
 interface Found {
   readonly destination: string;
@@ -15,7 +15,6 @@ export function describeBackup(
   { destination, folder, manifestKey, manifestSha256, manifest }: Found,
   events: readonly BackupEvent[],
 ): CatalogBackup {
-  const marks = foldEvents(events, manifest.finishedAt);
   return {
     id: manifest.id,
     job: manifest.job,
@@ -43,12 +42,20 @@ export function describeBackup(
       storedBytes: entries.reduce((sum, entry) => sum + entry.stored.bytes, 0),
       entries: entries.length,
     })),
-    pinned: marks.pinned,
-    verifiedAtMs: marks.verifiedAt === null ? null : Date.parse(marks.verifiedAt),
-    drilledAtMs: marks.drilledAt === null ? null : Date.parse(marks.drilledAt),
-    drillMs: marks.drillMs,
-    damaged: marks.damaged,
-    accepted: marks.accepted,
+    ...describeMarks(events, manifest.finishedAt),
+  };
+}
+
+/** What the events of a backup that is at its destination add up to. */
+export function describeMarks(events: readonly BackupEvent[], publishedAt: string): BackupMarks {
+  const { pinned, verifiedAt, drilledAt, drillMs, damaged, accepted } = foldEvents(events, publishedAt);
+  return {
+    pinned,
+    verifiedAtMs: verifiedAt === null ? null : Date.parse(verifiedAt),
+    drilledAtMs: drilledAt === null ? null : Date.parse(drilledAt),
+    drillMs,
+    damaged,
+    accepted,
     missingSinceMs: null,
   };
 }

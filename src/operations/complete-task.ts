@@ -169,7 +169,8 @@ async function completeCopy(
 export async function completeFailure(core: Core, payload: TaskPayload, thrown: unknown, signal: AbortSignal): Promise<ErrorReport> {
   const error = reportError(thrown);
   const damaging = error.code === "backup-damaged" || error.code === "backup-incomplete" || error.code === "manifest-invalid";
-  if ((payload.operation === "verify" || payload.operation === "drill") && damaging) {
+  const read = payload.operation === "verify" || payload.operation === "drill" || payload.operation === "restore";
+  if (read && damaging) {
     const backup = core.catalog.backups.get(payload.destination, payload.backupId);
     const event = payload.operation === "drill" ? "drill-failed" : "damaged";
     if (backup !== undefined) await markBackup(core, backup, { at: formatInstant(core.clock.now()), event, reason: error.message }, signal);

@@ -32,6 +32,7 @@ async function fits(probed: Record<string, ProbeFacts>, freeMib: number, space: 
   if (stagingMib !== undefined) execFileSync("mount", ["-t", "tmpfs", "-o", `size=${stagingMib}m`, "none", join(stagingDir, "small")]);
   using _unmounted = onExit(() => stagingMib !== undefined && execFileSync("umount", ["--lazy", join(stagingDir, "small")]));
   const medium = new MemoryMedium();
+  medium.marker = "local";
   medium.freeBytes = freeMib * mib;
   const history = { sequence: 0, previous: null, sizes: {}, ...space.history };
   const setup = { compression: gzip, layout: "directory" as const, ...space, history, stagingDir: join(stagingDir, "small") };

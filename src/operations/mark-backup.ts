@@ -1,38 +1,30 @@
 import { eventsKey } from "../archive/backup-keys.ts";
-import { foldEvents, formatEvent, type BackupEvent } from "../archive/events.ts";
+import { formatEvent, type BackupEvent } from "../archive/events.ts";
+import { formatInstant } from "../base/clock.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
+import { describeMarks } from "./catalog-backup.ts";
 import type { Core } from "./core.ts";
 import { describeDestination } from "./find-config.ts";
+import { readEvents } from "./sync-destination.ts";
 import { openDestination } from "./verify.ts";
 
-/** Adds a fact to a backup: durable at its destination first, then in the catalog. */
-export async function markBackup(core: Core, backup: CatalogBackup, event: BackupEvent, signal: AbortSignal): Promise<CatalogBackup> {
+/**
+ * Adds a fact to a backup: durable at its destination first, then in the catalog, which says afterwards what a rebuild from the destination
+ * would: a verification does not take back what a drill has found.
+ */
+export async function markBackup(
+  core: Pick<Core, "config" | "catalog">,
+  backup: CatalogBackup,
+  event: BackupEvent,
+  signal: AbortSignal,
+): Promise<CatalogBackup> {
   await using destination = await openDestination(describeDestination(core.config, backup.destination));
   await destination.append(eventsKey(backup), Buffer.from(formatEvent(event)), signal);
-  const marks = describeMarks(event);
-  return core.catalog.backups.mark(backup.destination, backup.id, marks) ?? { ...backup, ...marks };
-}
-
-function describeMarks(
-  event: BackupEvent,
-): Partial<Pick<CatalogBackup, "pinned" | "verifiedAtMs" | "drilledAtMs" | "drillMs" | "damaged" | "accepted">> {
-  const marks = foldEvents([event], event.at);
-  switch (event.event) {
-    case "pinned":
-    case "unpinned":
-      return { pinned: marks.pinned };
-    case "verified":
-      return { verifiedAtMs: Date.parse(event.at), damaged: null };
-    case "drilled":
-      return { drilledAtMs: Date.parse(event.at), drillMs: event.tookMs };
-    case "drill-failed":
-    case "damaged":
-      return { damaged: event.reason };
-    case "accepted":
-      return { accepted: event.reason };
-    case "note":
-    case "copied":
-    case "removing":
-      return {};
-  }
+  const events = await readEvents(destination, backup, signal);
+  const known = core.catalog.backups.get(backup.destination, backup.id) ?? backup;
+  const marks = describeMarks(events, formatInstant(backup.finishedAtMs));
+  // A manifest that could not be read stands in no events file; only reading the backup again takes that back.
+  const damaged = marks.damaged ?? (event.event === "verified" || event.event === "drilled" ? null : known.damaged);
+  const changed = { ...marks, damaged, missingSinceMs: known.missingSinceMs };
+  return core.catalog.backups.mark(backup.destination, backup.id, changed) ?? { ...backup, ...changed };
 }

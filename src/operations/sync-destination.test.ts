@@ -3,44 +3,13 @@ import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createBackup } from "../../test/support/catalog.ts";
-import { openBackupBed } from "../../test/support/backup-bed.ts";
-import { openControlBed } from "../../test/support/control.ts";
+import { withDestination } from "../../test/support/destination-bed.ts";
 import type { Backups, CatalogBackup } from "../catalog/contract.ts";
 import type { BackupResult } from "./backup.ts";
 import { describeBackup } from "./catalog-backup.ts";
 import { syncDestination, type CatalogKeeper } from "./sync-destination.ts";
 
 const never = new AbortController().signal;
-
-/** A destination with three backups and a catalog that knows them. */
-async function withDestination(
-  work: (bed: {
-    readonly core: CatalogKeeper;
-    readonly vault: string;
-    readonly made: readonly BackupResult[];
-    readonly backups: Backups;
-  }) => Promise<void>,
-): Promise<void> {
-  await using place = await openBackupBed();
-  await using control = await openControlBed();
-  mkdirSync(join(place.dir, "data"));
-  writeFileSync(join(place.dir, "data/file"), "data");
-  const options = { include: [join(place.dir, "data/*")] };
-  const made: BackupResult[] = [];
-  for (let index = 0; index < 3; index += 1)
-    made.push(await place.run(place.describe([{ name: "memory", kind: "files", options, shrink: "off" }])));
-  const { config, catalog, clock } = control.core;
-  const local = { ...config.destinations.get("local"), kind: "local", options: { path: place.vault } };
-  const core = {
-    config: { ...config, destinations: new Map([["local", local]]) } as unknown as CatalogKeeper["config"],
-    catalog,
-    clock,
-    log: { warn: () => undefined },
-  };
-  await syncDestination(core, "local", never);
-  assert.equal(catalog.backups.find().length, 3);
-  await work({ core, vault: place.vault, made, backups: catalog.backups });
-}
 
 /** The same keeper; `act` happens once the catalog has been asked for the first time, while the destination is being read. */
 function createBusy(core: CatalogKeeper, act: () => void): CatalogKeeper {
