@@ -50,18 +50,16 @@ const entryName = fc.array(component, { minLength: 1, maxLength: 3 }).map((parts
 const entry = fc
   .record({ name: entryName, body, chunkBytes: fc.constantFrom(1, 7, 511, 512, 4096, 70_000), mode: fc.constantFrom("stream", "file") })
   .filter(({ body: bytes, chunkBytes }) => bytes.length / chunkBytes < 3000);
-const members = fc
-  .uniqueArray(fc.constantFrom("one", "a", "caches", "memory"), { minLength: 1, maxLength: 3 })
-  .chain((datastores) =>
-    fc.tuple(
-      ...datastores.map((datastore) =>
-        fc.record({
-          datastore: fc.constant(datastore),
-          entries: fc.uniqueArray(entry, { minLength: 0, maxLength: 4, selector: ({ name }) => name }),
-        }),
-      ),
+const members = fc.uniqueArray(fc.constantFrom("one", "a", "caches", "memory"), { minLength: 1, maxLength: 3 }).chain((datastores) =>
+  fc.tuple(
+    ...datastores.map((datastore) =>
+      fc.record({
+        datastore: fc.constant(datastore),
+        entries: fc.uniqueArray(entry, { minLength: 0, maxLength: 4, selector: ({ name }) => name }),
+      }),
     ),
-  );
+  ),
+);
 
 interface Drawn {
   readonly datastore: string;

@@ -15,7 +15,10 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
       const parsed = spec.options.safeParse(raw);
       if (!parsed.success) {
         const issue = parsed.error.issues[0];
-        throw new HoldfastError("config-invalid", `Options of a ${spec.kind} datastore: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`);
+        throw new HoldfastError(
+          "config-invalid",
+          `Options of a ${spec.kind} datastore: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`,
+        );
       }
       const options = parsed.data;
       return {

@@ -14,7 +14,9 @@ export function listDatastoreDrivers(): readonly DatastoreDriver[] {
 export function findDatastoreDriver(kind: string): DatastoreDriver {
   const driver = drivers.find((candidate) => candidate.kind === kind);
   if (driver === undefined) {
-    throw new HoldfastError("config-invalid", `Unknown datastore kind "${kind}"`, { hint: `Known kinds: ${drivers.map(({ kind: known }) => known).join(", ")}.` });
+    throw new HoldfastError("config-invalid", `Unknown datastore kind "${kind}"`, {
+      hint: `Known kinds: ${drivers.map(({ kind: known }) => known).join(", ")}.`,
+    });
   }
   return driver;
 }
