@@ -117,7 +117,7 @@ function completeRestore(core: Core, payload: PayloadOf<"restore">, result: Oper
   const names = result.members.map(({ datastore }) => datastore).join(", ");
   return {
     state: "ok",
-    summary: `${names} restored from ${result.backup} in ${describeDuration(result.tookMs)}`,
+    summary: `${names} restored from ${result.backup} and verified in ${describeDuration(result.tookMs)}`,
     backupId: payload.backupId,
     details: {
       restoreId: payload.restoreId,

@@ -1,17 +1,12 @@
 import { setTimeout as delay } from "node:timers/promises";
-import { join } from "node:path";
 import { createId } from "../base/ids.ts";
 import { describeCause, HoldfastError, reportError } from "../base/errors.ts";
-import { endProcessGroup, identifyProcess } from "../base/process-group.ts";
 import type { RunKind } from "../catalog/contract.ts";
 import type { Task } from "../queue/contract.ts";
-import { acquireLocks, type HeldLocks } from "../queue/locks.ts";
-import { openWorker } from "../worker/open-worker.ts";
+import { carryOutTask, waitForLocks } from "./carry-out-task.ts";
 import { completeFailure, completeTask, type Completion } from "./complete-task.ts";
 import type { Core, LiveTask } from "./core.ts";
-import { endInterruptedRestore } from "./end-interrupted-restores.ts";
 import { parsePayload, type TaskPayload } from "./payload.ts";
-import { prepareTask } from "./prepare-task.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { tellOutcome, tellStart } from "./tell-run.ts";
 
@@ -19,11 +14,6 @@ import { tellOutcome, tellStart } from "./tell-run.ts";
 const stateRetryMs = 5_000;
 /** The longest that a timer can wait: about 24 days. */
 const maxTimerMs = 2 ** 31 - 1;
-/** A lock that an outside program holds is tried again this often. */
-const lockRetryMs = 1_000;
-const killGraceMs = 5_000;
-/** For the rollback of a restore whose worker died, start hooks included. */
-const restoreEndMs = 15 * 60_000;
 
 /**
  * Claims tasks from the queue and has workers carry them out, until it is drained. Every task ends with a run on record, whatever
@@ -139,8 +129,9 @@ export class Dispatcher {
       payload = parsePayload(task.payload);
       tellStart(this.#core, task);
       await using staging = await openStagingDirectory(config.settings.stagingDir, task.id);
-      using locks = await this.#waitForLocks(task, entry);
-      const result = await this.#work(task, payload, entry, staging.path, locks);
+      const running = { task, payload, entry };
+      using locks = await waitForLocks(this.#core, running, this.#stopping.signal);
+      const result = await carryOutTask(this.#core, running, staging.path, locks);
       const completion = await completeTask(this.#core, payload, result, AbortSignal.timeout(60_000));
       await this.#finish(task, runId, completion);
     } catch (error) {
@@ -148,76 +139,6 @@ export class Dispatcher {
     } finally {
       clearTimeout(deadline);
       live.delete(task.id);
-    }
-  }
-
-  async #work(task: Task, payload: TaskPayload, entry: LiveTask, stagingDir: string, locks: HeldLocks): Promise<unknown> {
-    const core = this.#core;
-    const { kind, setup, job } = prepareTask(core, payload, stagingDir);
-    const worker = openWorker(
-      {
-        entry: core.entry,
-        kind,
-        input: setup,
-        marker: task.id,
-        lockFds: locks.fds,
-        ...(job?.nice === undefined ? {} : { nice: job.nice }),
-        ...(job?.ionice === undefined ? {} : { ionice: job.ionice }),
-      },
-      {
-        onProgress: (progress) => {
-          const { datastore, bytes, totalBytes, phase } = progress;
-          entry.progress = {
-            phase,
-            ...(datastore === undefined ? {} : { datastore }),
-            ...(bytes === undefined ? {} : { bytes }),
-            ...(totalBytes === undefined ? {} : { totalBytes }),
-          };
-        },
-        onLog: (level, message, details) => core.log[level](message, { ...details, task: task.id }),
-      },
-      entry.controller.signal,
-    );
-    const identity = identifyProcess(worker.pid);
-    if (identity !== undefined) core.queue.recordWorker(task.id, { ...identity, marker: task.id });
-    try {
-      return await worker.finished;
-    } catch (error) {
-      throw kind === "restore" ? await this.#endRestore(setup.restoreId, error) : error;
-    }
-  }
-
-  /** A worker that died in the middle of a restore leaves the application stopped and the data half replaced: ended while the locks are held. */
-  async #endRestore(id: string, error: unknown): Promise<unknown> {
-    const ended = await endInterruptedRestore(this.#core, id, AbortSignal.timeout(restoreEndMs));
-    if (ended?.outcome !== "failed") return error;
-    return new HoldfastError("restore-stuck", ended.message, {
-      cause: error,
-      hint: "Holdfast tries again when it starts; no other restore of this data begins before.",
-    });
-  }
-
-  /** An outside program that holds a lock is waited for; the deadline and a cancellation end the wait. */
-  async #waitForLocks(task: Task, entry: LiveTask): Promise<HeldLocks> {
-    const { config, log } = this.#core;
-    for (let told = false; ; told = true) {
-      try {
-        return await acquireLocks(
-          { directory: join(config.settings.runtimeDir, "locks"), keys: task.keys, holder: `${task.kind} ${task.id}` },
-          entry.controller.signal,
-        );
-      } catch (error) {
-        if (!(error instanceof HoldfastError) || error.code !== "busy") throw error;
-        entry.progress = { phase: `waiting: ${error.message}` };
-        if (!told) log.info(error.message, { task: task.id });
-      }
-      // A task that only waits has nothing to end in peace.
-      const ended = AbortSignal.any([entry.controller.signal, this.#stopping.signal]);
-      await delay(lockRetryMs, undefined, { signal: ended }).catch(() => {
-        throw entry.controller.signal.aborted
-          ? entry.controller.signal.reason
-          : new HoldfastError("interrupted", "The daemon is being stopped");
-      });
     }
   }
 
@@ -295,24 +216,4 @@ function isAbsenceAllowed(core: Core, payload: TaskPayload, thrown: unknown): bo
   if (!(thrown instanceof HoldfastError) || (payload.operation !== "backup" && payload.operation !== "copy")) return false;
   if (thrown.code !== "destination-missing" && thrown.code !== "destination-unmarked") return false;
   return core.config.destinations.get(payload.operation === "copy" ? payload.to : payload.destination)?.required === false;
-}
-
-/** After a crash: ends what is left of the former daemon's workers, then gives their keys back. To be called before the first claim. */
-export async function recoverTasks(core: Core, signal: AbortSignal): Promise<readonly Task[]> {
-  const left = core.queue.recover(core.clock.now());
-  for (const task of left) {
-    await endProcessGroup(task.worker, task.worker?.marker ?? task.id, killGraceMs, signal);
-    const { state } = core.queue.release(task.id);
-    core.log.warn(`${task.kind}${task.job === undefined ? "" : ` of job "${task.job}"`} was interrupted: the daemon had died`, {
-      task: task.id,
-      next: state === "waiting" ? "it starts again" : "it does not start again",
-    });
-  }
-  for (const run of core.catalog.runs.interruptAll(core.clock.now())) {
-    const task = core.queue.get(run.taskId);
-    // What starts again tells its own outcome.
-    if (task !== undefined && task.state !== "waiting")
-      tellOutcome(core, task, run.id, { state: "interrupted", summary: run.summary, details: {} });
-  }
-  return left;
 }

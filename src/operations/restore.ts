@@ -53,7 +53,8 @@ export interface RestoreResult {
 interface Target {
   readonly member: ManifestMember;
   readonly session: RestoreSession;
-  readonly facts: TargetFacts;
+  /** Before the stop; from then on of after it. */
+  facts: TargetFacts;
 }
 
 /**
@@ -104,6 +105,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     for (const target of targets) await stageTarget(backup, target, ports, signal);
     touched = true;
     await stopApplication(setup, record, ports, signal);
+    await inspectAgain(targets, signal);
     preRestore = await savePresent(setup, targets, ports, signal);
     if (preRestore !== undefined) {
       const { id, name } = preRestore.manifest;
@@ -190,6 +192,11 @@ async function stopApplication(
   ports.progress({ phase: "stopping the application" });
   await record({ type: "stopping" });
   for (const hook of setup.stop) await runHook(hook, "stop", signal);
+}
+
+/** An application that had the data open at first has been stopped by now: then the data is swapped as a file and compared in place. */
+async function inspectAgain(targets: readonly Target[], signal: AbortSignal): Promise<void> {
+  for (const target of targets) if (target.facts.users.length > 0) target.facts = await target.session.inspect(signal);
 }
 
 /** The pre-restore backup. Nothing to save is fine; data that cannot be saved needs an explicit word and is then left aside as it is. */
