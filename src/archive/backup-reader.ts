@@ -14,6 +14,8 @@ export interface ReadEntry {
   readonly bytes: number;
   readonly sourcePath: string;
   readonly attributes?: NonNullable<ManifestEntry["attributes"]>;
+  /** Of the whole member. */
+  readonly contents: ManifestMember["contents"];
   readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
 
@@ -55,6 +57,7 @@ export class BackupReader {
         form,
         sourcePath,
         bytes: plain.bytes,
+        contents: member.contents,
         ...(attributes === undefined ? {} : { attributes }),
         open: (signal: AbortSignal) => this.#readPart(entry.object, entry, signal),
       });

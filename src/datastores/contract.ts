@@ -73,6 +73,8 @@ export interface StoredEntry {
   readonly bytes: number;
   readonly sourcePath: string;
   readonly attributes?: FileAttributes;
+  /** Of the member that it belongs to, where a manifest has told them. */
+  readonly contents?: Contents;
   readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
 

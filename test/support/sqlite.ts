@@ -129,7 +129,9 @@ export async function* asStored(dumped: Dumped, chunkBytes = 65_536): AsyncGener
   for (const { name, form, sourcePath, attributes, body } of dumped.entries) {
     if (body.kind !== "file") throw new Error("not staged");
     const open = () => createReadStream(body.path, { highWaterMark: chunkBytes });
-    yield { name, form, sourcePath, bytes: body.bytes, open, ...(attributes === undefined ? {} : { attributes }) };
+    const { contents } = dumped.facts;
+    const known = { ...(attributes === undefined ? {} : { attributes }), ...(contents === undefined ? {} : { contents }) };
+    yield { name, form, sourcePath, bytes: body.bytes, open, ...known };
   }
 }
 

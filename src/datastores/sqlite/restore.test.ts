@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmod, chown, copyFile, mkdir, readdir, readlink, rename, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, chown, copyFile, mkdir, readdir, readlink, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { spawnSync } from "node:child_process";
@@ -69,6 +69,29 @@ test("D12 P4 G6 dump, change, restore, dump: contents are equal, the marker row 
   await sqliteDriver.settle(steps, noSignal);
   await sqliteDriver.settle(steps, noSignal);
   assert.deepEqual(await listBeside(place), ["memory.db"]);
+});
+
+test("F32 D12 a database comes back in the mode that it had where nothing is there; else the present one decides", async () => {
+  for (const [backedUp, present, expected] of [
+    ["wal", undefined, "wal"],
+    ["delete", undefined, "delete"],
+    ["wal", "delete", "delete"],
+    ["delete", "wal", "wal"],
+    ["wal", "no database at all", "wal"],
+  ] as const) {
+    await using place = await makePlace();
+    const path = join(place.dir, "memory.db");
+    execute(path, `pragma journal_mode = ${backedUp}; create table messages (x); insert into messages values (1), (2)`);
+    const dumped = await dump({ path }, place.context);
+    for (const name of await listBeside(place)) await rm(join(place.dir, name));
+    if (present === "no database at all") await writeFile(path, present);
+    else if (present !== undefined) execute(path, `pragma journal_mode = ${present}; create table other (x)`);
+    const steps = await restore(place, path, dumped);
+    assert.equal(query(path, "pragma journal_mode"), expected, `${backedUp} over ${present}`);
+    assert.equal(query(path, "select count(*) from messages"), 2);
+    await sqliteDriver.settle(steps, noSignal);
+    assert.deepEqual(await listBeside(place), ["memory.db"]);
+  }
 });
 
 test("F32 M8 a stale -wal never survives beside the restored file, and comes back with a rollback", async () => {

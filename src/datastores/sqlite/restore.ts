@@ -39,6 +39,8 @@ export class SqliteRestore implements RestoreSession {
   #path: string;
   #identity: Identity | null = null;
   #staged: string | undefined;
+  /** Of the database when it was backed up; its copy in the backup is in no such mode, to be one file. */
+  #wasWal = false;
 
   /** Throws `target-unsafe` where no database can be put. */
   static async open(
@@ -80,6 +82,7 @@ export class SqliteRestore implements RestoreSession {
     for await (const entry of entries) {
       count += 1;
       requireSingleFile(entry, count);
+      this.#wasWal = entry.contents?.facts["journalMode"] === "wal";
       await this.#stageEntry(entry, signal);
     }
     if (this.#absent && count === 0) return emptyContents;
@@ -89,8 +92,8 @@ export class SqliteRestore implements RestoreSession {
     const settings = { identity: this.#identity, progress: this.#context.progress };
     const request = { op: "examine", path: this.#staged, header: "self-contained", integrity: "full", countRows: "all" } as const;
     const { contents } = await runChild(request, settings, signal);
-    // An application may rely on the mode that its database has had so far.
-    if (await isWalDatabase(this.#path)) await runChild({ op: "convert-to-wal", path: this.#staged }, settings, signal);
+    // An application may rely on the mode that its database has now, or had.
+    if ((await isWalDatabase(this.#path)) ?? this.#wasWal) await runChild({ op: "convert-to-wal", path: this.#staged }, settings, signal);
     return contents;
   }
 

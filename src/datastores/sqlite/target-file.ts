@@ -26,12 +26,12 @@ export async function readTargetFile(configured: string): Promise<TargetFile> {
   return { path, stats };
 }
 
-/** Whether the present database is in WAL mode; false for what is no database. Must not be called where it is open through SQLite. */
-export async function isWalDatabase(path: string): Promise<boolean> {
+/** Whether the present database is in WAL mode; undefined where there is none. Must not be called where it is open through SQLite. */
+export async function isWalDatabase(path: string): Promise<boolean | undefined> {
   try {
-    return (await readSourceFile(path))?.wal ?? false;
+    return (await readSourceFile(path))?.wal;
   } catch (error) {
-    if (error instanceof HoldfastError) return false;
+    if (error instanceof HoldfastError) return undefined;
     throw error;
   }
 }
