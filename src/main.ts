@@ -1,9 +1,10 @@
 #!/usr/bin/env node
-import { runOperation } from "./operations/run-task.ts";
-import { serveWorker } from "./worker/serve-worker.ts";
-
-if (process.argv[2] === "worker") await serveWorker(runOperation);
-else {
+// Each side loads only what it needs: a short call of the command line is mostly loading.
+if (process.argv[2] === "worker") {
+  const { serveWorker } = await import("./worker/serve-worker.ts");
+  const { runOperation } = await import("./operations/run-task.ts");
+  await serveWorker(runOperation);
+} else {
   const { runCli } = await import("./cli/run-cli.ts");
   process.exitCode = await runCli(process.argv.slice(2));
 }

@@ -44,6 +44,6 @@ function describeDatastore(planned: PlannedDatastore, { colors }: Terminal): rea
     ...(now === null ? [] : [line("now", now.summary)]),
     ...(method === null ? [] : [line("how", method)]),
     ...(users.length === 0 ? [] : [line("open in", `process${users.length === 1 ? "" : "es"} ${users.join(", ")}`)]),
-    ...notes.map(({ message }) => `    ${colors.yellow("!")} ${message}`),
+    ...notes.filter(({ level }) => level !== "info").map(({ message }) => `    ${colors.yellow("!")} ${message}`),
   ];
 }

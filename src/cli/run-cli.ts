@@ -122,8 +122,8 @@ function explainUsage({ message, code }: CommanderError, argv: readonly string[]
     meant ?? "",
     root.commands.map((command) => command.name()),
   );
-  const suggestion =
-    /\((Did you mean .*)\)/.exec(more.join(" "))?.[1] ?? (closest === undefined ? undefined : `Did you mean "${closest}"?`);
+  const suggested = /\(Did you mean (.*)\?\)/.exec(more.join(" "))?.[1] ?? closest;
+  const suggestion = suggested === undefined ? undefined : `Did you mean "${suggested}"?`;
   const where = `\`holdfast help${verb === undefined ? "" : ` ${verb.name()}`}\` tells what there is.`;
   return new HoldfastError("usage", `${text.charAt(0).toUpperCase()}${text.slice(1)}`, {
     hint: suggestion === undefined ? where : `${suggestion} ${where}`,

@@ -1,5 +1,3 @@
-import { describeDropIn } from "../operations/check/check-unit.ts";
-import { runChecks } from "../operations/check/run-checks.ts";
 import { countFindings, printFindings } from "./print-findings.ts";
 import type { Verb } from "./verb.ts";
 
@@ -21,6 +19,9 @@ export const checkVerb: Verb = {
       .option("--verbose", "print the systemd drop-in that the config needs, too")
       .action(({ verbose }: { readonly verbose?: boolean }) =>
         run(async ({ loadConfig, terminal, signal }) => {
+          // Loaded when it is called: it needs every driver.
+          const { describeDropIn } = await import("../operations/check/check-unit.ts");
+          const { runChecks } = await import("../operations/check/run-checks.ts");
           const config = await loadConfig();
           const findings = await runChecks(config, signal);
           const dropIn = describeDropIn(config);

@@ -33,13 +33,17 @@ export const initVerb: Verb = {
 async function writeStarter(path: string): Promise<boolean> {
   try {
     await makeDirectory(dirname(path), 0o755);
-    await using file = await open(path, "wx", 0o640);
+    const file = await open(path, "wx", 0o640).catch((error: unknown) => {
+      if (readErrno(error) === "EEXIST") return undefined;
+      throw error;
+    });
+    if (file === undefined) return false;
+    await using _ = file;
     await file.writeFile(starterConfig);
     await file.sync();
     return true;
   } catch (error) {
     const errno = readErrno(error);
-    if (errno === "EEXIST") return false;
     if (errno === undefined) throw error;
     throw new HoldfastError("destination-unwritable", `Cannot write ${path}: ${errno}`, {
       cause: error,

@@ -1,7 +1,6 @@
 import { formatInstant } from "../base/clock.ts";
 import { findClosest } from "../base/closest-name.ts";
 import { HoldfastError } from "../base/errors.ts";
-import { tellChannels } from "./tell-channels.ts";
 import type { Verb } from "./verb.ts";
 
 export const notifyTestVerb: Verb = {
@@ -18,6 +17,7 @@ export const notifyTestVerb: Verb = {
       .argument("<channel>", "channel of the config")
       .action((channel: string) =>
         run(async ({ loadConfig, terminal, signal }) => {
+          const { tellChannels } = await import("./tell-channels.ts");
           const config = await loadConfig();
           if (!config.channels.has(channel)) throw createUnknown(channel, [...config.channels.keys()]);
           const host = config.settings.hostname;

@@ -8,6 +8,7 @@ import type { Verb, VerbContext } from "./verb.ts";
 
 interface Options {
   readonly destination?: string;
+  readonly olderThan?: string;
   readonly plan?: boolean;
   readonly yes?: boolean;
   readonly detach?: boolean;
@@ -18,13 +19,19 @@ export const pruneVerb: Verb = {
   help: {
     exits: { 0: "done, or there was nothing to remove", 1: "something could not be removed", 4: "no such job", 7: "not confirmed" },
     json: "{task, state, summary, details: {removed, failed}} or {task: null, summary} when nothing goes; with --plan {rows: [{id, name, ageMs, age, bytes, size, action: keep|remove, reasons}], keepCount, removeCount, freedBytes, summary}",
-    examples: ["holdfast prune nightly --plan", "holdfast prune nightly", "holdfast prune nightly --destination nas --yes"],
+    examples: [
+      "holdfast prune nightly --plan",
+      "holdfast prune nightly",
+      "holdfast prune nightly --older-than 30d",
+      "holdfast prune nightly --destination nas --yes",
+    ],
   },
   define(command, run) {
     command
       .description("Apply a job's retention now; it never takes the last verified backup, a pinned one, or one in use")
       .argument("<job>", "job of the config")
       .option("--destination <name>", "at this destination (default: the job's)")
+      .option("--older-than <age>", "by this age instead of the job's retention, counted from the newest good backup")
       .option("--plan", "show every verdict with its reasons, and do nothing")
       .option("-y, --yes", "do not ask")
       .option("--detach", "print the task and do not wait")
@@ -35,7 +42,8 @@ export const pruneVerb: Verb = {
 async function prune(job: string, options: Options, context: VerbContext): Promise<number> {
   const { terminal, signal } = context;
   const client = await context.connect();
-  const scope = options.destination === undefined ? {} : { destination: options.destination };
+  const { destination, olderThan } = options;
+  const scope = { ...(destination === undefined ? {} : { destination }), ...(olderThan === undefined ? {} : { olderThan }) };
   const path = `/jobs/${encodeURIComponent(job)}`;
   const query = new URLSearchParams(scope).toString();
   const plan = await client.send<RemovalPlan>({ method: "GET", path: `${path}/retention${query === "" ? "" : `?${query}`}` }, signal);

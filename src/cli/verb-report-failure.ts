@@ -1,6 +1,5 @@
 import { formatInstant } from "../base/clock.ts";
 import { wantsKind } from "../telemetry/channel.ts";
-import { tellChannels } from "./tell-channels.ts";
 import type { Verb } from "./verb.ts";
 
 export const reportFailureVerb: Verb = {
@@ -21,6 +20,7 @@ export const reportFailureVerb: Verb = {
       .argument("<unit>", "name of the unit that failed")
       .action((unit: string) =>
         run(async ({ loadConfig, terminal, signal }) => {
+          const { tellChannels } = await import("./tell-channels.ts");
           const config = await loadConfig();
           const host = config.settings.hostname;
           const event = {

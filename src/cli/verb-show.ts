@@ -96,7 +96,7 @@ export function describeShown({ backup, manifest }: Shown, terminal: Terminal): 
     line("id", backup.id),
     line("job", `${backup.job}, number ${backup.sequence}${backup.class === "backup" ? "" : ", saved before a restore"}`),
     line("at", `${backup.destination}${backup.folder === "" || backup.folder === "." ? "" : `, in ${backup.folder}`}`),
-    line("made", `${manifest.createdAt} (${describeAgo(manifest.createdAt)}) on ${manifest.host}, by ${manifest.trigger}`),
+    line("made", `${manifest.createdAt} (${describeAgo(manifest.createdAt)}) on ${manifest.host}, trigger: ${manifest.trigger}`),
     line("size", `${describeBytes(backup.storedBytes)} stored, ${describeBytes(backup.plainBytes)} plain, as ${manifest.layout}`),
     ...(backup.note === null ? [] : [line("note", backup.note)]),
     line("verified", instant(backup.verifiedAtMs)),

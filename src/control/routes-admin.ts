@@ -4,6 +4,7 @@ import { HoldfastError } from "../base/errors.ts";
 import { planRetention, requestRemovals } from "../operations/apply-retention.ts";
 import { findJob } from "../operations/find-config.ts";
 import { markBackup } from "../operations/mark-backup.ts";
+import { overrideRetention } from "../operations/override-retention.ts";
 import { requestCopy } from "../operations/request-copy.ts";
 import { requestBackup, requestProof, requestRestore, requestUndo, type Requested } from "../operations/request-task.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
@@ -121,9 +122,9 @@ export const adminRoutes: readonly Route[] = [
     summary: "Apply a job's retention now",
     params: jobParams,
     query: none,
-    body: z.strictObject({ destination: z.string().optional() }),
+    body: z.strictObject({ destination: z.string().optional(), olderThan: z.string().optional() }),
     handle: ({ core }, { params, body }) => {
-      const job = findJob(core.config, params.job);
+      const job = overrideRetention(findJob(core.config, params.job), body.olderThan);
       const destination = body.destination ?? job.destination;
       return Promise.resolve({
         task: requestRemovals(core, job.name, destination, planRetention(core, job, destination), "retention") ?? null,

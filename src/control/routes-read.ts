@@ -3,6 +3,7 @@ import { HoldfastError } from "../base/errors.ts";
 import { describeVerdicts } from "../retention/plan-removal.ts";
 import { planRetention } from "../operations/apply-retention.ts";
 import { findJob } from "../operations/find-config.ts";
+import { overrideRetention } from "../operations/override-retention.ts";
 import { describeTask, readStatus } from "../operations/read-status.ts";
 import { readManifest, readBackupText } from "../operations/show-backup.ts";
 import { watchTask } from "../operations/watch-task.ts";
@@ -110,10 +111,10 @@ export const readRoutes: readonly Route[] = [
     access: "read",
     summary: "What retention would keep and remove, with reasons",
     params: z.strictObject({ job: z.string() }),
-    query: z.strictObject({ destination: z.string().optional() }),
+    query: z.strictObject({ destination: z.string().optional(), olderThan: z.string().optional() }),
     body: none,
     handle: ({ core }, { params, query }) => {
-      const job = findJob(core.config, params.job);
+      const job = overrideRetention(findJob(core.config, params.job), query.olderThan);
       const destination = query.destination ?? job.destination;
       const sizes = new Map(core.catalog.backups.find({ job: job.name, destination }).map(({ id, storedBytes }) => [id, storedBytes]));
       return Promise.resolve(describeVerdicts(planRetention(core, job, destination), sizes, core.clock.now()));

@@ -21,8 +21,8 @@ export interface CallOptions {
   /** For standard input; without it there is none. */
   readonly input?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Ends the call with SIGINT. */
-  readonly signal?: AbortSignal;
+  /** Done once, as soon as its standard error says the text; `interrupt` sends SIGINT. */
+  readonly whenSaid?: { readonly text: RegExp; readonly act: "interrupt" | (() => void) };
 }
 
 export interface CallResult {
@@ -127,15 +127,18 @@ export async function runProgram(args: readonly string[], options: CallOptions =
     stdio: [options.input === undefined ? "ignore" : "pipe", "pipe", "pipe"],
   });
   const collected = { stdout: "", stderr: "" };
+  let pending = options.whenSaid;
   for (const name of ["stdout", "stderr"] as const)
     child[name]?.setEncoding("utf8").on("data", (text: string) => {
       collected[name] += text;
+      if (pending?.text.test(collected.stderr) !== true) return;
+      const { act } = pending;
+      pending = undefined;
+      if (act === "interrupt") child.kill("SIGINT");
+      else act();
     });
   child.stdin?.end(options.input);
-  const interrupt = (): boolean => child.kill("SIGINT");
-  options.signal?.addEventListener("abort", interrupt, { once: true });
   const [status, by] = (await once(child, "close")) as [number | null, string | null];
-  options.signal?.removeEventListener("abort", interrupt);
   if (status === null) throw new Error(`holdfast ${args.join(" ")} was killed by ${by}\n${collected.stdout}${collected.stderr}`);
   return { status, ...collected };
 }
