@@ -2,6 +2,7 @@ import { describe } from "node:test";
 import { describeDumping } from "./datastore/dumping.ts";
 import type { DatastoreFixture } from "./datastore/fixture.ts";
 import { describeRestoring } from "./datastore/restoring.ts";
+import { describeStaging } from "./datastore/staging.ts";
 
 const covered = new Set<string>();
 
@@ -11,6 +12,7 @@ export function describeDatastore(title: string, fixture: DatastoreFixture): voi
   describe(`datastore ${title}`, () => {
     describeDumping(fixture);
     describeRestoring(fixture);
+    describeStaging(fixture);
   });
 }
 

@@ -117,16 +117,23 @@ export async function restoreAll(
   hooks: RestoreHooks = {},
 ): Promise<Restored> {
   await using datastore = await driver.configure(options).open(makeContext(directory));
-  await using session = await datastore.openRestore(hooks.target ?? { kind: "original" }, { absent: hooks.absent ?? false }, quiet);
-  await session.inspect(quiet);
-  const staged = await session.stage(each(entries), quiet);
   const steps: SwapStep[] = [];
-  await session.swap((step) => {
+  const record = async (step: SwapStep): Promise<void> => {
     if (hooks.record === undefined) steps.push(step);
     else hooks.record(step, steps);
-    return Promise.resolve();
-  }, quiet);
+  };
+  const target = hooks.target ?? { kind: "original" };
+  const restoring = { absent: hooks.absent ?? false, ...(target.kind === "original" ? { record } : {}) };
+  await using session = await datastore.openRestore(target, restoring, quiet);
+  await session.inspect(quiet);
+  const staged = await session.stage(each(entries), quiet);
+  await session.swap(record, quiet);
   return { staged, found: await session.summarize(quiet), steps: JSON.parse(JSON.stringify(steps)) as SwapStep[] };
+}
+
+/** What Holdfast has left beside the sources of a test. */
+export function listLeftovers(directory: string): readonly string[] {
+  return readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((path) => path.includes("holdfast"));
 }
 
 /** Process ids of this process's children. */

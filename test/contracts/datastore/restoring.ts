@@ -1,11 +1,21 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { compareContents } from "../../../src/base/contents.ts";
 import type { SwapStep } from "../../../src/datastores/contract.ts";
 import { findDatastoreDriver } from "../../../src/datastores/registry.ts";
-import { checkAll, dumpAll, each, listChildren, makeContext, makeTestDirectory, quiet, restoreAll } from "../../support/datastore.ts";
+import {
+  checkAll,
+  dumpAll,
+  each,
+  listChildren,
+  listLeftovers,
+  makeContext,
+  makeTestDirectory,
+  quiet,
+  restoreAll,
+} from "../../support/datastore.ts";
 import type { DatastoreFixture, DatastoreSource } from "./fixture.ts";
 
 class Stop extends Error {}
@@ -121,9 +131,4 @@ export function describeRestoring(fixture: DatastoreFixture): void {
     assert.equal(await source.readData(), data, `rolled back twice, stopped ${when} record ${stopAt}`);
     return ended;
   }
-}
-
-/** What Holdfast has left beside the source. */
-function listLeftovers(directory: string): readonly string[] {
-  return readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((path) => path.includes("holdfast"));
 }

@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import type { SwapStep } from "../../../src/datastores/contract.ts";
+import { findDatastoreDriver } from "../../../src/datastores/registry.ts";
+import { dumpAll, listLeftovers, makeContext, makeTestDirectory, quiet, readEntry, type Dumped } from "../../support/datastore.ts";
+import type { StageRequest } from "../../fixtures/programs/stage-restore.ts";
+import type { DatastoreFixture } from "./fixture.ts";
+
+const program = new URL("../../fixtures/programs/stage-restore.ts", import.meta.url).pathname;
+
+/** What is left when a restore's process is killed while it stages beside the target. */
+export function describeStaging(fixture: DatastoreFixture): void {
+  const driver = findDatastoreDriver(fixture.kind);
+
+  for (const [when, share] of [
+    ["begins to stage", 0],
+    ["has staged a half", 0.5],
+    ["has staged all", 2],
+  ] as const) {
+    for (const end of ["rollBack", "settle"] as const) {
+      test(`F1 G6 a process that is killed when it ${when} leaves nothing after ${end}, and the target as it was`, async (t) => {
+        const directory = makeTestDirectory(t);
+        await using source = await fixture.openSource(join(directory, "source"));
+        const { entries } = await dumpAll(driver, source.options, directory);
+        await source.change();
+        const data = await source.readData();
+        const steps = await killStaging(fixture.kind, source.options, directory, entries, share);
+        if (share > 0) assert.notDeepEqual(listLeftovers(directory), [], "there was something to remove");
+        for (let time = 1; time <= 2; time += 1) {
+          await driver[end](steps, quiet);
+          assert.deepEqual(listLeftovers(directory), []);
+          assert.equal(await source.readData(), data);
+        }
+      });
+    }
+  }
+}
+
+async function killStaging(
+  kind: string,
+  options: unknown,
+  directory: string,
+  entries: Dumped["entries"],
+  share: number,
+): Promise<readonly SwapStep[]> {
+  const stored: StageRequest["entries"][number][] = [];
+  for (const [index, { open: _, ...entry }] of entries.entries()) {
+    const bodyPath = join(directory, `body-${index}`);
+    writeFileSync(bodyPath, await readEntry(entries[index]));
+    stored.push({ ...entry, bodyPath });
+  }
+  const stepsPath = join(directory, "steps");
+  const stopAtBytes = share * stored.reduce((sum, { bytes }) => sum + bytes, 0);
+  const { stagingDir } = makeContext(directory);
+  const requestPath = join(directory, "request");
+  writeFileSync(requestPath, JSON.stringify({ kind, options, stagingDir, entries: stored, stepsPath, stopAtBytes } satisfies StageRequest));
+  // A group of its own, to be killed as a whole, as workers are.
+  const child = spawn(process.execPath, [program, requestPath], { stdio: ["ignore", "pipe", "inherit"], detached: true });
+  const ended = once(child, "close");
+  const [said] = (await Promise.race([once(child.stdout, "data"), ended])) as [unknown];
+  assert.equal(String(said), "waiting\n");
+  process.kill(-(child.pid ?? 0), "SIGKILL");
+  await ended;
+  const lines = existsSync(stepsPath) ? readFileSync(stepsPath, "utf8").trim().split("\n") : [];
+  return lines.map((line) => JSON.parse(line) as SwapStep);
+}
