@@ -1,4 +1,4 @@
-import { link, readFile, writeFile } from "node:fs/promises";
+import { link, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { sealJson, unsealJson } from "../../src/archive/sealed-json.ts";
 import { createId } from "../../src/base/ids.ts";
@@ -19,9 +19,12 @@ export async function backdateBackup(path: string, times: BackupTimes): Promise<
 
 /** A further backup of one file with the same data, made at another time. */
 export async function cloneBackup(folder: string, name: string, clone: string, times: BackupTimes): Promise<void> {
-  await link(join(folder, name), join(folder, clone));
-  const manifest = await readFile(join(folder, `${name}.manifest.json`));
-  const sealed = sealAgain(manifest, times, (text) => text.replaceAll(JSON.stringify(name), JSON.stringify(clone)));
+  const manifestName = `${name}.manifest.json`;
+  for (const part of await readdir(folder))
+    if (part.startsWith(name) && part !== manifestName && !part.endsWith(".events.jsonl"))
+      await link(join(folder, part), join(folder, clone + part.slice(name.length)));
+  const manifest = await readFile(join(folder, manifestName));
+  const sealed = sealAgain(manifest, times, (text) => text.replaceAll(name, clone));
   await writeFile(join(folder, `${clone}.manifest.json`), sealed);
 }
 
