@@ -31,6 +31,8 @@ export interface CatalogBackup extends BackupFacts, BackupMarks {}
 export interface BackupFacts {
   readonly id: string;
   readonly job: string;
+  /** The machine that made it; not known of backups that an older version has put on record. */
+  readonly host?: string;
   readonly class: BackupClass;
   readonly destination: string;
   /** "" or a relative path at the destination. */

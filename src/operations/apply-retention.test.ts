@@ -67,6 +67,15 @@ test("F66 a removal that has waited never takes the last good backup: a newer on
   });
 });
 
+test("F66 what another machine has put at a shared destination under the same job name is not ours: it stays, and fills no count", async () => {
+  await withBackups(2, (core) => {
+    for (const sequence of [3, 4]) core.catalog.backups.put(createBackup(sequence, { host: `not-${core.config.settings.hostname}` }));
+    core.catalog.backups.put(createBackup(5, { host: core.config.settings.hostname, class: "pre-restore" }));
+    applyRetention(core, findJob(core.config, "nightly"));
+    assert.deepEqual(listDue(core), [1]);
+  });
+});
+
 test("F66 nothing goes after a suspect run, a clock jump, a policy that is gone, or a job that is gone", async () => {
   await withBackups(3, (core, backups) => {
     applyRetention(core, findJob(core.config, "nightly"));

@@ -51,7 +51,8 @@ function describeForRetention(core: Core, backup: CatalogBackup) {
     pinned: backup.pinned !== null,
     ...(backup.pinned === null ? {} : { pinNote: backup.pinned }),
     inUse,
-    owned: true,
+    // Several machines may keep their backups at one destination, under the same name of a job.
+    owned: backup.host === undefined || backup.host === core.config.settings.hostname,
     manifestReadable: true,
   };
 }

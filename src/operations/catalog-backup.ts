@@ -18,6 +18,7 @@ export function describeBackup(
   return {
     id: manifest.id,
     job: manifest.job,
+    host: manifest.host,
     class: manifest.class,
     destination,
     folder,

@@ -59,7 +59,7 @@ test("F66 undo backups that are pinned, in use, not ours or unreadable stay, dam
     "undo-24 keep: pinned, last 3 of 3",
     "undo-25 remove: its undo expired (14d, last 3)",
     "undo-26 keep: in use",
-    "undo-27 keep: not made by this job",
+    "undo-27 keep: not made by this job on this machine",
     "undo-28 keep: its manifest cannot be read",
     "undo-29 remove: its undo expired (14d, last 3)",
   ]);
@@ -68,7 +68,7 @@ test("F66 undo backups that are pinned, in use, not ours or unreadable stay, dam
 test("F66 undo backups that are not ours or unreadable fill no count", () => {
   const others = [createUndo(1, { owned: false }), createUndo(2, { manifestReadable: false })];
   assert.deepEqual(listVerdicts([...others, createUndo(20), createUndo(21)], { keepLast: 1 }), [
-    "undo-1 keep: not made by this job",
+    "undo-1 keep: not made by this job on this machine",
     "undo-2 keep: its manifest cannot be read",
     "undo-20 keep: last 1 of 1",
     "undo-21 remove: its undo expired (14d, last 1)",

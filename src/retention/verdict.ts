@@ -15,7 +15,7 @@ export interface RetentionBackup {
   readonly pinNote?: string;
   /** A restore, a drill, a verification or a copy is working with it. */
   readonly inUse: boolean;
-  /** Made by the job whose policy is applied. */
+  /** Made by the job whose policy is applied, on this machine. */
   readonly owned: boolean;
   readonly manifestReadable: boolean;
 }
@@ -65,7 +65,7 @@ export function describeDefect(backup: RetentionBackup): string {
 /** Why a backup may not be removed whatever the policy says; empty when the policy decides. */
 export function listProtections(backup: RetentionBackup, nowMs: number): string[] {
   const reasons: string[] = [];
-  if (!backup.owned) reasons.push("not made by this job");
+  if (!backup.owned) reasons.push("not made by this job on this machine");
   if (!backup.manifestReadable) reasons.push("its manifest cannot be read");
   if (backup.pinned) reasons.push(backup.pinNote ? `pinned: ${backup.pinNote}` : "pinned");
   if (backup.inUse) reasons.push("in use");
