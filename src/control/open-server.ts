@@ -7,7 +7,7 @@ import { defaultLimits, type ControlLimits } from "./limits.ts";
 import { listenOnPath } from "./listen.ts";
 import { parseBody } from "./parse-body.ts";
 import { ReplyMemory } from "./reply-memory.ts";
-import { adminRoutes, allRoutes } from "./route-table.ts";
+import { privateRoutes, allRoutes } from "./route-table.ts";
 import type { ControlContext, Route } from "./route.ts";
 import { sendLines } from "./send-lines.ts";
 
@@ -183,7 +183,7 @@ function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, headers:
 
 function createNotFound(request: FastifyRequest, access: ServerOptions["access"]): ErrorReport {
   const path = request.url.split("?")[0] ?? "";
-  if (access === "read" && adminRoutes.some((route) => route.method === request.method && matchesPath(route, path))) {
+  if (access === "read" && privateRoutes.some((route) => route.method === request.method && matchesPath(route, path))) {
     return reportError(
       new HoldfastError("forbidden", `${request.method} ${path} is only on the admin socket`, {
         hint: "The admin socket is for root and the members of its group; see `settings.socketPath`.",

@@ -2,18 +2,15 @@ import { z } from "zod";
 import { watchEvents } from "../operations/watch-events.ts";
 import { createOpenApi } from "./openapi.ts";
 import { defineRoute, type Route } from "./route.ts";
-import { adminRoutes as changing } from "./routes-admin.ts";
+import { adminRoutes } from "./routes-admin.ts";
 import { readRoutes } from "./routes-read.ts";
 
 const none = z.strictObject({});
 
-/** Routes that change something: on the admin socket alone. */
-export const adminRoutes: readonly Route[] = changing;
-
 /** The one route table. The admin socket has all of it, the read-only one the rows with the access `read`. */
 export const allRoutes: readonly Route[] = [
   ...readRoutes,
-  ...changing,
+  ...adminRoutes,
   defineRoute({
     method: "GET",
     path: "/events",
@@ -39,3 +36,6 @@ export const allRoutes: readonly Route[] = [
     handle: ({ core }) => Promise.resolve(createOpenApi(allRoutes, core.version)),
   }),
 ];
+
+/** What the read-only socket does not have. */
+export const privateRoutes: readonly Route[] = allRoutes.filter(({ access }) => access === "admin");

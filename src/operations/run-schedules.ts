@@ -60,6 +60,16 @@ export class ScheduleWatch {
     }
     for (const name of this.#troubles.keys()) if (!known.has(name)) this.#troubles.delete(name);
   }
+
+  /** The next instant at which something becomes due; what is due already and in trouble does not count. Never throws. */
+  findNextMs(): number {
+    try {
+      return Math.min(...listNextRuns(this.#core).flatMap(({ due, nextMs }) => (due === "later" ? [nextMs] : [])), Infinity);
+    } catch (error) {
+      this.#core.log.error(`The schedules cannot be read now: ${describeCause(error)}`);
+      return Infinity;
+    }
+  }
 }
 
 interface NextRun {
