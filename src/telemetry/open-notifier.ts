@@ -25,6 +25,13 @@ export interface NotifierOptions {
 /** Tells people and machines through channels. Messages arrive at least once, each channel's in order. */
 export interface Notifier extends AsyncDisposable {
   /** Never waits and never throws: delivery goes on in the background. A channel gets only the kinds that it wants. */
+  /** Sorts in the order of telling, also within one millisecond: the outbox is read back by name. */
+  #createEntryId(): string {
+    this.#told += 1;
+    const atMs = String(this.#options.clock.now()).padStart(15, "0");
+    return `${atMs}-${String(this.#told).padStart(9, "0")}-${createId(0).slice(-6)}`;
+  }
+
   tell(event: Notification, channelNames: readonly string[]): void;
   state(): readonly ChannelState[];
   /** For a reload. Messages for channels that are gone are given up, the others are tried at once. */
@@ -58,6 +65,7 @@ async function openOutbox(
 }
 
 class QueuedNotifier implements Notifier {
+  #told = 0;
   readonly #options: NotifierOptions;
   readonly #context: QueueContext;
   #channels: ReadonlyMap<string, Channel> = new Map();
@@ -91,7 +99,7 @@ class QueuedNotifier implements Notifier {
         const channel = this.#channels.get(name);
         if (channel === undefined) this.#options.log.warn("A notification has no such channel", { channel: name });
         else if (wantsKind(channel, event.kind))
-          this.#queues.get(name)?.push({ id: createId(this.#options.clock.now()), channel: name, message });
+          this.#queues.get(name)?.push({ id: this.#createEntryId(), channel: name, message });
       }
     } catch (error) {
       this.#options.log.error("A notification could not be queued", { title: event.title, reason: describeCause(error) });
