@@ -113,7 +113,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     }
     await swapTargets(targets, record, ports, signal);
     await startAndCheck(setup, record, ports, signal);
-    settle = preRestore !== undefined || targets.every(({ facts }) => !facts.present);
+    settle = isSaved(preRestore, ports) || targets.every(({ facts }) => !facts.present);
     await record({ type: "committed", settle });
   } catch (error) {
     await undoAttempt(setup, { records, journal }, error, ports);
@@ -134,6 +134,17 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
 interface Attempt {
   readonly records: readonly RestoreRecord[];
   readonly journal: RestoreJournal;
+}
+
+/** Whether what was put aside may go. What a partial backup had to leave out is nowhere else. */
+function isSaved(preRestore: BackupResult | undefined, ports: TaskPorts): boolean {
+  if (preRestore === undefined || preRestore.manifest.status === "ok") return preRestore !== undefined;
+  const { name, members } = preRestore.manifest;
+  const lacks = members.flatMap(({ notes }) => notes.filter(({ level }) => level === "partial").map(({ message }) => message));
+  ports.log("warn", `The backup of what was there before, ${name}, is partial, so what was there also stays aside beside the data`, {
+    lacks,
+  });
+  return false;
 }
 
 /** The data is in place and healthy: what is left to do may wait for the next start, but must not fail the restore. */

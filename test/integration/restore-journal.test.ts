@@ -244,6 +244,26 @@ describe("a restore that fails", () => {
     assert.ok(kept.length >= 3, `what was put aside is gone: ${kept.join(" ")}`);
   });
 
+  test("F59 what a partial pre-restore backup had to leave out stays aside: an undo could not bring it back", async () => {
+    await using copy = copyWorld(world);
+    const { loose } = worldPaths(copy.root);
+    writeFileSync(join(loose, "half.bin"), "no whole line");
+    const setup = describeRestore(copy, backup, ["loose"]);
+    const datastores = setup.preRestore.datastores.map((datastore) => ({
+      ...datastore,
+      options: { include: [join(loose, "*.bin")], lines: true },
+    }));
+    const told: string[] = [];
+    const ports = { ...quietPorts, log: (_level: string, message: string) => void told.push(message) };
+    const { preRestore } = await runRestore({ ...setup, preRestore: { ...setup.preRestore, datastores } }, ports, never);
+    assert.equal(preRestore?.manifest.status, "partial");
+    const kept = readdirSync(loose, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.startsWith(".holdfast-") && name.includes("/"))
+      .map((name) => readFileSync(join(loose, name), "utf8"));
+    assert.ok(kept.includes("no whole line"), `what was put aside is gone: ${kept.join(" ")}`);
+    assert.match(told.join("\n"), /is partial/);
+  });
+
   test("F59 W13 what was saved before a restore that a crash interrupted is told, so that it can be undone", async () => {
     await using copy = copyWorld(world);
     const setup = describeRestore(copy, backup, ["loose"]);
