@@ -1,12 +1,22 @@
+import assert from "node:assert/strict";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { createReadStream, renameSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Database from "better-sqlite3";
-import type { Datastore, DriverContext, DumpEntry, DumpFacts, StoredEntry, SwapStep } from "../../src/datastores/contract.ts";
+import { compareContents, type Contents } from "../../src/base/contents.ts";
+import type {
+  Datastore,
+  DriverContext,
+  DumpEntry,
+  DumpFacts,
+  RestoreTarget,
+  StoredEntry,
+  SwapStep,
+} from "../../src/datastores/contract.ts";
 import { sqliteDriver } from "../../src/datastores/sqlite/sqlite.ts";
 
 export const noSignal = new AbortController().signal;
@@ -140,4 +150,31 @@ export function recordInto(steps: SwapStep[]): (step: SwapStep) => Promise<void>
   return async (step) => {
     steps.push(JSON.parse(JSON.stringify(step)) as SwapStep);
   };
+}
+
+export function contentsOf(dumped: Dumped): Contents {
+  assert.ok(dumped.facts.contents !== undefined);
+  return dumped.facts.contents;
+}
+
+/** Restores as the program does, and compares the contents at every look. */
+export async function restore(
+  place: Place,
+  path: string,
+  dumped: Dumped,
+  target: RestoreTarget = { kind: "original" },
+  steps: SwapStep[] = [],
+): Promise<SwapStep[]> {
+  await using datastore = await openSqlite({ path, busyTimeoutMs: 1_000 }, place.context);
+  await using session = await datastore.openRestore(target, { absent: dumped.facts.absent }, noSignal);
+  const staged = await session.stage(asStored(dumped), noSignal);
+  if (!dumped.facts.absent) assert.deepEqual(compareContents(contentsOf(dumped), staged), []);
+  await session.swap(recordInto(steps), noSignal);
+  if (!dumped.facts.absent) assert.deepEqual(compareContents(contentsOf(dumped), await session.summarize(noSignal)), []);
+  return steps;
+}
+
+/** What stands beside the database, ours included. */
+export async function listBeside(place: Place): Promise<string[]> {
+  return (await readdir(place.dir)).filter((name) => name !== "staging").sort();
 }
