@@ -66,6 +66,7 @@ async function openOutbox(
 
 class QueuedNotifier implements Notifier {
   #told = 0;
+  #told = 0;
   readonly #options: NotifierOptions;
   readonly #context: QueueContext;
   #channels: ReadonlyMap<string, Channel> = new Map();
@@ -90,6 +91,13 @@ class QueuedNotifier implements Notifier {
     this.#context.outbox
       ?.remove(entry)
       .catch((error: unknown) => this.#options.log.warn("It cannot be removed", { reason: describeCause(error) }));
+  }
+
+  /** Sorts in the order of telling, also within one millisecond: the outbox is read back by name. */
+  #createEntryId(): string {
+    this.#told += 1;
+    const atMs = String(this.#options.clock.now()).padStart(15, "0");
+    return `${atMs}-${String(this.#told).padStart(9, "0")}-${createId(0).slice(-6)}`;
   }
 
   tell(event: Notification, channelNames: readonly string[]): void {
