@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, test } from "node:test";
@@ -7,8 +7,9 @@ import Database from "better-sqlite3";
 import { systemClock } from "../base/clock.ts";
 import { migrations } from "./migrations.ts";
 import { openQueue } from "./open-queue.ts";
-import { openQueueFile, withQueueErrors } from "./open-queue-file.ts";
+import { openQueueFile } from "./open-queue-file.ts";
 
+// That a state file survives what may happen to it is proven in base/open-state-file.test.ts; here, that the queue is one.
 let directory: string;
 let path: string;
 
@@ -45,19 +46,6 @@ test("F11 a missing queue is an error, unless this is the first start; never an 
   open().close();
 });
 
-test("F11 a missing queue whose log is still there is an error even at the first start", () => {
-  writeFileSync(`${path}-wal`, "left over");
-  assert.throws(create, { code: "state-corrupt" });
-  assert.ok(!existsSync(path));
-});
-
-test("F1 a first start that was cut short is done again", () => {
-  writeFileSync(`${path}.new`, "half");
-  writeFileSync(`${path}.new-journal`, "half");
-  create().close();
-  assert.deepEqual(readdirSync(directory), ["queue.db"]);
-});
-
 test("F11 an empty file, another program's database and no database at all are errors", () => {
   writeFileSync(path, "");
   assert.throws(create, { code: "state-corrupt" });
@@ -70,23 +58,6 @@ test("F11 an empty file, another program's database and no database at all are e
   const before = readFileSync(path);
   assert.throws(create, { code: "state-corrupt", message: `The file ${path} is not a queue: empty, or another database` });
   assert.deepEqual(readFileSync(path), before);
-});
-
-test("F11 a queue cut anywhere is an error with a way out", () => {
-  makeQueue();
-  const whole = join(directory, "whole");
-  copyFileSync(path, whole);
-  const { size } = statSync(whole);
-  for (let bytes = 0; bytes < size; bytes += 2_048) {
-    for (const leftover of ["-wal", "-shm"]) rmSync(path + leftover, { force: true });
-    copyFileSync(whole, path);
-    truncateSync(path, bytes);
-    assert.throws(
-      create,
-      (error: { code?: string; hint?: string }) => error.code === "state-corrupt" && /holdfast rebuild/.test(error.hint ?? ""),
-      `cut at ${bytes}`,
-    );
-  }
 });
 
 test("F11 damaged pages and damaged JSON are found when the queue is opened", () => {
@@ -122,22 +93,4 @@ test("an earlier version is brought forward, its tasks stay; a migration that fa
   assert.equal(database.pragma("user_version", { simple: true }), migrations.length + 2);
   assert.equal(database.prepare("SELECT count(*) FROM tasks, (SELECT count(*) FROM later, latest)").pluck().get(), 50);
   database.close();
-});
-
-test("F18 what is acknowledged is synced: write-ahead log, synchronous = FULL, foreign keys on", () => {
-  const database = create();
-  const read = (name: string) => database.pragma(name, { simple: true });
-  assert.deepEqual([read("journal_mode"), read("synchronous"), read("foreign_keys"), read("busy_timeout")], ["wal", 2, 1, 5_000]);
-  database.close();
-});
-
-test("F14 a full disk is named as such, and errors that are not SQLite's pass", () => {
-  const fail = (code: string) => () =>
-    withQueueErrors(path, () => {
-      throw new Database.SqliteError("message", code);
-    });
-  assert.throws(fail("SQLITE_FULL"), { code: "no-space" });
-  assert.throws(fail("SQLITE_BUSY"), { code: "busy" });
-  assert.throws(fail("SQLITE_CORRUPT_INDEX"), { code: "state-corrupt" });
-  assert.throws(fail("SQLITE_IOERR_FSYNC"), { code: "SQLITE_IOERR_FSYNC" });
 });
