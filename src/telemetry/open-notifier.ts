@@ -25,13 +25,6 @@ export interface NotifierOptions {
 /** Tells people and machines through channels. Messages arrive at least once, each channel's in order. */
 export interface Notifier extends AsyncDisposable {
   /** Never waits and never throws: delivery goes on in the background. A channel gets only the kinds that it wants. */
-  /** Sorts in the order of telling, also within one millisecond: the outbox is read back by name. */
-  #createEntryId(): string {
-    this.#told += 1;
-    const atMs = String(this.#options.clock.now()).padStart(15, "0");
-    return `${atMs}-${String(this.#told).padStart(9, "0")}-${createId(0).slice(-6)}`;
-  }
-
   tell(event: Notification, channelNames: readonly string[]): void;
   state(): readonly ChannelState[];
   /** For a reload. Messages for channels that are gone are given up, the others are tried at once. */
@@ -65,7 +58,6 @@ async function openOutbox(
 }
 
 class QueuedNotifier implements Notifier {
-  #told = 0;
   #told = 0;
   readonly #options: NotifierOptions;
   readonly #context: QueueContext;
@@ -106,8 +98,7 @@ class QueuedNotifier implements Notifier {
       for (const name of new Set(channelNames)) {
         const channel = this.#channels.get(name);
         if (channel === undefined) this.#options.log.warn("A notification has no such channel", { channel: name });
-        else if (wantsKind(channel, event.kind))
-          this.#queues.get(name)?.push({ id: this.#createEntryId(), channel: name, message });
+        else if (wantsKind(channel, event.kind)) this.#queues.get(name)?.push({ id: this.#createEntryId(), channel: name, message });
       }
     } catch (error) {
       this.#options.log.error("A notification could not be queued", { title: event.title, reason: describeCause(error) });
