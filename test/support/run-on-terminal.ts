@@ -4,6 +4,8 @@ import { fileURLToPath } from "node:url";
 
 const program = fileURLToPath(new URL("../../scripts/holdfast", import.meta.url));
 
+const limitMs = 60_000;
+
 export interface Typed {
   /** Waited for in what came after the last thing typed. */
   readonly at: RegExp;
@@ -32,8 +34,12 @@ export async function runOnTerminal(
     seen = shown.length;
     child.stdin.write(next.keys);
   });
+  // A question that nobody answers must fail its test, not hang it; the terminal's end ends the program.
+  const timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
   const [status] = (await once(child, "close")) as [number | null];
-  if (status === null || rest.length > 0) throw new Error(`It never asked ${String(rest[0]?.at)}:\n${shown}`);
+  clearTimeout(timer);
+  if (rest.length > 0) throw new Error(`It never asked ${String(rest[0]?.at)}:\n${shown}`);
+  if (status === null) throw new Error(`It did not end:\n${shown}`);
   // What moves the cursor and colours is not what it says.
   // oxlint-disable-next-line no-control-regex -- escape sequences begin with a control character
   return { status, shown: shown.replaceAll(/\u001b\[[0-9;?]*[A-Za-z]/g, "").replaceAll("\r", "") };
