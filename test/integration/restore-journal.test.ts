@@ -201,7 +201,8 @@ describe("a restore that fails", () => {
     const { running } = worldPaths(copy.root);
     const old = readData(copy);
     const setup = describeRestore(copy, backup, ["loose"]);
-    const startsOnOld = hook(`cat '${worldPaths(copy.root).loose}/three.bin' > '${running}'`);
+    const { loose } = worldPaths(copy.root);
+    const startsOnOld = hook(`test -e '${loose}/three.bin' && cp '${loose}/three.bin' '${running}'`);
     await assert.rejects(runRestore({ ...setup, start: [startsOnOld], check: [] }, quietPorts, never), hasCode("restore-failed"));
     assert.equal(readData(copy), old);
     assert.equal(readFileSync(running, "utf8"), "new three");

@@ -3,10 +3,19 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TestContext } from "node:test";
-import type { OperationKind, OperationSetup } from "../../src/operations/run-task.ts";
+import type { OperationSetup } from "../../src/operations/run-task.ts";
 import { checkInvariants, restartWorld } from "./check-invariants.ts";
 import { pickPoints, readSeed } from "./fault-points.ts";
-import { isChange, listKillPoints, operate, type KillFault, type KillPoint, type OperationRun } from "./kill-points.ts";
+import {
+  isChange,
+  listKillPoints,
+  operate,
+  type ActKind,
+  type ActSetup,
+  type KillFault,
+  type KillPoint,
+  type OperationRun,
+} from "./kill-points.ts";
 import { copyWorld, readData, type SmallWorld } from "./small-world.ts";
 
 export const isLong = process.env["HOLDFAST_LONG"] === "1";
@@ -17,12 +26,12 @@ export function makeCompileCache(): { readonly path: string } & Disposable {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-export interface Campaign<Kind extends OperationKind> {
+export interface Campaign<Kind extends ActKind> {
   readonly kind: Kind;
   /** Where every run begins: it is copied. */
   readonly template: SmallWorld;
   /** Setup of the operation on a copy. */
-  readonly describe: (world: SmallWorld) => OperationSetup<Kind>;
+  readonly describe: (world: SmallWorld) => ActSetup<Kind>;
   /** Of the template: backups that must survive, and that may be gone. */
   readonly acknowledged: readonly string[];
   readonly doomed?: readonly string[];
@@ -31,6 +40,8 @@ export interface Campaign<Kind extends OperationKind> {
   readonly bounded: number;
   readonly select?: (point: KillPoint) => boolean;
   readonly cache: string;
+  /** What the data may be before and after; of the template and of a clean run when absent. */
+  readonly data?: readonly string[];
   /** Of every how many points the backups are restored, not only verified. */
   readonly drillEvery?: number;
   /** Something beside the operation, for example an application; called for every copy. */
@@ -38,7 +49,7 @@ export interface Campaign<Kind extends OperationKind> {
 }
 
 /** Runs the operation on fresh copies with a fault at each chosen point; after each a restart and the invariants. */
-export async function runCampaign<Kind extends OperationKind>(t: TestContext, campaign: Campaign<Kind>): Promise<void> {
+export async function runCampaign<Kind extends ActKind>(t: TestContext, campaign: Campaign<Kind>): Promise<void> {
   const { kind, template, describe, faults, bounded, cache, drillEvery = 4, accompany } = campaign;
   const old = readData(template);
   const select = campaign.select ?? isChange;
@@ -72,8 +83,11 @@ export async function runCampaign<Kind extends OperationKind>(t: TestContext, ca
       where,
       marker: run.marker,
       acknowledged: [...campaign.acknowledged, ...(run.outcome === "done" && own !== undefined ? [own] : [])],
-      possible: kind === "restore" ? "any" : [...(own === undefined || run.outcome === "failed" ? [] : [own]), ...(campaign.doomed ?? [])],
-      data: run.outcome === "done" ? [fresh] : run.outcome === "failed" ? [old] : [old, fresh],
+      possible:
+        kind === "restore" || kind === "finish"
+          ? "any"
+          : [...(own === undefined || run.outcome === "failed" ? [] : [own]), ...(campaign.doomed ?? [])],
+      data: campaign.data ?? (run.outcome === "done" ? [fresh] : run.outcome === "failed" ? [old] : [old, fresh]),
       proof: index % drillEvery === 0 ? "drill" : "verify",
     });
   }

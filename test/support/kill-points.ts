@@ -20,6 +20,10 @@ export interface KillPoint {
 
 export type KillFault = "before" | "after" | "EIO" | "ENOSPC";
 
+/** What a worker does, or what the daemon does at its start with restores that were interrupted. */
+export type ActKind = OperationKind | "finish";
+export type ActSetup<Kind extends ActKind> = Kind extends OperationKind ? OperationSetup<Kind> : { readonly journalDir: string };
+
 export interface OperationRun {
   readonly outcome: "done" | "failed" | "killed";
   /** What `done` says, as JSON; what `failed` says: code and message. */
@@ -35,10 +39,10 @@ export interface OperationFault {
 }
 
 /** Runs an operation in a process of its own, as a worker would, with a fault at a point or without. */
-export async function operate<Kind extends OperationKind>(
+export async function operate<Kind extends ActKind>(
   { root }: SmallWorld,
   kind: Kind,
-  setup: OperationSetup<Kind>,
+  setup: ActSetup<Kind>,
   options: { readonly at?: OperationFault; readonly log?: string; readonly cache?: string } = {},
 ): Promise<OperationRun> {
   const { at, log, cache } = options;
@@ -74,10 +78,10 @@ export async function operate<Kind extends OperationKind>(
 }
 
 /** The calls of a clean run, in order. The world is used up. */
-export async function listKillPoints<Kind extends OperationKind>(
+export async function listKillPoints<Kind extends ActKind>(
   world: SmallWorld,
   kind: Kind,
-  setup: OperationSetup<Kind>,
+  setup: ActSetup<Kind>,
   cache?: string,
 ): Promise<readonly KillPoint[]> {
   const directory = mkdtempSync(join(tmpdir(), "points-"));

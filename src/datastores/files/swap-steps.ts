@@ -53,13 +53,15 @@ export async function rollBackSteps(steps: readonly SwapStep[], signal: AbortSig
   for (const step of steps.toReversed()) {
     const area = String(step["area"]);
     if (!areas.includes(area)) continue;
-    if (undoStep(step, area) === "displaced") displaced.add(area);
+    if (undoStep(step, steps, area) === "displaced") displaced.add(area);
   }
+  for (const step of steps) if (step["op"] === "aside") assertPutBack(step);
   await syncAll(steps);
   for (const area of listAreas(steps).filter((known) => !areas.includes(known))) await removeArea(area, signal);
   for (const area of areas) {
     // What an application wrote meanwhile is kept under a name that nothing else uses.
-    if (displaced.has(area)) renameSync(area, join(dirname(area), `${basename(area)}-displaced`));
+    if (displaced.has(area) || readInode(join(area, "displaced-0")) !== undefined)
+      renameSync(area, join(dirname(area), `${basename(area)}-displaced`));
     else await removeArea(area, signal);
   }
   for (const step of steps.toReversed()) if (step["op"] === "mkdir") removeEmpty(String(step["path"]));
@@ -101,7 +103,16 @@ function listAreas(steps: readonly SwapStep[]): readonly string[] {
   return [...new Set(steps.map((step) => String(step["area"])))];
 }
 
-function undoStep(step: SwapStep, area: string): "undone" | "displaced" {
+/** An area that still holds what was there before the restore must not go. */
+function assertPutBack(step: SwapStep): void {
+  const to = decodePath(String(step["to"]));
+  if (readInode(to) === undefined) return;
+  throw new HoldfastError("restore-stuck", `Cannot roll back the restore: ${escapePath(to)} is not what was put aside as such`, {
+    hint: `If it is the right one, move it to ${escapePath(decodePath(String(step["from"])))} with the application stopped.`,
+  });
+}
+
+function undoStep(step: SwapStep, steps: readonly SwapStep[], area: string): "undone" | "displaced" {
   switch (step["op"]) {
     case "attributes":
       chownSync(String(step["path"]), Number(step["uid"]), Number(step["gid"]));
@@ -110,7 +121,7 @@ function undoStep(step: SwapStep, area: string): "undone" | "displaced" {
     case "aside":
     case "carry":
     case "place":
-      return undoMove(step, area);
+      return undoMove(step, steps, area);
     case "area":
     case "mkdir":
       return "undone";
@@ -119,7 +130,7 @@ function undoStep(step: SwapStep, area: string): "undone" | "displaced" {
   }
 }
 
-function undoMove(step: SwapStep, area: string): "undone" | "displaced" {
+function undoMove(step: SwapStep, steps: readonly SwapStep[], area: string): "undone" | "displaced" {
   const from = decodePath(String(step["from"]));
   const to = decodePath(String(step["to"]));
   const inode = String(step["inode"]);
@@ -131,9 +142,15 @@ function undoMove(step: SwapStep, area: string): "undone" | "displaced" {
     return occupied ? "displaced" : "undone";
   }
   // What was placed has been replaced since, for example by an application that writes by rename.
-  if (step["op"] !== "place" || readInode(to) === undefined) return "undone";
+  if (step["op"] !== "place" || readInode(to) === undefined || isOldAgain(step, steps)) return "undone";
   displace(to, area);
   return "displaced";
+}
+
+/** Whether an earlier roll-back, which was interrupted, has put back already what was there before. */
+function isOldAgain(place: SwapStep, steps: readonly SwapStep[]): boolean {
+  const inode = readInode(decodePath(String(place["to"])));
+  return steps.some((step) => step["op"] === "aside" && step["from"] === place["to"] && step["inode"] === inode);
 }
 
 function displace(path: Buffer, area: string): void {

@@ -8,14 +8,16 @@ export interface FoundFile {
   readonly path: string;
   readonly dev: number;
   readonly ino: number;
+  /** Nanoseconds of its birth: inodes alone are used again at once, and device numbers may change when the machine starts again. */
+  readonly birth: string;
   readonly bytes: number;
 }
 
 /** The file itself, not what a link points to; undefined when there is none. */
 export async function findFile(path: string): Promise<FoundFile | undefined> {
   try {
-    const { dev, ino, size } = await lstat(path);
-    return { path, dev, ino, bytes: size };
+    const { dev, ino, size, birthtimeNs } = await lstat(path, { bigint: true });
+    return { path, dev: Number(dev), ino: Number(ino), birth: String(birthtimeNs), bytes: Number(size) };
   } catch (error) {
     if (readErrno(error) === "ENOENT" || readErrno(error) === "ENOTDIR") return undefined;
     throw error;

@@ -1,6 +1,6 @@
 import type { Note } from "../../base/note.ts";
 import type { TargetFacts } from "../contract.ts";
-import { findCompanions } from "./database-files.ts";
+import { findCompanions, findFile } from "./database-files.ts";
 import { describeBytes } from "./describe-bytes.ts";
 import { findUsers } from "./find-users.ts";
 import { readTargetFile } from "./target-file.ts";
@@ -9,7 +9,8 @@ import { readTargetFile } from "./target-file.ts";
 export async function inspectTarget(configured: string, absent: boolean): Promise<TargetFacts> {
   const { path, stats } = await readTargetFile(configured);
   const companions = await findCompanions(path);
-  const database = stats === undefined ? [] : [{ path, dev: Number(stats.dev), ino: Number(stats.ino), bytes: Number(stats.size) }];
+  const found = await findFile(path);
+  const database = found === undefined ? [] : [found];
   const files = [...database, ...companions];
   const { pids, complete } = await findUsers(files);
   const bytes = files.reduce((sum, file) => sum + file.bytes, 0);

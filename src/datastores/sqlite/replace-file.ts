@@ -25,7 +25,7 @@ export async function moveAside(target: string, record: Record): Promise<void> {
   const files = [...(await findCompanions(target)), ...(database === undefined ? [] : [database])];
   for (const file of files) {
     const to = aside + file.path.slice(target.length);
-    await record({ op: "move", from: file.path, to, dev: file.dev, ino: file.ino });
+    await record({ op: "move", from: file.path, to, birth: file.birth, ino: file.ino });
     await rename(file.path, to);
   }
   await syncDirectory(dirname(target));
@@ -34,7 +34,7 @@ export async function moveAside(target: string, record: Record): Promise<void> {
 
 /** Gives the staged file the target's name; throws `target-in-use` when something has appeared there. */
 export async function placeFile(staged: FoundFile, target: string, record: Record): Promise<void> {
-  await record({ op: "place", from: staged.path, to: target, dev: staged.dev, ino: staged.ino });
+  await record({ op: "place", from: staged.path, to: target, birth: staged.birth, ino: staged.ino });
   if ((await findCompanions(target)).length > 0) throw createAppearedError(target);
   await renameToFreeName(staged.path, target);
   await syncDirectory(dirname(target));

@@ -21,8 +21,8 @@ async function prepareSwap(dir: string): Promise<Swapped> {
   await writeFile(`${path}-wal`, "old wal");
   await writeFile(staged, "new");
   const step = async (op: string, from: string, to: string) => {
-    const { dev, ino } = await stat(from);
-    return { op, from, to, dev, ino };
+    const { birthtimeNs, ino } = await stat(from, { bigint: true });
+    return { op, from, to, birth: String(birthtimeNs), ino: Number(ino) };
   };
   return {
     path,

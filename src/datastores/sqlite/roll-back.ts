@@ -25,6 +25,13 @@ export async function rollBackSwap(steps: readonly SwapStep[], signal: AbortSign
       throw prefixError("Cannot roll back the restore", error);
     }
   }
+  for (const step of known) {
+    // Put back is what is no longer aside; nothing else may be said of data that is not where it was.
+    if (step.op !== "move" || (await findFile(step.to)) === undefined) continue;
+    throw new HoldfastError("restore-stuck", `Cannot roll back the restore: ${step.to} is not the file that was put aside as such`, {
+      hint: `If it is the right one, rename it to ${step.from} with the application stopped.`,
+    });
+  }
 }
 
 async function undoStep(step: SqliteStep, steps: readonly SqliteStep[], signal: AbortSignal): Promise<void> {
@@ -110,5 +117,5 @@ export async function removeDatabase(path: string): Promise<void> {
 }
 
 function isFile(found: FoundFile, step: MoveStep | PlaceStep): boolean {
-  return found.ino === step.ino && found.dev === step.dev;
+  return found.ino === step.ino && found.birth === step.birth;
 }

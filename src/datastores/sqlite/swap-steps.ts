@@ -3,10 +3,10 @@ import { HoldfastError } from "../../base/errors.ts";
 
 /** A staging copy was, or was about to be, made. */
 export type StageStep = { readonly op: "stage"; readonly path: string };
-/** A file was, or was about to be, renamed. `dev` and `ino` tell which of the two names it has now. */
-export type MoveStep = { readonly op: "move"; readonly from: string; readonly to: string; readonly dev: number; readonly ino: number };
+/** A file was, or was about to be, renamed. `birth` and `ino` tell which of the two names it has now. */
+export type MoveStep = { readonly op: "move"; readonly from: string; readonly to: string; readonly birth: string; readonly ino: number };
 /** The staged copy was put in place; there was nothing of that name. */
-export type PlaceStep = { readonly op: "place"; readonly from: string; readonly to: string; readonly dev: number; readonly ino: number };
+export type PlaceStep = { readonly op: "place"; readonly from: string; readonly to: string; readonly birth: string; readonly ino: number };
 /** A copy of the live database was made at `aside`. */
 export type CopyAsideStep = { readonly op: "copy-aside"; readonly path: string; readonly aside: string };
 /** The live database was overwritten; `cookie` is its schema cookie before that. The user is the one who opens it. */
@@ -24,8 +24,8 @@ export type SqliteStep = StageStep | MoveStep | PlaceStep | CopyAsideStep | Over
 
 const fields: Readonly<Record<SqliteStep["op"], readonly string[]>> = {
   stage: ["path"],
-  move: ["from", "to", "dev", "ino"],
-  place: ["from", "to", "dev", "ino"],
+  move: ["from", "to", "birth", "ino"],
+  place: ["from", "to", "birth", "ino"],
   "copy-aside": ["path", "aside"],
   overwrite: ["path", "aside", "cookie"],
 };
