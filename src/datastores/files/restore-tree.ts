@@ -106,7 +106,7 @@ export class TreeRestore implements RestoreSession {
   }
 
   async #stageTree(entry: StoredEntry, signal: AbortSignal): Promise<Contents> {
-    if (this.#target.below) this.#root = join(this.#target.root, basename(entry.name, ".tar"));
+    if (this.#target.below) this.#root = join(this.#target.root, readTreeName(entry));
     this.#checkTarget();
     this.#area = await makeArea(this.#findPlace(), this.#record);
     mkdirSync(this.#new, 0o700);
@@ -177,6 +177,12 @@ export class TreeRestore implements RestoreSession {
   #describeReading(): TreeReading {
     return { oneFileSystem: this.#target.oneFileSystem, passedOver: this.#carried, stagingDir: this.#target.stagingDir };
   }
+}
+
+function readTreeName(entry: StoredEntry): string {
+  const name = basename(entry.name, ".tar");
+  if (name !== "" && name !== "." && name !== "..") return name;
+  throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": that is no name for a directory`);
 }
 
 function isMountPoint(path: string): boolean {
