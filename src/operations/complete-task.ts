@@ -177,7 +177,8 @@ export async function completeFailure(core: Core, payload: TaskPayload, thrown: 
   }
   // What ended an interrupted restore has noted it already.
   if (payload.operation === "restore" && core.catalog.restores.get(payload.restoreId)?.state === "running") {
-    const state = error.code === "restore-stuck" ? "failed" : "rolled-back";
+    // One that was refused because another is stuck has changed nothing.
+    const state = error.code === "restore-stuck" && error.details?.["blockedBy"] === undefined ? "failed" : "rolled-back";
     core.catalog.restores.update(payload.restoreId, { state, finishedAtMs: core.clock.now() });
   }
   return error;

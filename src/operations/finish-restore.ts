@@ -158,6 +158,7 @@ export async function assertNoneUnfinished(directory: string, datastores: readon
   if (stuck === undefined) return;
   throw new HoldfastError("restore-stuck", `The restore ${stuck} was neither finished nor rolled back; no other can begin`, {
     hint: "Restart the daemon, which tries it again; its log says what is in the way.",
+    details: { blockedBy: stuck },
   });
 }
 

@@ -9,8 +9,10 @@ import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import { completeFailure } from "./complete-task.ts";
+import { assertNoneUnfinished, createStuckError } from "./finish-restore.ts";
 import { markBackup } from "./mark-backup.ts";
 import type { TaskPayload } from "./payload.ts";
+import { createRestoreJournal } from "./restore-journal.ts";
 import { syncDestination } from "./sync-destination.ts";
 
 const never = new AbortController().signal;
@@ -106,5 +108,36 @@ test("F66 damage that a restore finds is remembered like that of a verification,
     assert.equal(read(bed).damaged, "it is backup-damaged");
     await syncDestination(bed.core, "local", never);
     assert.equal(read(bed).damaged, "it is backup-damaged");
+  });
+});
+
+test("F59 a restore that was refused because another one is unfinished does not stand as unfinished itself", async () => {
+  await withDestination(async (bed) => {
+    const { id, job, name } = read(bed);
+    const { restores } = bed.core.catalog;
+    const address = { job, destination: "local", backupId: id, datastores: ["memory"] };
+    const fail = async (restoreId: string, error: HoldfastError) => {
+      restores.put({
+        id: restoreId,
+        runId: "run",
+        job,
+        backupId: id,
+        backupName: name,
+        destination: "local",
+        datastores: ["memory"],
+        startedAtMs: 1,
+        state: "running",
+      });
+      const restore: TaskPayload = { ...address, operation: "restore", restoreId, unsavable: "refuse", start: "yes", undoes: null };
+      await completeFailure(bed.core, restore, error, never);
+      return restores.get(restoreId)?.state;
+    };
+    assert.equal(await fail("stuck", createStuckError("stuck", new Error("one"), new Error("two"))), "failed");
+    const journals = join(bed.vault, "..", "journals");
+    await using journal = await createRestoreJournal(journals, "stuck");
+    await journal.append({ type: "begin", at: at(), id: "stuck", backup: name, job, datastores: ["memory"], start: [], stop: [] });
+    const refused = await assertNoneUnfinished(journals, ["memory"]).catch((error: unknown) => error);
+    assert.ok(refused instanceof HoldfastError);
+    assert.equal(await fail("refused", refused), "rolled-back");
   });
 });
