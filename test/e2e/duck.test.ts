@@ -102,7 +102,7 @@ test("D1 D2 D3 one tar.gz with both live databases, the embeddings and the info;
     ["memories", 1_200],
     ["facts", 480],
   ] as const)
-    assert.match(info, new RegExp(`rows of ${table}: ${rows}$`, "m"));
+    assert.match(info, new RegExp(`^ +${table}: ${rows} rows$`, "m"));
   for (const file of ["duck_memory.db", "chatgpt_voice.db", "user-embedding.bin", "bread-embedding.bin"])
     assert.ok(info.includes(file), info);
   assert.equal((await server.holdfast(["show", name, "--info"])).stdout, info, "the CLI prints it too");

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { Run } from "../../src/catalog/contract.ts";
@@ -115,14 +115,17 @@ test("L7 a restore that cannot work says which it is, and nothing has been touch
   assert.match(incomplete.stderr, /luna_memory\.json/);
   assert.match(incomplete.stderr, /missing|incomplete/);
   renameSync(join(dir, "away.json"), memory);
+  // Damage that was found is remembered until a verification finds it mended.
+  assert.equal((await luna.holdfast(["verify", second])).status, 0);
 
   const database = join(backups, second, "luna.db");
   const bytes = readFileSync(database);
-  truncateSync(database, bytes.length - 1);
+  writeFileSync(database, bytes.subarray(0, -1));
   const damaged = await luna.holdfast(["restore", second, "--yes"]);
   assert.equal(damaged.status, 6);
   assert.match(damaged.stderr, /luna\.db/);
   writeFileSync(database, bytes);
+  assert.equal((await luna.holdfast(["verify", second])).status, 0);
   assert.equal(await fingerprint(), untouched);
 
   renameSync(backups, `${backups}-away`);
