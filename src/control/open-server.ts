@@ -120,9 +120,11 @@ function addRoute(app: FastifyInstance, route: Route, { context, limits, replies
       };
       const handle = (): Promise<unknown> => route.handle(context, { ...parts, signal, idempotencyKey });
       if (route.stream) {
-        const lines = (await handle()) as AsyncIterable<unknown>;
+        const lines = ((await handle()) as AsyncIterable<unknown>)[Symbol.asyncIterator]();
+        // What fails before there is anything to say fails like every other request.
+        const first = await lines.next();
         reply.hijack();
-        await sendLines(reply.raw, lines, limits, signal);
+        await sendLines(reply.raw, first, lines, limits, signal);
         return undefined;
       }
       const remembered = idempotencyKey !== undefined && route.method !== "GET";

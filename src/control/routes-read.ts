@@ -90,7 +90,8 @@ export const readRoutes: readonly Route[] = [
     body: none,
     handle: ({ core }, { params }) => {
       const task = core.queue.get(params.task);
-      if (task === undefined) throw new HoldfastError("unknown-name", `There is no task "${params.task}"`);
+      if (task === undefined)
+        throw new HoldfastError("unknown-name", `There is no task "${params.task}"`, { hint: "`holdfast runs` lists them." });
       return Promise.resolve(describeTask(core, task, core.queue.explainWaiting(task.id)));
     },
   }),

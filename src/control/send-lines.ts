@@ -9,7 +9,8 @@ import type { ControlLimits } from "./limits.ts";
  */
 export async function sendLines(
   raw: ServerResponse,
-  lines: AsyncIterable<unknown>,
+  first: IteratorResult<unknown>,
+  lines: AsyncIterator<unknown>,
   limits: ControlLimits,
   signal: AbortSignal,
 ): Promise<void> {
@@ -19,17 +20,16 @@ export async function sendLines(
     if (!raw.writableNeedDrain) raw.write("\n");
   }, limits.heartbeatMs);
   try {
-    for await (const line of lines) {
-      if (signal.aborted) return;
+    for (let next = first; next.done !== true && !signal.aborted && !raw.destroyed; next = await lines.next()) {
       heartbeat.refresh();
-      if (!raw.write(`${JSON.stringify(line)}\n`)) await waitForReader(raw, limits.stallMs, signal);
-      if (raw.destroyed) return;
+      if (!raw.write(`${JSON.stringify(next.value)}\n`)) await waitForReader(raw, limits.stallMs, signal);
     }
   } catch (error) {
     if (!raw.destroyed) raw.write(`${JSON.stringify({ error: reportError(error) })}\n`);
   } finally {
     clearInterval(heartbeat);
     raw.end();
+    await lines.return?.().catch(() => undefined);
   }
 }
 

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { createId } from "../base/ids.ts";
+import { describeDuration } from "../base/parse-duration.ts";
 import { describeCause, HoldfastError, reportError } from "../base/errors.ts";
 import type { RunKind } from "../catalog/contract.ts";
 import type { Task } from "../queue/contract.ts";
@@ -102,7 +103,7 @@ export class Dispatcher {
         : setTimeout(
             () =>
               controller.abort(
-                new HoldfastError("timeout", `The run took longer than ${task.deadlineMs} ms`, {
+                new HoldfastError("timeout", `The run took longer than ${describeDuration(task.deadlineMs ?? 0)}`, {
                   hint: "Raise the job's `maxDuration` if that is normal.",
                 }),
               ),

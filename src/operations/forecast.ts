@@ -32,6 +32,9 @@ export async function assertSpace({ setup, probed, destination }: Places, signal
   }
   if (layout === "archive") stagedBytes += storedBytes;
   const target = await destination.probe(signal);
+  // Made for another destination is another trouble than never made: the advice would be wrong.
+  const foreign = target.notes.find(({ code }) => code === "destination-foreign");
+  if (foreign !== undefined) throw new HoldfastError("destination-foreign", foreign.message);
   if (!target.marked) throw createUnmarkedError(destination.name, target.summary);
   const disk = await statfs(stagingDir, { bigint: true });
   const stagingFree = Number(disk.bavail * disk.bsize);

@@ -32,7 +32,7 @@ export async function* watchTask(core: Core, id: string, signal: AbortSignal): A
         wake = resolve;
       });
       const task = core.queue.get(id);
-      if (task === undefined) throw new HoldfastError("unknown-name", `There is no task "${id}"`);
+      if (task === undefined) throw new HoldfastError("unknown-name", `There is no task "${id}"`, { hint: "`holdfast runs` lists them." });
       if (finalStates.has(task.state)) {
         yield { ended: true, id, state: task.state, result: task.result ?? null, error: task.error ?? null };
         return;
