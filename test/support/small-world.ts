@@ -202,8 +202,16 @@ function readDatabase(root: string): string {
   }
 }
 
+/** Paths of everything below a directory, relative to it. Node's own recursion would follow symbolic links. */
+export function listTree(directory: string, below = ""): readonly string[] {
+  return readdirSync(join(directory, below), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(below, entry.name);
+    return entry.isDirectory() ? [path, ...listTree(directory, path)] : [path];
+  });
+}
+
 export function readTree(directory: string, times: "times" | "no times" = "no times"): string {
-  const names = readdirSync(directory, { recursive: true, encoding: "utf8" }).toSorted();
+  const names = listTree(directory).toSorted();
   return ["", ...names]
     .map((name) => {
       const path = join(directory, name);
