@@ -18,6 +18,7 @@ export class BackupTable implements Backups {
   put(backup: CatalogBackup): void {
     const sql = "INSERT INTO backups (record) VALUES (?) ON CONFLICT (destination, id) DO UPDATE SET record = excluded.record";
     this.#file.run(sql, JSON.stringify(backup));
+    this.#file.touch(`job:${backup.job}`);
   }
 
   mark(destination: string, id: string, marks: Partial<BackupMarks>): CatalogBackup | undefined {
@@ -31,6 +32,8 @@ export class BackupTable implements Backups {
   }
 
   remove(destination: string, id: string): boolean {
+    const known = this.get(destination, id);
+    if (known !== undefined) this.#file.touch(`job:${known.job}`);
     return this.#file.run("DELETE FROM backups WHERE destination = ? AND id = ?", destination, id) > 0;
   }
 

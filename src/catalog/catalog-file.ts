@@ -1,5 +1,6 @@
 import type Database from "better-sqlite3";
 import { openStateFile, type StateFile, withStateErrors } from "../base/open-state-file.ts";
+import type { Subject } from "./contract.ts";
 
 export type Cell = string | number | null;
 
@@ -7,6 +8,8 @@ export type Cell = string | number | null;
 export class CatalogFile implements Disposable {
   readonly #file: StateFile;
   readonly #database: Database.Database;
+  readonly #touched = new Map<Subject, number>();
+  #touchedAll = 0;
   readonly #statements = new Map<string, Database.Statement<Cell[]>>();
 
   constructor(file: StateFile, whenMissing: "create" | "refuse") {
@@ -34,13 +37,24 @@ export class CatalogFile implements Disposable {
     return rows.map(({ record }) => JSON.parse(record) as unknown);
   }
 
-  /** Rows changed since it was opened; there is no other writer. */
-  get revision(): number {
-    return (this.get("SELECT total_changes() AS changes") as { readonly changes: number }).changes;
+  /** To be called with every change. @param subject undefined: perhaps anything has changed */
+  touch(subject: Subject | undefined): void {
+    if (subject === undefined) this.#touchedAll += 1;
+    else this.#touched.set(subject, (this.#touched.get(subject) ?? 0) + 1);
+  }
+
+  revisionOf(subject: Subject): number {
+    return this.#touchedAll + (this.#touched.get(subject) ?? 0);
   }
 
   transact<Result>(work: () => Result): Result {
-    return withStateErrors(this.#file, () => this.#database.transaction(work).immediate());
+    try {
+      return withStateErrors(this.#file, () => this.#database.transaction(work).immediate());
+    } catch (error) {
+      // What was read within it may have been computed from changes that never were.
+      this.touch(undefined);
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {

@@ -16,11 +16,14 @@ export interface Catalog extends Disposable {
   readonly alarms: Alarms;
   readonly statistics: Statistics;
   readonly meta: Meta;
-  /** Grows with every change: what was computed from the catalog is right for as long as it stays the same. */
-  readonly revision: number;
+  /** Grows when the backups and runs of a job, or the slots, change: what was computed from them is right for as long as it stays the same. */
+  revisionOf(subject: Subject): number;
   /** All changes that `work` makes, in whatever parts, or none when it throws. May be nested. */
   transact<Result>(work: () => Result): Result;
 }
+
+/** What a revision is of. */
+export type Subject = `job:${string}` | "slots";
 
 export type BackupClass = "backup" | "pre-restore";
 

@@ -31,9 +31,7 @@ export function openCatalog({ path, whenMissing = "refuse" }: CatalogOptions): C
     alarms: new AlarmTable(file),
     statistics: new StatisticsReader(file),
     meta: new MetaTable(file),
-    get revision() {
-      return file.revision;
-    },
+    revisionOf: (subject) => file.revisionOf(subject),
     transact: (work) => file.transact(work),
     [Symbol.dispose]: () => file[Symbol.dispose](),
   };

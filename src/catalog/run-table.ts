@@ -55,6 +55,7 @@ export class RunTable implements Runs {
   }
 
   prune(beforeMs: number): number {
+    this.#file.touch(undefined);
     const lasts = "SELECT max(sequence) FROM runs GROUP BY job, kind, state";
     return this.#file.run(`DELETE FROM runs WHERE finished_at_ms < ? AND sequence NOT IN (${lasts})`, beforeMs);
   }
@@ -63,12 +64,18 @@ export class RunTable implements Runs {
     this.#file.transact(() => {
       if (this.get(run.id) !== undefined) throw new HoldfastError("conflict", `There is a run ${run.id} already`);
       this.#file.run("INSERT INTO runs (record) VALUES (?)", JSON.stringify(run));
+      this.#touch(run);
     });
   }
 
   #save(run: Run): Run {
     this.#file.run("UPDATE runs SET record = ? WHERE id = ?", JSON.stringify(run), run.id);
+    this.#touch(run);
     return run;
+  }
+
+  #touch({ job }: Run): void {
+    if (job !== undefined) this.#file.touch(`job:${job}`);
   }
 
   #select(tail: string, ...values: readonly Cell[]): readonly Run[] {

@@ -18,17 +18,20 @@ export class SlotTable implements Slots {
 
   ensureSeen(job: string, purpose: SlotPurpose, nowMs: number): Slot {
     return this.#file.transact(() => {
-      this.#file.run("INSERT INTO slots VALUES (?, ?, ?, NULL) ON CONFLICT DO NOTHING", job, purpose, nowMs);
+      const added = this.#file.run("INSERT INTO slots VALUES (?, ?, ?, NULL) ON CONFLICT DO NOTHING", job, purpose, nowMs);
+      if (added > 0) this.#file.touch("slots");
       return this.get(job, purpose) ?? { firstSeenMs: nowMs };
     });
   }
 
   setLast(job: string, purpose: SlotPurpose, slotMs: number): void {
+    this.#file.touch("slots");
     const changed = this.#file.run("UPDATE slots SET last_slot_ms = ? WHERE job = ? AND purpose = ?", slotMs, job, purpose);
     if (changed === 0) throw new HoldfastError("unknown-name", `The schedule of "${job}" (${purpose}) was never seen`);
   }
 
   forget(job: string): void {
+    this.#file.touch("slots");
     this.#file.run("DELETE FROM slots WHERE job = ?", job);
   }
 }

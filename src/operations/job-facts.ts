@@ -10,47 +10,41 @@ export interface JobFacts {
   readonly damaged: readonly CatalogBackup[];
 }
 
+interface Remembered<Value> {
+  readonly value: Value;
+  readonly revision: number;
+  readonly config: Config;
+}
+
 /** Remembers what was computed from the catalog and the config until one of them changes, so that asking again costs nothing. */
 export class FactsMemory {
   readonly #catalog: Catalog;
-  #revision = -1;
-  #config: Config | undefined;
-  readonly #facts = new Map<string, JobFacts>();
-  readonly #values = new Map<string, { readonly value: unknown; readonly fromMs: number; readonly untilMs: number }>();
+  readonly #facts = new Map<string, Remembered<JobFacts>>();
+  #next: (Remembered<unknown> & { readonly fromMs: number; readonly untilMs: number }) | undefined;
 
   constructor(catalog: Catalog) {
     this.#catalog = catalog;
   }
 
   readJob(config: Config, name: string): JobFacts {
-    this.#forgetOld(config);
+    const revision = this.#catalog.revisionOf(`job:${name}`);
     const known = this.#facts.get(name);
-    if (known !== undefined) return known;
-    const facts = readFacts(this.#catalog, name);
-    this.#facts.set(name, facts);
-    return facts;
-  }
-
-  /** Something that stays right from `nowMs` until an instant, as long as neither catalog nor config change. */
-  readTimed<Value>(config: Config, name: string, nowMs: number, compute: () => { readonly value: Value; readonly untilMs: number }): Value {
-    this.#forgetOld(config);
-    const known = this.#values.get(name);
-    // A clock that was set back makes it wrong too.
-    if (known !== undefined && nowMs >= known.fromMs && nowMs < known.untilMs) return known.value as Value;
-    const { value, untilMs } = compute();
-    // Computing may itself write to the catalog, the first time that a schedule is seen.
-    this.#forgetOld(config);
-    this.#values.set(name, { value, fromMs: nowMs, untilMs });
+    if (known?.revision === revision && known.config === config) return known.value;
+    const value = readFacts(this.#catalog, name);
+    this.#facts.set(name, { value, revision, config });
     return value;
   }
 
-  #forgetOld(config: Config): void {
-    const { revision } = this.#catalog;
-    if (revision === this.#revision && config === this.#config) return;
-    this.#revision = revision;
-    this.#config = config;
-    this.#facts.clear();
-    this.#values.clear();
+  /** What follows from the slots and stays right from `nowMs` until an instant. There is one such value. */
+  readNext<Value>(config: Config, nowMs: number, compute: () => { readonly value: Value; readonly untilMs: number }): Value {
+    const known = this.#next;
+    const fresh = known?.config === config && known.revision === this.#catalog.revisionOf("slots");
+    // A clock that was set back makes it wrong too.
+    if (known !== undefined && fresh && nowMs >= known.fromMs && nowMs < known.untilMs) return known.value as Value;
+    const computed = compute();
+    // Computing writes to the catalog the first time that a schedule is seen.
+    this.#next = { ...computed, config, revision: this.#catalog.revisionOf("slots"), fromMs: nowMs };
+    return computed.value;
   }
 }
 

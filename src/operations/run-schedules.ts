@@ -85,7 +85,7 @@ interface NextRun {
 /** When each plan comes next. */
 export function listNextRuns(core: Core): readonly NextRun[] {
   const nowMs = core.clock.now();
-  return core.facts.readTimed(core.config, "next-runs", nowMs, () => {
+  return core.facts.readNext(core.config, nowMs, () => {
     const value = listPlans(core).map((plan): NextRun => {
       const { nextMs, settledMs } = decide(core, plan);
       return {
