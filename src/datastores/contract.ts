@@ -54,7 +54,7 @@ export interface DumpFacts {
 }
 
 export interface ProbeFacts {
-  /** For people: "SQLite database, 12.3 MB, WAL, 3 tables". */
+  /** For people: "SQLite database, 12.3 MiB, WAL, 3 tables". */
   readonly summary: string;
   /** Upper estimate of plain bytes that a dump yields; undefined when it cannot be known. */
   readonly estimatedBytes?: number;
@@ -107,6 +107,11 @@ export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "di
 
 export interface RestoreOptions {
   readonly absent: boolean;
+  /**
+   * `may-run`: nobody has stopped the application. That nothing has the target open now proves nothing: a program that opens it for each
+   * operation may come at any moment, so no name may be free or hold half of the data even for an instant. `stopped` by default.
+   */
+  readonly application?: "stopped" | "may-run";
   /**
    * Makes a step durable before a staging copy is made beside the target, so that a roll-back finds it when the process dies; absent for
    * targets that go away as a whole.

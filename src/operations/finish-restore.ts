@@ -133,15 +133,41 @@ async function finishRestore(
       : "finished after an interruption: the restored data is in place";
   try {
     await using journal = await resumeRestoreJournal(directory, id);
-    if (committed === undefined) await rollBackRestore(records, journal, ports, signal);
-    else if (committed.settle) await settleSteps(records, signal);
-    await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message });
+    const unstarted = committed === undefined ? await rollBackOrTell(records, journal, ports, signal) : undefined;
+    if (committed?.settle === true) await settleSteps(records, signal);
+    const told = unstarted === undefined ? message : `${message}, but the application could not be started: ${unstarted}`;
+    if (unstarted !== undefined) ports.log("error", `The restore ${id} was ${told}`);
+    await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message: told.slice(0, 500) });
+    return { ...base, outcome, message: told };
   } catch (error) {
     const failure = `The restore ${id} was interrupted and could not be ${committed === undefined ? "rolled back" : "finished"}: ${describeCause(error)}`;
     ports.log("error", failure);
     return { ...base, outcome: "failed", message: failure };
   }
-  return { ...base, outcome, message };
+}
+
+/**
+ * Rolls back; when the data is put back and only the application cannot be started, that is told and is no reason to try for ever: its
+ * start command may have been wrong, and has been corrected in the config since.
+ */
+async function rollBackOrTell(
+  records: readonly RestoreRecord[],
+  journal: RestoreJournal,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  try {
+    await rollBackRestore(records, journal, ports, signal);
+    return undefined;
+  } catch (error) {
+    if (isStartFailure(error)) return describeCause(error);
+    throw error;
+  }
+}
+
+/** Of a rollback: its only hook that may fail it is the start, which comes when the data has been put back. */
+function isStartFailure(error: unknown): boolean {
+  return error instanceof HoldfastError && error.code === "hook-failed";
 }
 
 function describeSaved(records: readonly RestoreRecord[]): FinishedRestore["preRestore"] {
@@ -154,7 +180,11 @@ export async function assertNoneUnfinished(directory: string, datastores: readon
   const { unfinished, unreadable } = await findUnfinishedRestores(directory);
   const stuck =
     unreadable[0]?.id ??
-    unfinished.find(({ records }) => findRecord(records, "begin")?.datastores.some((name) => datastores.includes(name)) === true)?.id;
+    unfinished.find(
+      ({ records }) =>
+        findRecord(records, "rolled-back") === undefined &&
+        findRecord(records, "begin")?.datastores.some((name) => datastores.includes(name)) === true,
+    )?.id;
   if (stuck === undefined) return;
   throw new HoldfastError("restore-stuck", `The restore ${stuck} was neither finished nor rolled back; no other can begin`, {
     hint: "Restart the daemon, which tries it again; its log says what is in the way.",
@@ -164,6 +194,13 @@ export async function assertNoneUnfinished(directory: string, datastores: readon
 
 /** The error of a restore whose rollback failed too: the only state that needs a person. */
 export function createStuckError(id: string, first: unknown, second: unknown): HoldfastError {
+  if (isStartFailure(second)) {
+    return new HoldfastError(
+      "restore-stuck",
+      `The restore failed (${describeCause(first)}); the data is as it was, but the application could not be started: ${describeCause(second)}`,
+      { cause: first, hint: "Start the application by hand and correct its start command; `holdfast check` tries what it can of it." },
+    );
+  }
   return new HoldfastError(
     "restore-stuck",
     `The restore failed (${describeCause(first)}), and so did its rollback (${describeCause(second)})`,

@@ -174,7 +174,12 @@ async function openTarget(
     progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }),
   };
   const opened = resources.use(await driver.configure(options).open(context));
-  const restoring = { absent: member.status === "absent", record: (step: SwapStep) => record({ type: "step", datastore, kind, step }) };
+  const application = setup.stop.length > 0 ? ("stopped" as const) : ("may-run" as const);
+  const restoring = {
+    absent: member.status === "absent",
+    application,
+    record: (step: SwapStep) => record({ type: "step", datastore, kind, step }),
+  };
   const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
   return { member, session, facts: await session.inspect(signal) };
 }

@@ -220,12 +220,30 @@ describe("a restore that fails", () => {
     rmSync(join(loose, "one.bin"));
     writeFileSync(join(loose, "one.bin"), "work of today");
     const today = readData(copy);
-    await assert.rejects(runRestore(describeRestore(copy, backup, ["loose"]), quietPorts, never), hasCode("restore-stuck"));
     writeFileSync(later, "");
     const [finished] = await finishRestores(setup.journalDir, quietPorts, never);
     assert.equal(finished?.outcome, "rolled-back");
     assert.equal(readData(copy), today);
     assert.ok(existsSync(running));
+  });
+
+  test("F59 G6 a start command that always fails is told, and does not keep later restores from their work", async () => {
+    await using copy = copyWorld(world);
+    const setup = describeRestore(copy, backup, ["loose"]);
+    const before = readData(copy);
+    await assert.rejects(runRestore({ ...setup, start: [hook("exit 1")], check: [] }, quietPorts, never), (error: unknown) => {
+      assert.ok(error instanceof HoldfastError);
+      assert.match(error.message, /the data is as it was, but the application could not be started/);
+      return true;
+    });
+    assert.equal(readData(copy), before);
+    const told: string[] = [];
+    const ports = { ...quietPorts, log: (_level: string, message: string) => void told.push(message) };
+    const [finished] = await finishRestores(setup.journalDir, ports, never);
+    assert.equal(finished?.outcome, "rolled-back");
+    assert.match(told.join(" "), /could not be started/);
+    assert.deepEqual(await finishRestores(setup.journalDir, quietPorts, never), []);
+    await runRestore({ ...describeRestore(copy, backup, ["loose"]), start: [], stop: [], check: [] }, quietPorts, never);
   });
 
   test("F59 the present data that could not be saved stays aside, also when the restore is ended after a crash", async () => {

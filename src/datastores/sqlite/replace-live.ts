@@ -1,8 +1,10 @@
 import { unlink } from "node:fs/promises";
+import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
 import type { Identity } from "./identity.ts";
 import type { SqliteOptions } from "./options.ts";
 import { createNameBeside } from "./replace-file.ts";
+import { removeDatabase } from "./roll-back.ts";
 import { runChild } from "./run-child.ts";
 
 /** Where and how a database is written into while applications have it open. */
@@ -12,25 +14,44 @@ export interface LiveTarget {
   readonly options: Pick<SqliteOptions, "busyTimeoutMs" | "maxHoldMs" | "maxDurationMs">;
 }
 
-/** Copies the live database to a file beside it, then overwrites it with the staged copy in one transaction. */
+/**
+ * Copies the live database to a file beside it, then overwrites it with the staged copy in one transaction.
+ * @param damaged `tell`: a present database that cannot be written into, because it is damaged or is none, is left as it is
+ */
 export async function replaceLive(
   staged: string,
   target: LiveTarget,
+  damaged: "fail" | "tell",
   record: (step: SwapStep) => Promise<void>,
   signal: AbortSignal,
-): Promise<void> {
+): Promise<"replaced" | "damaged"> {
   const { path, identity, options } = target;
   const { busyTimeoutMs, maxHoldMs, maxDurationMs } = options;
   const aside = createNameBeside(path, "aside");
   await record({ op: "copy-aside", path, aside });
-  await runChild(
-    { op: "snapshot", path, copy: aside, busyTimeoutMs, maxHoldMs, maxDurationMs, integrity: "quick", countRows: "all" },
-    { identity },
-    signal,
-  );
+  const request = {
+    op: "snapshot",
+    path,
+    copy: aside,
+    busyTimeoutMs,
+    maxHoldMs,
+    maxDurationMs,
+    integrity: "quick",
+    countRows: "all",
+  } as const;
+  const snapshot = await runChild(request, { identity }, signal).catch((error: unknown) => {
+    const code = error instanceof HoldfastError ? error.code : "internal";
+    if (damaged === "tell" && ["source-corrupt", "source-encrypted", "source-empty"].includes(code)) return undefined;
+    throw error;
+  });
+  if (damaged === "tell" && snapshot?.contents.digests["integrity"] !== "ok") {
+    await removeDatabase(aside);
+    return "damaged";
+  }
   const cookie = await runChild({ op: "read-cookie", path, busyTimeoutMs }, { identity }, signal);
   const { uid, gid, user } = identity ?? { uid: null, gid: null, user: null };
   await record({ op: "overwrite", path, aside, cookie, uid, gid, user });
   await runChild({ op: "overwrite", path, copy: staged, busyTimeoutMs }, { identity }, signal);
   await unlink(staged);
+  return "replaced";
 }

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { rename, stat } from "node:fs/promises";
+import { rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
@@ -116,4 +116,30 @@ test("F32 another page size than an open WAL target's needs the application stop
   }
   await restore(place, path, dumped);
   assert.equal(query(path, "pragma page_size"), 8192);
+});
+
+test("F32 F60 G6 while nobody has stopped the application, a database that is not open either is overwritten in place: its name is never free", async () => {
+  await using place = await makePlace();
+  const path = join(place.dir, "often-opened.db");
+  execute(path, "pragma journal_mode = wal; create table t (x); insert into t values ('old')");
+  const dumped = await dump({ path }, place.context);
+  execute(path, "update t set x = 'new'");
+  const inode = (await stat(path)).ino;
+  const swapWith = async (application: "stopped" | "may-run"): Promise<readonly unknown[]> => {
+    await using datastore = await openSqlite({ path }, place.context);
+    await using session = await datastore.openRestore(original, { absent: false, application }, noSignal);
+    await session.stage(asStored(dumped), noSignal);
+    const steps: SwapStep[] = [];
+    await session.swap(recordInto(steps), noSignal);
+    await sqliteDriver.settle(steps, noSignal);
+    return steps.map((step) => step["op"]);
+  };
+  assert.deepEqual(await swapWith("may-run"), ["copy-aside", "overwrite"]);
+  assert.deepEqual([query(path, "select x from t"), (await stat(path)).ino], ["old", inode]);
+  // What cannot be written into, because it is no database, is replaced.
+  await writeFile(path, Buffer.alloc(8192, 0x5a));
+  assert.deepEqual((await swapWith("may-run")).slice(-1), ["place"]);
+  assert.equal(query(path, "select x from t"), "old");
+  // An application that has been stopped allows the plain way.
+  assert.deepEqual((await swapWith("stopped")).slice(-1), ["place"]);
 });

@@ -35,6 +35,7 @@ export class SqliteRestore implements RestoreSession {
   readonly #target: RestoreTarget;
   readonly #absent: boolean;
   readonly #record: RestoreOptions["record"];
+  readonly #application: "stopped" | "may-run";
   readonly #context: DriverContext;
   #path: string;
   #identity: Identity | null = null;
@@ -57,7 +58,7 @@ export class SqliteRestore implements RestoreSession {
   private constructor(
     options: SqliteOptions,
     target: RestoreTarget,
-    { absent, record }: RestoreOptions,
+    { absent, record, application = "stopped" }: RestoreOptions,
     context: DriverContext,
     path: string,
   ) {
@@ -65,6 +66,7 @@ export class SqliteRestore implements RestoreSession {
     this.#target = target;
     this.#absent = absent;
     this.#record = record;
+    this.#application = application;
     this.#context = context;
     this.#path = path;
   }
@@ -128,13 +130,18 @@ export class SqliteRestore implements RestoreSession {
     }
     const staged = this.#staged === undefined ? undefined : await findFile(this.#staged);
     if (staged === undefined) throw new HoldfastError("internal", "Bug: a restore was swapped before it was staged");
-    if (users.pids.length > 0) {
-      await replaceLive(staged.path, { path: this.#path, identity: this.#identity, options: this.#options }, record, signal);
-    } else {
+    if (!(await this.#replaceLive(staged.path, users.pids.length > 0, record, signal))) {
       await moveAside(this.#path, record);
       await placeFile(staged, this.#path, record);
     }
     this.#staged = undefined;
+  }
+
+  /** Whether the database was overwritten in one transaction: the only way that is safe while an application has it open, or may open it. */
+  async #replaceLive(staged: string, used: boolean, record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<boolean> {
+    if (!used && (this.#application === "stopped" || (await findFile(this.#path)) === undefined)) return false;
+    const target = { path: this.#path, identity: this.#identity, options: this.#options };
+    return (await replaceLive(staged, target, used ? "fail" : "tell", record, signal)) === "replaced";
   }
 
   summarize(signal: AbortSignal): Promise<Contents> {
