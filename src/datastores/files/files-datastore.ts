@@ -1,6 +1,7 @@
 import { realpathSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
 import type { Datastore, DriverContext, ProbeFacts, RestoreOptions, RestoreTarget } from "../contract.ts";
 import { defineDatastore } from "../define-datastore.ts";
@@ -71,7 +72,7 @@ class TreeDatastore implements Datastore {
   async probe(signal: AbortSignal): Promise<ProbeFacts> {
     const survey = await lookAtTree(this.#root, this.#options, signal);
     if (survey === undefined) return { summary: "no directory", estimatedBytes: 0, stagingBytes: 0, absent: true, notes: [] };
-    const summary = `directory with ${survey.entries} entries, ${survey.fileBytes} bytes`;
+    const summary = `directory with ${survey.entries} entries, ${describeBytes(survey.fileBytes)}`;
     return { summary, estimatedBytes: survey.tarBytes, stagingBytes: 0, device: survey.device, absent: false, notes: survey.notes };
   }
 
@@ -118,7 +119,7 @@ class LooseDatastore implements Datastore {
     const staged = files.reduce((total, { stat }) => total + (Number(stat.size) <= copiedAtMostBytes ? Number(stat.size) : 0), 0);
     const [first] = files;
     return Promise.resolve({
-      summary: files.length === 0 ? "no files" : `${files.length} files, ${bytes} bytes`,
+      summary: files.length === 0 ? "no files" : `${files.length} files, ${describeBytes(bytes)}`,
       estimatedBytes: bytes,
       stagingBytes: staged,
       ...(first === undefined ? {} : { device: Number(first.stat.dev) }),

@@ -3,6 +3,7 @@ import { constants, lstatSync, realpathSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import type { Contents } from "../../base/contents.ts";
+import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { FileAttributes, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { describeFiles } from "./check-entries.ts";
@@ -49,7 +50,7 @@ export class LooseRestore implements RestoreSession {
     const paths = this.#target.list().map((name) => this.#place(name));
     const bytes = paths.reduce((total, path) => total + lstatSync(path).size, 0);
     return Promise.resolve({
-      summary: paths.length === 0 ? "nothing is there" : `${paths.length} files, ${bytes} bytes`,
+      summary: paths.length === 0 ? "nothing is there" : `${paths.length} files, ${describeBytes(bytes)}`,
       present: paths.length > 0,
       bytes,
       method: "replaces file by file; files of this datastore that the backup does not have are put aside",

@@ -1,6 +1,7 @@
 import { lstatSync, mkdirSync, readdirSync, realpathSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { type Contents, emptyContents } from "../../base/contents.ts";
+import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { prepareCarry } from "./carry-over.ts";
@@ -48,7 +49,7 @@ export class TreeRestore implements RestoreSession {
     const survey = present ? await surveyTree(root, this.#target, signal) : undefined;
     const bytes = survey?.fileBytes ?? 0;
     return {
-      summary: survey === undefined ? "nothing is there" : `directory with ${survey.entries} entries, ${bytes} bytes`,
+      summary: survey === undefined ? "nothing is there" : `directory with ${survey.entries} entries, ${describeBytes(bytes)}`,
       present,
       bytes,
       method: isMountPoint(root) ? "replaces each entry of the mounted directory" : "replaces the directory",

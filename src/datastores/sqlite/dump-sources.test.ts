@@ -91,7 +91,7 @@ test("probe opens the database as a dump would, and tells an absent optional one
   execute(path, "pragma journal_mode = wal; create table t (x)");
   await using datastore = await openSqlite({ path }, place.context);
   const facts = await datastore.probe(noSignal);
-  assert.match(facts.summary, /^SQLite database, 8\.2 kB, WAL, 1 table$/);
+  assert.match(facts.summary, /^SQLite database, 8.0 KiB, WAL, 1 table$/);
   assert.equal(facts.device, (await stat(path)).dev);
   await using absent = await openSqlite({ path: `${path}x`, optional: true }, place.context);
   assert.equal((await absent.probe(noSignal)).absent, true);

@@ -1,7 +1,7 @@
 import type { Note } from "../../base/note.ts";
 import type { TargetFacts } from "../contract.ts";
 import { findCompanions, findFile } from "./database-files.ts";
-import { describeBytes } from "./describe-bytes.ts";
+import { describeBytes } from "../../base/describe-amount.ts";
 import { findUsers } from "./find-users.ts";
 import { readTargetFile } from "./target-file.ts";
 
