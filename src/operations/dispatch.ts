@@ -4,7 +4,7 @@ import { describeDuration } from "../base/parse-duration.ts";
 import { describeCause, HoldfastError, reportError } from "../base/errors.ts";
 import type { RunKind } from "../catalog/contract.ts";
 import type { Task } from "../queue/contract.ts";
-import { carryOutTask, waitForLocks } from "./carry-out-task.ts";
+import { carryOutTask, waitForLocks, type RunningTask } from "./carry-out-task.ts";
 import { completeFailure, completeTask, type Completion } from "./complete-task.ts";
 import type { Core, LiveTask } from "./core.ts";
 import { parsePayload, type TaskPayload } from "./payload.ts";
@@ -92,7 +92,7 @@ export class Dispatcher {
   }
 
   async #run(task: Task): Promise<void> {
-    const { catalog, clock, log, live, config } = this.#core;
+    const { catalog, clock, log, live } = this.#core;
     const controller = new AbortController();
     const runId = createId(clock.now());
     const entry: LiveTask = { runId, controller, progress: { phase: "starting" } };
@@ -129,18 +129,21 @@ export class Dispatcher {
     try {
       payload = parsePayload(task.payload);
       tellStart(this.#core, task);
-      await using staging = await openStagingDirectory(config.settings.stagingDir, task.id);
-      const running = { task, payload, entry };
-      using locks = await waitForLocks(this.#core, running, this.#stopping.signal);
-      const result = await carryOutTask(this.#core, running, staging.path, locks);
-      const completion = await completeTask(this.#core, payload, result, AbortSignal.timeout(60_000));
-      await this.#finish(task, runId, completion);
+      await this.#finish(task, runId, await this.#carryOut({ task, payload, entry }));
     } catch (error) {
       await this.#fail(task, runId, payload, error);
     } finally {
       clearTimeout(deadline);
       live.delete(task.id);
     }
+  }
+
+  /** When it returns nothing is staged and no lock is held any more: whoever waits for the task's end may count on it. */
+  async #carryOut(running: RunningTask): Promise<Completion> {
+    await using staging = await openStagingDirectory(this.#core.config.settings.stagingDir, running.task.id);
+    using locks = await waitForLocks(this.#core, running, this.#stopping.signal);
+    const result = await carryOutTask(this.#core, running, staging.path, locks);
+    return await completeTask(this.#core, running.payload, result, AbortSignal.timeout(60_000));
   }
 
   /** Writes to the daemon's own state, on a disk that may be full: tried until it works, and the task's keys stay taken meanwhile. */

@@ -18,9 +18,9 @@ const noSignal = new AbortController().signal;
 
 /** Codes that no small installation reaches by itself, and the test that reaches each with a real part. */
 const elsewhere: Partial<Record<ErrorCode, readonly [file: string, title: RegExp]>> = {
-  "source-locked": ["src/datastores/sqlite/dump.test.ts", /source-locked/],
-  "source-changed": ["src/datastores/sqlite/dump.test.ts", /source-changed/],
-  "source-unreadable": ["src/datastores/sqlite/dump.test.ts", /source-unreadable/],
+  "source-locked": ["src/datastores/sqlite/dump-live.test.ts", /source-locked/],
+  "source-changed": ["src/datastores/sqlite/dump-sources.test.ts", /source-changed/],
+  "source-unreadable": ["src/datastores/sqlite/dump-sources.test.ts", /source-unreadable/],
   "destination-unwritable": ["src/destinations/local/local-destination.test.ts", /destination-unwritable/],
   "destination-failed": ["test/integration/destination-local-kill.test.ts", /failed \(destination-failed/],
   "no-space": ["src/operations/forecast.test.ts", /no-space/],
@@ -29,8 +29,8 @@ const elsewhere: Partial<Record<ErrorCode, readonly [file: string, title: RegExp
   "tool-missing": ["src/base/subprocess.test.ts", /tool-missing/],
   "tool-failed": ["src/base/subprocess.test.ts", /tool-failed/],
   "restore-stuck": ["test/integration/restore-journal.test.ts", /restore-stuck/],
-  "target-in-use": ["src/datastores/sqlite/restore.test.ts", /target-in-use/],
-  "target-unsafe": ["src/datastores/sqlite/restore.test.ts", /target-unsafe/],
+  "target-in-use": ["src/datastores/sqlite/restore-live.test.ts", /target-in-use/],
+  "target-unsafe": ["src/datastores/sqlite/restore-places.test.ts", /target-unsafe/],
   busy: ["src/queue/locks.test.ts", /busy/],
   internal: ["src/base/errors.test.ts", /internal/],
 };
