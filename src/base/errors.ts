@@ -79,7 +79,7 @@ export const errorPolicies = {
     1,
     500,
     "operator",
-    "the daemon's own state is damaged; `holdfast rebuild` makes a new one from the destinations",
+    "the daemon's own state is damaged; `holdfast rebuild --offline` makes a new one from the destinations",
   ),
   "state-newer": policy(1, 500, "operator", "the daemon's state was written by a later version"),
   refused: policy(7, 409, "user", "the operation would lose something and was refused; the message says what would allow it"),
