@@ -9,7 +9,8 @@ export class Terminal {
 
   constructor(json: "json" | "text", color: "auto" | "never" = "auto") {
     this.json = json;
-    this.#colors = picocolors.createColors(color === "auto" && process.stdout.isTTY && !process.env["NO_COLOR"]);
+    // A pipe's isTTY is undefined, and undefined would let the library decide: it colours whatever runs in CI.
+    this.#colors = picocolors.createColors(color === "auto" && Boolean(process.stdout.isTTY) && !process.env["NO_COLOR"]);
   }
 
   get colors(): ReturnType<typeof picocolors.createColors> {
