@@ -9,6 +9,8 @@ const putAll = (catalog: Catalog, backups: readonly CatalogBackup[]): void => {
   for (const backup of backups) catalog.backups.put(backup);
 };
 
+const nightly = { job: "nightly", destination: "local" };
+
 test("D4 backups are listed newest first, by job, destination, class, datastore and number", () => {
   withCatalog((catalog) => {
     putAll(catalog, [
@@ -149,14 +151,14 @@ test("property: after replacing a destination exactly what was read is there, wh
 
 test("the history begins with sequence 0 and no predecessor, and goes on per job and destination", () => {
   withCatalog(({ backups }) => {
-    assert.deepEqual(backups.readHistory("nightly", "local", 5), { sequence: 0, previous: null, sizes: {}, ratios: {} });
+    assert.deepEqual(backups.readHistory(nightly, 5), { sequence: 0, previous: null, sizes: {}, ratios: {} });
     backups.put(createBackup(7, { createdAtMs: 1, members: [] }));
     backups.put(createBackup(6, { members: [] }));
     backups.put(createBackup(8, { destination: "offsite" }));
     backups.put(createBackup(9, { job: "weekly" }));
     // The clock went back between 6 and 7: the running number decides.
     const previous = createBackup(7).manifestSha256;
-    assert.deepEqual(backups.readHistory("nightly", "local", 5), { sequence: 7, previous, sizes: {}, ratios: {} });
+    assert.deepEqual(backups.readHistory(nightly, 5), { sequence: 7, previous, sizes: {}, ratios: {} });
   });
 });
 
@@ -177,7 +179,7 @@ test("F50 a new backup is measured by the last believed ones, whole or partial",
       createBackup(10, { members: [createMember("memory", 0, "absent"), createMember("caches", 50)] }),
       sized(11, 111),
     ]);
-    const readSizes = (limit: number) => catalog.backups.readHistory("nightly", "local", limit).sizes;
+    const readSizes = (limit: number) => catalog.backups.readHistory(nightly, limit).sizes;
     assert.deepEqual(readSizes(9), { memory: [111, 103, 102, 101], caches: [50] });
     assert.deepEqual(readSizes(3), { memory: [111, 103], caches: [50] });
     assert.deepEqual(readSizes(1), { memory: [111] });
@@ -190,7 +192,7 @@ test("a shrink that was accepted is the new beginning of that datastore's histor
       createBackup(sequence, { members: [createMember("memory", memory), createMember("caches", 50 + sequence)], ...facts });
     const shrink = { suspect: ["memory shrank"] };
     putAll(catalog, [make(1, 100), make(2, 100), make(3, 10, shrink)]);
-    const readSizes = () => catalog.backups.readHistory("nightly", "local", 10).sizes;
+    const readSizes = () => catalog.backups.readHistory(nightly, 10).sizes;
     assert.deepEqual(readSizes(), { memory: [100, 100], caches: [52, 51] });
     catalog.backups.mark("local", make(3, 10).id, { accepted: "cleaned up" });
     assert.deepEqual(readSizes(), { memory: [10], caches: [53, 52, 51] });
@@ -203,7 +205,7 @@ test("F50 an absence that was accepted ends a datastore's history, one that was 
   withCatalog((catalog) => {
     const absent = (sequence: number, facts: Partial<CatalogBackup> = {}) =>
       createBackup(sequence, { members: [createMember("memory", 0, "absent"), createMember("caches", 50)], ...facts });
-    const readSizes = () => catalog.backups.readHistory("nightly", "local", 10).sizes;
+    const readSizes = () => catalog.backups.readHistory(nightly, 10).sizes;
     putAll(catalog, [createBackup(1), absent(2), absent(3, { suspect: ["memory has 0 B"] })]);
     assert.deepEqual(readSizes(), { memory: [2000], caches: [50, 1000] });
     catalog.backups.mark("local", absent(3).id, { accepted: "moved away" });
@@ -218,7 +220,7 @@ test("A15 the history tells how badly each datastore was compressed, where that 
     const stored = (sequence: number, storedBytes: number, plainBytes = 1000) =>
       createBackup(sequence, { members: [{ ...createMember("memory", plainBytes), storedBytes }, createMember("caches", 50)] });
     putAll(catalog, [stored(1, 250), stored(2, 400), stored(3, 100), stored(4, 20, 0)]);
-    assert.deepEqual(catalog.backups.readHistory("nightly", "local", 10).ratios, { memory: 0.4 });
+    assert.deepEqual(catalog.backups.readHistory(nightly, 10).ratios, { memory: 0.4 });
   });
 });
 

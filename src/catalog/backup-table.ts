@@ -2,8 +2,17 @@ import { isDeepStrictEqual } from "node:util";
 import { HoldfastError } from "../base/errors.ts";
 import { collectRatios, collectSizes } from "./collect-sizes.ts";
 import type { CatalogFile, Cell } from "./catalog-file.ts";
-import type { BackupFilter, BackupHistory, BackupMarks, Backups, CatalogBackup, DestinationChanges, Freeze } from "./contract.ts";
-import { createWhere } from "./create-where.ts";
+import type {
+  BackupFilter,
+  BackupHistory,
+  BackupMarks,
+  Backups,
+  BackupScope,
+  CatalogBackup,
+  DestinationChanges,
+  Freeze,
+} from "./contract.ts";
+import { createWhere, madeBy } from "./create-where.ts";
 import { findFreeze } from "./find-freeze.ts";
 import { isMeasure, newestFirst } from "./good-backup.ts";
 import { resolveBackup } from "./resolve-backup.ts";
@@ -41,17 +50,18 @@ export class BackupTable implements Backups {
     return this.#select("WHERE destination = ? AND id = ?", destination, id)[0];
   }
 
-  find({ job, destination, class: wantedClass, datastore, limit = -1 }: BackupFilter = {}): readonly CatalogBackup[] {
+  find({ job, destination, class: wantedClass, datastore, host, limit = -1 }: BackupFilter = {}): readonly CatalogBackup[] {
     const { where, values } = createWhere([
       ["job = ?", job],
       ["destination = ?", destination],
       ["class = ?", wantedClass],
       ["EXISTS (SELECT 1 FROM json_each(record, '$.members') WHERE value ->> 'datastore' = ?)", datastore],
+      [madeBy, host],
     ]);
     return this.#select(`${where} ORDER BY ${newestFirst} LIMIT ?`, ...values, limit);
   }
 
-  resolve(text: string, scope: Parameters<Backups["resolve"]>[1] = {}): CatalogBackup {
+  resolve(text: string, scope: BackupScope = {}): CatalogBackup {
     return resolveBackup(this.#file, text, scope);
   }
 
@@ -73,16 +83,20 @@ export class BackupTable implements Backups {
     });
   }
 
-  readHistory(job: string, destination: string, limit: number): BackupHistory {
-    const where = "WHERE job = ? AND destination = ?";
-    const [last] = this.#select(`${where} ORDER BY job_sequence DESC, ${newestFirst} LIMIT 1`, job, destination);
-    const measures = this.#select(`${where} AND ${isMeasure} ORDER BY ${newestFirst} LIMIT ?`, job, destination, limit);
+  readHistory({ job, destination, host }: Parameters<Backups["readHistory"]>[0], limit: number): BackupHistory {
+    const { where, values } = createWhere([
+      ["job = ?", job],
+      ["destination = ?", destination],
+      [madeBy, host],
+    ]);
+    const [last] = this.#select(`${where} ORDER BY job_sequence DESC, ${newestFirst} LIMIT 1`, ...values);
+    const measures = this.#select(`${where} AND ${isMeasure} ORDER BY ${newestFirst} LIMIT ?`, ...values, limit);
     const { sequence = 0, manifestSha256: previous = null } = last ?? {};
     return { sequence, previous, sizes: collectSizes(measures), ratios: collectRatios(measures) };
   }
 
-  findFreeze(job: string): Freeze | undefined {
-    return findFreeze(this.#file, job);
+  findFreeze(job: string, host?: string): Freeze | undefined {
+    return findFreeze(this.#file, job, host);
   }
 
   #select(tail: string, ...values: readonly Cell[]): readonly CatalogBackup[] {

@@ -1,5 +1,6 @@
 import type { CatalogFile } from "./catalog-file.ts";
 import type { Freeze } from "./contract.ts";
+import { createWhere, madeBy } from "./create-where.ts";
 import { isGood, isPresent } from "./good-backup.ts";
 
 interface Row {
@@ -11,14 +12,18 @@ interface Row {
 }
 
 /** Acceptance may stand in the events file of one copy only, and one copy may be damaged: a backup is judged over all its copies. */
-const sql = `
+const createSql = (where: string): string => `
   SELECT id, name, record -> 'suspect' AS suspect, max(record ->> 'accepted' IS NOT NULL) AS accepted, max(${isGood}) AS good
-  FROM backups WHERE job = ? AND class = 'backup' AND ${isPresent}
+  FROM backups ${where} AND class = 'backup' AND ${isPresent}
   GROUP BY id ORDER BY max(created_at_ms) DESC, max(job_sequence) DESC, id DESC`;
 
-export function findFreeze(file: CatalogFile, job: string): Freeze | undefined {
+export function findFreeze(file: CatalogFile, job: string, host: string | undefined): Freeze | undefined {
+  const { where, values } = createWhere([
+    ["job = ?", job],
+    [madeBy, host],
+  ]);
   let freeze: Freeze | undefined;
-  for (const { id, name, suspect, accepted, good } of file.all(sql, job) as readonly Row[]) {
+  for (const { id, name, suspect, accepted, good } of file.all(createSql(where), ...values) as readonly Row[]) {
     if (accepted === 1 || good === 1) break;
     const reasons = JSON.parse(suspect) as readonly string[];
     if (reasons.length > 0) freeze ??= { reason: `${name} is suspect: ${reasons.join("; ")}`, backupId: id };

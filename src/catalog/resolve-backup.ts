@@ -2,19 +2,14 @@ import { formatInstant } from "../base/clock.ts";
 import { findClosest } from "../base/closest-name.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { CatalogFile } from "./catalog-file.ts";
-import type { CatalogBackup } from "./contract.ts";
+import type { BackupScope, CatalogBackup } from "./contract.ts";
 import { createWhere } from "./create-where.ts";
 import { isVerifiedGood, newestFirst } from "./good-backup.ts";
-
-interface Scope {
-  readonly job?: string;
-  readonly destination?: string;
-}
 
 const shortestPrefix = 6;
 
 /** See Backups.resolve. @throws backup-not-found, ambiguous-name */
-export function resolveBackup(file: CatalogFile, text: string, scope: Scope): CatalogBackup {
+export function resolveBackup(file: CatalogFile, text: string, scope: BackupScope): CatalogBackup {
   if (text === "latest") return findLatest(file, scope);
   const path = text.replace(/\/+$/, "");
   const name = path.slice(path.lastIndexOf("/") + 1);
@@ -35,28 +30,42 @@ export function resolveBackup(file: CatalogFile, text: string, scope: Scope): Ca
   });
 }
 
-function findLatest(file: CatalogFile, scope: Scope): CatalogBackup {
-  const { where, values } = createScope(scope, isVerifiedGood);
-  const rows = file.all(`SELECT DISTINCT job FROM backups ${where} ORDER BY job`, ...values) as readonly { readonly job: string }[];
-  const jobs = rows.map(({ job }) => job);
+function findLatest(file: CatalogFile, scope: BackupScope): CatalogBackup {
+  const newest = findNewest(file, scope);
+  const own = newest.filter(({ host }) => scope.host === undefined || host === undefined || host === scope.host);
+  // On a new machine nothing is its own: what the one before has left is what it was set up for.
+  const candidates = own.length > 0 ? own : newest;
+  const jobs = [...new Set(candidates.map(({ job }) => job))].toSorted();
   if (jobs.length > 1) {
     throw new HoldfastError("ambiguous-name", `"latest" fits ${jobs.length} jobs: ${jobs.join(", ")}`, {
       hint: "Name the job.",
       details: { jobs },
     });
   }
-  const [latest] = file.records(
-    `SELECT record FROM backups ${where} ORDER BY ${newestFirst} LIMIT 1`,
-    ...values,
-  ) as readonly CatalogBackup[];
+  const hosts = candidates.flatMap(({ host }) => host ?? []).toSorted();
+  if (hosts.length > 1) {
+    throw new HoldfastError("ambiguous-name", `"latest" fits the backups of ${hosts.length} machines: ${hosts.join(", ")}`, {
+      hint: "Use a name or an id; `show` says which machine made a backup.",
+      details: { hosts },
+    });
+  }
+  const [latest] = candidates;
   if (latest !== undefined) return latest;
   throw new HoldfastError("backup-not-found", `There is no good, verified backup${describeScope(scope)}`, {
     hint: "`holdfast list` shows all backups and what is wrong with them.",
   });
 }
 
+/** The newest that `latest` may mean of each job and machine, newest first. */
+function findNewest(file: CatalogFile, scope: BackupScope): readonly CatalogBackup[] {
+  const { where, values } = createScope(scope, isVerifiedGood);
+  const place = `row_number() OVER (PARTITION BY job, record ->> 'host' ORDER BY ${newestFirst})`;
+  const sql = `SELECT record FROM (SELECT *, ${place} AS place FROM backups ${where}) WHERE place = 1 ORDER BY ${newestFirst}`;
+  return file.records(sql, ...values) as readonly CatalogBackup[];
+}
+
 /** Every backup that the name could mean in any way. */
-function findNear(file: CatalogFile, scope: Scope, name: string): readonly CatalogBackup[] {
+function findNear(file: CatalogFile, scope: BackupScope, name: string): readonly CatalogBackup[] {
   const isNear =
     "id = wanted OR name = wanted OR substr(name, 1, length(wanted) + 1) = wanted || '.' OR substr(id, 1, length(wanted)) = wanted";
   const { where, values } = createScope(scope, isNear);
@@ -64,7 +73,7 @@ function findNear(file: CatalogFile, scope: Scope, name: string): readonly Catal
   return file.records(sql, name, ...values) as readonly CatalogBackup[];
 }
 
-function createScope({ job, destination }: Scope, condition: string): ReturnType<typeof createWhere> {
+function createScope({ job, destination }: BackupScope, condition: string): ReturnType<typeof createWhere> {
   const { where, values } = createWhere([
     ["job = ?", job],
     ["destination = ?", destination],
@@ -102,11 +111,11 @@ function joinPath({ folder, name }: CatalogBackup): string {
   return folder === "" || folder === "." ? name : `${folder}/${name}`;
 }
 
-function describeScope({ job, destination }: Scope): string {
+function describeScope({ job, destination }: BackupScope): string {
   return `${job === undefined ? "" : ` of job "${job}"`}${destination === undefined ? "" : ` in destination "${destination}"`}`;
 }
 
-function describeHint(file: CatalogFile, name: string, scope: Scope): string {
+function describeHint(file: CatalogFile, name: string, scope: BackupScope): string {
   const { where, values } = createScope(scope, "TRUE");
   const names = file.all(`SELECT DISTINCT name FROM backups ${where}`, ...values) as readonly { readonly name: string }[];
   // Without its suffix a name is nearer to what was typed without one.

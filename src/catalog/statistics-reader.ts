@@ -1,6 +1,6 @@
 import type { CatalogFile } from "./catalog-file.ts";
 import type { CatalogBackup, JobStatistics, Run, Statistics } from "./contract.ts";
-import { createWhere } from "./create-where.ts";
+import { createWhere, madeBy } from "./create-where.ts";
 import { isPresent, isVerifiedGood, newestFirst } from "./good-backup.ts";
 
 interface Totals {
@@ -27,10 +27,10 @@ export class StatisticsReader implements Statistics {
     this.#file = file;
   }
 
-  read(job: string, destination?: string): JobStatistics {
+  read(job: string, host?: string): JobStatistics {
     const { where, values } = createWhere([
       ["job = ?", job],
-      ["destination = ?", destination],
+      [madeBy, host],
     ]);
     const findFirst = (condition: string, order = newestFirst): CatalogBackup | undefined => {
       const sql = `SELECT record FROM backups ${where} AND class = 'backup' AND ${isPresent} AND ${condition} ORDER BY ${order} LIMIT 1`;

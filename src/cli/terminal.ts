@@ -1,3 +1,4 @@
+import { isatty } from "node:tty";
 import picocolors from "picocolors";
 import { describeCause, errorPolicies, HoldfastError } from "../base/errors.ts";
 
@@ -10,7 +11,7 @@ export class Terminal {
   constructor(json: "json" | "text", color: "auto" | "never" = "auto") {
     this.json = json;
     // A pipe's isTTY is undefined, and undefined would let the library decide: it colours whatever runs in CI.
-    this.#colors = picocolors.createColors(color === "auto" && Boolean(process.stdout.isTTY) && !process.env["NO_COLOR"]);
+    this.#colors = picocolors.createColors(color === "auto" && isatty(process.stdout.fd) && !process.env["NO_COLOR"]);
   }
 
   get colors(): ReturnType<typeof picocolors.createColors> {

@@ -9,8 +9,8 @@ import { requestCopy } from "../operations/request-copy.ts";
 import { requestBackup, requestProof, requestRestore, requestUndo, type Requested } from "../operations/request-task.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
 import { planDeletion } from "../operations/plan-deletion.ts";
+import { resolveBackup } from "../operations/resolve-backup.ts";
 import { defineRoute, type Route } from "./route.ts";
-import { pickScope } from "./routes-read.ts";
 
 const none = z.strictObject({});
 const backupParams = z.strictObject({ backup: z.string() });
@@ -62,7 +62,7 @@ export const adminRoutes: readonly Route[] = [
       query: none,
       body: z.strictObject(scope),
       handle: async ({ core }, { params, body, signal, idempotencyKey }) => {
-        const backup = core.catalog.backups.resolve(params.backup, pickScope(body));
+        const backup = resolveBackup(core, params.backup, body);
         const { task, joined } = await requestProof(core, { ...interactive(idempotencyKey), operation, backup }, signal);
         return { task: task.id, joined, backup: backup.name };
       },
@@ -83,7 +83,7 @@ export const adminRoutes: readonly Route[] = [
       doubtful: z.enum(["refuse", "accept"]).default("refuse"),
     }),
     handle: async ({ core }, { params, body, signal, idempotencyKey }) => {
-      const backup = core.catalog.backups.resolve(params.backup, pickScope(body));
+      const backup = resolveBackup(core, params.backup, body);
       const { unsavable, start, doubtful, datastores } = body;
       const request = {
         ...interactive(idempotencyKey),
@@ -140,7 +140,7 @@ export const adminRoutes: readonly Route[] = [
     query: none,
     body: z.strictObject({ ...scope, to: z.string() }),
     handle: ({ core }, { params, body }) => {
-      const backup = core.catalog.backups.resolve(params.backup, pickScope(body));
+      const backup = resolveBackup(core, params.backup, body);
       return Promise.resolve({ task: requestCopy(core, backup, body.to, "socket").id, backup: backup.name });
     },
   }),
@@ -153,7 +153,7 @@ export const adminRoutes: readonly Route[] = [
     query: z.strictObject({ ...scope, force: z.enum(["yes", "no"]).default("no") }),
     body: none,
     handle: ({ core }, { params, query }) => {
-      const backup = core.catalog.backups.resolve(params.backup, pickScope(query));
+      const backup = resolveBackup(core, params.backup, query);
       const refusals = planDeletion(core, backup);
       if (refusals.length > 0 && query.force === "no") {
         throw new HoldfastError("refused", `The backup ${backup.name} stays: ${refusals.join("; ")}`, {
@@ -182,7 +182,7 @@ export const adminRoutes: readonly Route[] = [
     query: none,
     body: z.strictObject({ ...scope, mark: z.enum(["pinned", "unpinned", "accepted", "note"]), text: text.default("") }),
     handle: async ({ core }, { params, body, signal }) => {
-      const backup = core.catalog.backups.resolve(params.backup, pickScope(body));
+      const backup = resolveBackup(core, params.backup, body);
       const at = formatInstant(core.clock.now());
       const event = {
         pinned: { at, event: "pinned", reason: body.text },

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { planDeletion } from "../operations/plan-deletion.ts";
 import { planRestore } from "../operations/plan-restore.ts";
 import { readReport } from "../operations/read-report.ts";
+import { resolveBackup } from "../operations/resolve-backup.ts";
 import { defineRoute, type Route } from "./route.ts";
 
 const none = z.strictObject({});
@@ -28,7 +29,7 @@ export const planRoutes: readonly Route[] = [
     body: none,
     handle: ({ core }, { params, query, signal }) => {
       const { datastores, ...named } = query;
-      const backup = core.catalog.backups.resolve(params.backup, named);
+      const backup = resolveBackup(core, params.backup, named);
       return planRestore(core, { backup, ...(datastores === undefined ? {} : { datastores }) }, signal);
     },
   }),
@@ -41,7 +42,7 @@ export const planRoutes: readonly Route[] = [
     query: z.strictObject(scope),
     body: none,
     handle: ({ core }, { params, query }) => {
-      const backup = core.catalog.backups.resolve(params.backup, query);
+      const backup = resolveBackup(core, params.backup, query);
       return Promise.resolve({ backup, refusals: planDeletion(core, backup) });
     },
   }),

@@ -7,6 +7,7 @@ import { overrideRetention } from "../operations/override-retention.ts";
 import { describeTask, readStatus } from "../operations/read-status.ts";
 import { readManifest, readBackupText } from "../operations/show-backup.ts";
 import { watchTask } from "../operations/watch-task.ts";
+import { resolveBackup } from "../operations/resolve-backup.ts";
 import { defineRoute, type Route } from "./route.ts";
 import { planRoutes } from "./routes-plan.ts";
 
@@ -53,7 +54,7 @@ export const readRoutes: readonly Route[] = [
     query: z.strictObject({ job: z.string().optional(), destination: z.string().optional() }),
     body: none,
     handle: async ({ core }, { params, query, signal }) => {
-      const backup = core.catalog.backups.resolve(params.backup, pickScope(query));
+      const backup = resolveBackup(core, params.backup, query);
       return { backup, manifest: await readManifest(core, backup, signal) };
     },
   }),
@@ -66,7 +67,7 @@ export const readRoutes: readonly Route[] = [
     query: z.strictObject({ job: z.string().optional(), destination: z.string().optional() }),
     body: none,
     handle: async ({ core }, { params, query, signal }) => ({
-      text: await readBackupText(core, core.catalog.backups.resolve(params.backup, pickScope(query)), params.text, signal),
+      text: await readBackupText(core, resolveBackup(core, params.backup, query), params.text, signal),
     }),
   }),
   defineRoute({
@@ -133,13 +134,3 @@ export const readRoutes: readonly Route[] = [
   }),
   ...planRoutes,
 ];
-
-export function pickScope(query: { readonly job?: string | undefined; readonly destination?: string | undefined }): {
-  job?: string;
-  destination?: string;
-} {
-  return {
-    ...(query.job === undefined ? {} : { job: query.job }),
-    ...(query.destination === undefined ? {} : { destination: query.destination }),
-  };
-}

@@ -13,7 +13,8 @@ export function planRetention(core: Core, job: JobConfig, destination: string): 
   const backups = core.catalog.backups.find({ job: job.name, destination, class: "backup" });
   // What a person is having deleted must not pass for the backup that lets others go.
   const isGoing = listPendingRemovals(core, ["delete"]);
-  const freeze = core.clockJump === undefined ? core.catalog.backups.findFreeze(job.name) : { reason: core.clockJump };
+  const host = core.config.settings.hostname;
+  const freeze = core.clockJump === undefined ? core.catalog.backups.findFreeze(job.name, host) : { reason: core.clockJump };
   return decideRetention({
     policy: job.retention,
     backups: backups

@@ -30,7 +30,7 @@ export class FactsMemory {
     const revision = this.#catalog.revisionOf(`job:${name}`);
     const known = this.#facts.get(name);
     if (known?.revision === revision && known.config === config) return known.value;
-    const value = readFacts(this.#catalog, name);
+    const value = readFacts(this.#catalog, name, config.settings.hostname);
     this.#facts.set(name, { value, revision, config });
     return value;
   }
@@ -48,16 +48,16 @@ export class FactsMemory {
   }
 }
 
-function readFacts({ statistics, backups, runs }: Catalog, name: string): JobFacts {
+function readFacts({ statistics, backups, runs }: Catalog, name: string, host: string): JobFacts {
   return {
-    statistics: statistics.read(name),
-    freeze: backups.findFreeze(name),
+    statistics: statistics.read(name, host),
+    freeze: backups.findFreeze(name, host),
     lastEnded: runs.list({
       job: name,
       kind: "backup",
       states: ["ok", "partial", "suspect", "failed", "interrupted", "cancelled"],
       limit: 1,
     })[0],
-    damaged: backups.find({ job: name }).filter((backup) => backup.damaged !== null),
+    damaged: backups.find({ job: name, host }).filter((backup) => backup.damaged !== null),
   };
 }

@@ -78,7 +78,10 @@ function prepareBackup(core: Core, payload: PayloadOf<"backup">, stagingDir: str
     note: payload.note,
     destination: describeDestination(core.config, payload.destination),
     nameTemplate: job.nameTemplate,
-    history: core.catalog.backups.readHistory(job.name, payload.destination, historyLength),
+    history: core.catalog.backups.readHistory(
+      { job: job.name, destination: payload.destination, host: core.config.settings.hostname },
+      historyLength,
+    ),
   };
 }
 

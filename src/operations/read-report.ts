@@ -52,12 +52,13 @@ export interface Report {
 }
 
 export async function readReport(core: Core, signal: AbortSignal): Promise<Report> {
-  const backups = core.catalog.backups.find({ class: "backup" }).filter(({ missingSinceMs }) => missingSinceMs === null);
+  const host = core.config.settings.hostname;
+  const backups = core.catalog.backups.find({ class: "backup", host }).filter(({ missingSinceMs }) => missingSinceMs === null);
   const destinations: DestinationReport[] = [];
   for (const name of core.config.destinations.keys()) destinations.push(await reportDestination(core, name, signal));
   return {
     at: formatInstant(core.clock.now()),
-    host: core.config.settings.hostname,
+    host,
     jobs: [...core.config.jobs.keys()].map((job) =>
       reportJob(
         job,

@@ -141,9 +141,9 @@ async function requestSlot(core: Core, { job, purpose }: Plan, slotMs: number, r
   }
   for (const name of core.config.destinations.keys()) await noticeVanished(core, name, signal);
   const backups = core.catalog.backups
-    .find({ job: job.name, class: "backup" })
+    .find({ job: job.name, class: "backup", host: core.config.settings.hostname })
     .filter(({ destination, missingSinceMs }) => core.config.destinations.has(destination) && missingSinceMs === null);
-  const newestGood = core.catalog.statistics.read(job.name).newestGood;
+  const newestGood = core.facts.readJob(core.config, job.name).statistics.newestGood;
   const chosen = purpose === "verify" ? backups : newestGood === undefined ? [] : [newestGood];
   for (const backup of chosen) {
     await requestProof(
@@ -185,7 +185,7 @@ function recordMissed(core: Core, { job, purpose }: Plan, missed: readonly numbe
 export async function runStartJobs(core: Core, signal: AbortSignal): Promise<void> {
   for (const job of core.config.jobs.values()) {
     if (!job.enabled) continue;
-    const newestVerifiedAtMs = core.catalog.statistics.read(job.name).newestGood?.createdAtMs;
+    const newestVerifiedAtMs = core.facts.readJob(core.config, job.name).statistics.newestGood?.createdAtMs;
     const decision = decideAtStart({ atStart: job.atStart, minAgeMs: job.atStartMinAgeMs, nowMs: core.clock.now(), newestVerifiedAtMs });
     if (decision.code !== "not-wanted") core.log.info(`Job "${job.name}" at start: ${decision.action}, ${decision.reason}`);
     if (decision.action === "run")

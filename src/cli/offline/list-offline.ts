@@ -11,7 +11,7 @@ export async function listOffline(context: VerbContext, options: OfflineListOpti
   const { terminal, signal } = context;
   const { settings } = await loadOfflineConfig(context);
   await using scratch = await openScratch(settings);
-  const { found, unreadable } = await openView(options, scratch.path, signal);
+  const { found, unreadable } = await openView({ ...options, host: settings.hostname, scratchDir: scratch.path }, signal);
   const limit = parseLimit(options.limit);
   const wanted = options.preRestore === true ? "pre-restore" : "backup";
   const backups = found.map(({ backup }) => backup).filter((backup) => found.length === 1 || backup.class === wanted);

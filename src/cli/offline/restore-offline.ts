@@ -25,7 +25,8 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
     terminal.tell(`warning: the config is not used, nor are its stop, start and check commands: ${known.unused}`);
   }
   await using scratch = await openScratch(known.settings);
-  const chosen = await chooseBackup(await openView(options, scratch.path, signal), options.backup, scratch.path, signal);
+  const view = await openView({ ...options, host: known.settings.hostname, scratchDir: scratch.path }, signal);
+  const chosen = await chooseBackup(view, options.backup, signal);
   const request = { config: known.config, only: options.only, stagingDir: scratch.path };
   const plan = await planOfflineRestore(chosen, request, signal);
   if (options.plan === true) return tellPlan(plan, known.settings, options, context);

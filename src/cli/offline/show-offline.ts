@@ -14,7 +14,8 @@ export async function showOffline(context: VerbContext, options: OfflineShowOpti
   const { terminal, signal } = context;
   const { settings } = await loadOfflineConfig(context);
   await using scratch = await openScratch(settings);
-  const chosen = await chooseBackup(await openView(options, scratch.path, signal), options.backup, scratch.path, signal);
+  const view = await openView({ ...options, host: settings.hostname, scratchDir: scratch.path }, signal);
+  const chosen = await chooseBackup(view, options.backup, signal);
   await using destination = await openDestination(chosen.address.destination);
   const reader = await openAddressed(destination, chosen.address, signal);
   if (options.text !== undefined) {

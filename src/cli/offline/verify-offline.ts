@@ -19,7 +19,7 @@ export async function verifyOffline(context: VerbContext, options: OfflineVerify
   const { terminal, signal } = context;
   const { settings } = await loadOfflineConfig(context);
   await using scratch = await openScratch(settings);
-  const view = await openView(options, scratch.path, signal);
+  const view = await openView({ ...options, host: settings.hostname, scratchDir: scratch.path }, signal);
   const results: Verified[] = [];
   let exit = 0;
   const add = (result: Verified): void => {
@@ -27,7 +27,7 @@ export async function verifyOffline(context: VerbContext, options: OfflineVerify
     if (terminal.json === "json") return;
     terminal.print(`${result.outcome === "ok" ? terminal.colors.green("ok") : terminal.colors.red("failed")}  ${result.summary}`);
   };
-  for (const chosen of await chooseAll(view, options, scratch.path, signal)) {
+  for (const chosen of await chooseAll(view, options, signal)) {
     const { name } = chosen.backup;
     try {
       const setup = { address: chosen.address, host: settings.hostname, stagingDir: scratch.path, version: context.program.version };
@@ -49,12 +49,7 @@ export async function verifyOffline(context: VerbContext, options: OfflineVerify
   return exit;
 }
 
-async function chooseAll(
-  view: OfflineView,
-  options: OfflineVerifyOptions,
-  scratchDir: string,
-  signal: AbortSignal,
-): Promise<readonly OfflineBackup[]> {
+async function chooseAll(view: OfflineView, options: OfflineVerifyOptions, signal: AbortSignal): Promise<readonly OfflineBackup[]> {
   if (options.all === true && view.found.length + view.unreadable.length > 0) return view.found;
-  return [await chooseBackup(view, options.backup, scratchDir, signal)];
+  return [await chooseBackup(view, options.backup, signal)];
 }

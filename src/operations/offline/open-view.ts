@@ -19,6 +19,10 @@ export interface OfflineBackup {
 /** The backups that a path stands for. */
 export interface OfflineView {
   readonly place: PathPlace;
+  /** This machine: `latest` prefers what it made. */
+  readonly host: string;
+  /** For what must be unpacked to be looked at; the caller's. */
+  readonly scratchDir: string;
   /** Newest first. */
   readonly found: readonly OfflineBackup[];
   readonly unreadable: FoundBackups["unreadable"];
@@ -26,20 +30,22 @@ export interface OfflineView {
 
 export interface OfflineScope {
   readonly path: string;
+  readonly host: string;
+  readonly scratchDir: string;
   readonly job?: string;
 }
 
 /** Reads what is at a path, whole: an error is never an empty view. */
-export async function openView({ path, job }: OfflineScope, scratchDir: string, signal: AbortSignal): Promise<OfflineView> {
+export async function openView({ path, job, host, scratchDir }: OfflineScope, signal: AbortSignal): Promise<OfflineView> {
   const place = await placeOfPath(path, scratchDir);
-  if (place.kind === "backup") return { place, found: [await readOne(place, signal)], unreadable: [] };
+  if (place.kind === "backup") return { place, host, scratchDir, found: [await readOne(place, signal)], unreadable: [] };
   await using destination = await openDestination(place.destination);
   const { backups, unreadable } = await findBackups(destination, "", signal);
   const found = backups
     .filter((backup) => job === undefined || backup.job === job)
     .toSorted((one, other) => other.createdAtMs - one.createdAtMs || other.sequence - one.sequence)
     .map((backup) => addressFound(backup, place));
-  return { place, found, unreadable };
+  return { place, host, scratchDir, found, unreadable };
 }
 
 function addressFound(backup: CatalogBackup, place: PathPlace & { readonly kind: "directory" }): OfflineBackup {
@@ -64,17 +70,12 @@ async function readOne({ address, path }: PathPlace & { readonly kind: "backup" 
  * @param text name, id or `latest`; may be left out where the path names one backup, or holds no more than one
  * @throws backup-not-found, ambiguous-name
  */
-export async function chooseBackup(
-  view: OfflineView,
-  text: string | undefined,
-  scratchDir: string,
-  signal: AbortSignal,
-): Promise<OfflineBackup> {
-  const { place, found } = view;
+export async function chooseBackup(view: OfflineView, text: string | undefined, signal: AbortSignal): Promise<OfflineBackup> {
+  const { place, found, scratchDir } = view;
   const [only] = found;
   if (place.kind === "backup") return chooseOnly(only, text);
   if (text === undefined && found.length === 1 && only !== undefined) return only;
-  const lone = text === undefined ? undefined : await findLone(join(place.path, text), view, scratchDir, signal);
+  const lone = text === undefined ? undefined : await findLone(join(place.path, text), view, signal);
   if (lone !== undefined) return lone;
   if (found.length === 0) throw await createNothingError(view);
   if (text === undefined) {
@@ -95,9 +96,13 @@ export async function chooseBackup(
 }
 
 /** The same words as online, without the online command in the hint. */
-function resolveText(catalog: ReturnType<typeof openCatalog>, text: string, { place: { path }, unreadable }: OfflineView): CatalogBackup {
+function resolveText(
+  catalog: ReturnType<typeof openCatalog>,
+  text: string,
+  { place: { path }, host, unreadable }: OfflineView,
+): CatalogBackup {
   try {
-    return catalog.backups.resolve(text);
+    return catalog.backups.resolve(text, { host });
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
     const damaged = unreadable.find(({ key }) => key.split("/").some((part) => part === text || part === `${text}.manifest.json`));
@@ -124,10 +129,10 @@ function chooseOnly(only: OfflineBackup | undefined, text: string | undefined): 
 }
 
 /** A file in the directory that has no manifest beside it. */
-async function findLone(path: string, view: OfflineView, scratchDir: string, signal: AbortSignal): Promise<OfflineBackup | undefined> {
+async function findLone(path: string, view: OfflineView, signal: AbortSignal): Promise<OfflineBackup | undefined> {
   const isKnown = view.found.some((candidate) => candidate.path === path);
   if (isKnown || !/\.(tar|tgz|tar\.(gz|zst))$/.test(path)) return undefined;
-  const place = await placeOfPath(path, scratchDir).catch(() => undefined);
+  const place = await placeOfPath(path, view.scratchDir).catch(() => undefined);
   return place?.kind === "backup" ? await readOne(place, signal) : undefined;
 }
 
