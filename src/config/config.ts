@@ -1,4 +1,5 @@
 import type { Compression } from "../archive/compression.ts";
+import type { ChannelEvent } from "../base/channel-events.ts";
 import type { Secret } from "../base/secret.ts";
 import type { RetentionPolicy } from "../retention/policy.ts";
 import type { Schedule } from "../schedule/parse-schedule.ts";
@@ -8,24 +9,11 @@ export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal"] as
 export const logFormats = ["auto", "json", "text", "journal"] as const;
 export const layouts = ["directory", "archive", "file"] as const;
 export const infoFileNames = ["backup_info.txt", "backup-metadata.json"] as const;
-/** What a channel can be told of. `suspect`: a shrink froze retention; `absence`: no verified backup younger than `maxAge`. */
-export const channelEvents = [
-  "failure",
-  "partial",
-  "suspect",
-  "damaged",
-  "absence",
-  "low-space",
-  "recovery",
-  "success",
-  "restore",
-] as const;
 
 export type LogLevel = (typeof logLevels)[number];
 export type LogFormat = (typeof logFormats)[number];
 export type Layout = (typeof layouts)[number];
 export type InfoFileName = (typeof infoFileNames)[number];
-export type ChannelEvent = (typeof channelEvents)[number];
 
 /** The daemon's own settings; see setting-definitions.ts for their defaults and environment variables. */
 export interface Settings {

@@ -1,17 +1,7 @@
+import { channelEvents } from "../base/channel-events.ts";
 import { redactText, redactValue } from "./redact.ts";
 
-export const notificationKinds = [
-  "failure",
-  "partial",
-  "suspect",
-  "damaged",
-  "absence",
-  "low-space",
-  "recovery",
-  "success",
-  "restore",
-  "start",
-] as const;
+const notificationKinds = [...channelEvents, "start"] as const;
 /** What happened. `recovery`: a success, or an end of an alarm, after a failure. `start`: a run began; for dead man's switches only. */
 export type NotificationKind = (typeof notificationKinds)[number];
 

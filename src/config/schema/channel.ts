@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { channelEvents, type ChannelConfig } from "../config.ts";
+import { channelEvents } from "../../base/channel-events.ts";
+import type { ChannelConfig } from "../config.ts";
 import { commandField, durationField, secretField } from "./fields.ts";
 
 const defaultEvents = ["failure", "partial", "suspect", "damaged", "absence", "low-space", "recovery"] as const;
