@@ -54,7 +54,8 @@ export class BenchPlace {
       address: { destination: this.destination, folder: job, key: manifestKey, lone: false },
       job,
       members: [{ datastore: datastore.name, options: datastore.options }],
-      stop: [],
+      // With a stop command the database is swapped as a file, as the raw tools do; without one it is overwritten in place.
+      stop: [{ command: ["true"], timeoutMs: 10_000 }],
       start: [],
       check: [],
       journalDir: join(this.directory, "restores"),

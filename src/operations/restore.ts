@@ -150,7 +150,10 @@ function isSaved(preRestore: BackupResult | undefined, ports: TaskPorts): boolea
 /** The data is in place and healthy: what is left to do may wait for the next start, but must not fail the restore. */
 async function endCommitted({ records, journal }: Attempt, settle: boolean, ports: TaskPorts): Promise<void> {
   try {
-    if (settle) await settleSteps(records, AbortSignal.timeout(settleMs));
+    if (settle) {
+      ports.progress({ phase: "removing what was put aside" });
+      await settleSteps(records, AbortSignal.timeout(settleMs));
+    }
     await journal.append({ type: "end", at: formatInstant(ports.now()), outcome: "done", message: "" });
   } catch (error) {
     ports.log("warn", `The restore is done; what it put aside will be removed at the next start: ${describeCause(error)}`);

@@ -112,7 +112,7 @@ describe("G1 F65 due slots", () => {
     assert.equal(jitterFor(parseSchedule("daily"), "nightly", slotMs), 0);
   });
 
-  test("P2 F64 F65 any sequence of looks, clock jumps and restarts settles every slot once", () => {
+  test("prop-P2 F64 F65 any sequence of looks, clock jumps and restarts settles every slot once", () => {
     const schedules = [
       "*/30 * * * *",
       "30 2 * * *",

@@ -122,7 +122,7 @@ const anyCron = fc
 const anyInstant = fc.integer({ min: 0, max: Date.UTC(2099, 11, 31) });
 const anyZone = fc.constantFrom(...zones);
 
-describe("P2 F63 slots in all zones", () => {
+describe("prop-P2 F63 slots in all zones", () => {
   test("every transition 1970-2040 of every zone: exactly the slots of the rule, in order, each once", () => {
     let count = 0;
     for (const { zone, atMs } of listTransitions()) {

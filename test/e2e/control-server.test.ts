@@ -32,7 +32,7 @@ const isHealthy = async (): Promise<void> => assert.equal((await ask(bed.readPat
 const fill = (route: Route): string => `/v1${route.path.replaceAll(/:[a-z]+/gi, "nothing")}`;
 
 describe("routes", () => {
-  test("G4 P8 the read-only socket has no route that changes something, whatever the method", async () => {
+  test("G4 prop-P8 the read-only socket has no route that changes something, whatever the method", async () => {
     const before = JSON.stringify(bed.core.queue.list());
     const paths = new Set(allRoutes.map(fill));
     for (const path of paths) {
@@ -256,7 +256,7 @@ describe("F68 abuse", () => {
     assert.equal((await admin.closed).match(/HTTP\/1\.1 200 /g)?.length, 1);
   });
 
-  test("P8 any bytes get an answer or a closed connection, and change nothing", async () => {
+  test("prop-P8 any bytes get an answer or a closed connection, and change nothing", async () => {
     const before = JSON.stringify(bed.core.queue.list());
     const words = fc.constantFrom(
       "GET ",

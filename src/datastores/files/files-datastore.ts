@@ -92,6 +92,7 @@ class TreeDatastore implements Datastore {
           oneFileSystem,
           special: { devices, setId },
           stagingDir: this.#context.stagingDir,
+          progress: this.#context.progress,
         },
         restoring,
       ),

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { type Contents, emptyContents } from "../../base/contents.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import type { RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { prepareCarry } from "./carry-over.ts";
 import { explainSpace } from "./explain-fault.ts";
 import { findUsers } from "./find-users.ts";
@@ -12,6 +12,7 @@ import { joinPath } from "./raw-path.ts";
 import { checkPieces, readTree, type TreeReading } from "./read-tree.ts";
 import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
 import { restoreAreaName, surveyTree } from "./survey-tree.ts";
+import { readTreeState } from "./tree-state.ts";
 import { copyAttributes, moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
 import { extractTree, syncTree } from "./tar-program.ts";
 import type { SpecialFiles } from "./tree-summary.ts";
@@ -24,6 +25,7 @@ export interface TreeTarget {
   readonly oneFileSystem: boolean;
   readonly special: SpecialFiles;
   readonly stagingDir: string;
+  readonly progress: DriverContext["progress"];
 }
 
 /** Restores one tree by renaming; a root that is a mount point is swapped entry by entry. */
@@ -34,6 +36,8 @@ export class TreeRestore implements RestoreSession {
   #area: RestoreArea | undefined;
   #begun = false;
   #staged = false;
+  /** What was read from the staged tree, and the state it was in then. */
+  #compared: { readonly contents: Contents; readonly state: string | undefined } | undefined;
   /** What was carried over from the old tree, below the root: no part of the backup. */
   #carried: readonly Buffer[] = [];
 
@@ -90,6 +94,9 @@ export class TreeRestore implements RestoreSession {
 
   async summarize(signal: AbortSignal): Promise<Contents> {
     if (readInode(this.#root) === undefined) return emptyContents;
+    // The very inodes that were read to their end and compared, and nothing has changed any of them since.
+    const { contents, state } = this.#compared ?? {};
+    if (contents !== undefined && state !== undefined && state === (await readTreeState(this.#root, signal))) return contents;
     return await readTree(this.#root, this.#describeReading(), signal);
   }
 
@@ -118,7 +125,11 @@ export class TreeRestore implements RestoreSession {
       throw explainSpace(error, `Cannot restore to ${this.#root}`);
     }
     this.#staged = true;
-    return await readTree(this.#new, this.#describeReading(), signal);
+    this.#target.progress({ phase: "comparing" });
+    const state = await readTreeState(this.#new, signal);
+    const contents = await readTree(this.#new, this.#describeReading(), signal);
+    this.#compared = { contents, state };
+    return contents;
   }
 
   #checkTarget(): void {

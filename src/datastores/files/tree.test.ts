@@ -85,7 +85,7 @@ test("F52 devices are kept, and restored only where that is asked for", async (t
   assert.deepEqual(compareContents(plain.found, special.found), []);
 });
 
-test("P5 random trees come back as an independent walker sees them", async (t) => {
+test("prop-P5 random trees come back as an independent walker sees them", async (t) => {
   const name = fc.oneof(
     fc.stringMatching(/^[a-c]{1,2}$/),
     fc.constantFrom("-", " ", "\\", "*", "ä", "😀", "a\nb", "'", '"').map((text) => `${text}x`),

@@ -24,6 +24,12 @@ export async function findFile(path: string): Promise<FoundFile | undefined> {
   }
 }
 
+/** Which file it is and in what state its content is: a rename leaves it, a write changes it. */
+export async function readFileState(path: string): Promise<string> {
+  const { dev, ino, size, mtimeNs } = await lstat(path, { bigint: true });
+  return [dev, ino, size, mtimeNs].join(":");
+}
+
 /** The companions that are there. */
 export async function findCompanions(path: string): Promise<readonly FoundFile[]> {
   const found = await Promise.all(companionSuffixes.map((suffix) => findFile(path + suffix)));

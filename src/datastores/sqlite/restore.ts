@@ -7,7 +7,7 @@ import type { DriverContext, RestoreOptions, RestoreSession, RestoreTarget, Stor
 import { damagedCodes, requireSingleFile } from "./check.ts";
 import { classifySqliteError, prefixError } from "./classify-error.ts";
 import { copyLive } from "./copy-live.ts";
-import { findCompanions, findFile } from "./database-files.ts";
+import { findCompanions, findFile, readFileState } from "./database-files.ts";
 import { findUsers, type FileUsers } from "./find-users.ts";
 import { resolveIdentity, type Identity } from "./identity.ts";
 import { inspectTarget } from "./inspect-target.ts";
@@ -40,6 +40,8 @@ export class SqliteRestore implements RestoreSession {
   #path: string;
   #identity: Identity | null = null;
   #staged: string | undefined;
+  /** What was read from the staged copy when it was whole, and the state of its file then. */
+  #compared: { readonly contents: Contents; readonly state: string } | undefined;
   /** Of the database when it was backed up; its copy in the backup is in no such mode, to be one file. */
   #wasWal = false;
 
@@ -92,10 +94,12 @@ export class SqliteRestore implements RestoreSession {
     // SQLite would take an empty file for an empty database.
     await readSourceFile(this.#staged);
     const settings = { identity: this.#identity, progress: this.#context.progress };
+    this.#context.progress({ phase: "comparing" });
     const request = { op: "examine", path: this.#staged, header: "self-contained", integrity: "full", countRows: "all" } as const;
     const { contents } = await runChild(request, settings, signal);
     // An application may rely on the mode that its database has now, or had.
     if ((await isWalDatabase(this.#path)) ?? this.#wasWal) await runChild({ op: "convert-to-wal", path: this.#staged }, settings, signal);
+    this.#compared = { contents, state: await readFileState(this.#staged) };
     return contents;
   }
 
@@ -150,6 +154,9 @@ export class SqliteRestore implements RestoreSession {
 
   async #summarize(signal: AbortSignal): Promise<Contents> {
     if (this.#absent) return emptyContents;
+    // The very file that was read to its end and compared, and nothing has written to it since.
+    if (this.#compared?.state === (await readFileState(this.#path)) && (await findCompanions(this.#path)).length === 0)
+      return this.#compared.contents;
     const settings = { identity: this.#identity, progress: this.#context.progress };
     if ((await this.#findUsers()).pids.length === 0) {
       const request = { op: "examine", path: this.#path, header: "keep", integrity: "full", countRows: "all" } as const;
