@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { findClosest } from "../base/closest-name.ts";
 import { explainUnknownKey } from "./explain-key.ts";
-import { describeFound, type ConfigProblem } from "./problem.ts";
+import { describeFound } from "../base/describe-found.ts";
+import { type ConfigProblem } from "./problem.ts";
 import type { Path } from "./source-index.ts";
 
 type Issue = z.core.$ZodIssue;

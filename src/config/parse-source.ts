@@ -1,6 +1,7 @@
 import { isAlias, isMap, isPair, isScalar, isSeq, LineCounter, parseDocument, type Document, type Node, type Pair } from "yaml";
 import { describeCause } from "../base/errors.ts";
-import { describeFound, type ConfigProblem } from "./problem.ts";
+import { describeFound } from "../base/describe-found.ts";
+import { type ConfigProblem } from "./problem.ts";
 import { readReference, type PendingSecret, type ReferenceSite } from "./references.ts";
 import type { Path, Position, SourceIndex } from "./source-index.ts";
 

@@ -1,5 +1,4 @@
 import { HoldfastError } from "../base/errors.ts";
-import { Secret } from "../base/secret.ts";
 
 /** One thing that is wrong with the configuration. */
 export interface ConfigProblem {
@@ -49,13 +48,4 @@ function sortProblems(problems: readonly ConfigProblem[]): readonly ConfigProble
     const at = left.findIndex((value, index) => value !== right[index]);
     return at === -1 ? 0 : (left[at] ?? 0) - (right[at] ?? 0);
   });
-}
-
-/** A value as a message shows it: short, on one line, never a secret. */
-export function describeFound(value: unknown): string {
-  if (value === null || value === undefined) return "nothing";
-  if (Array.isArray(value)) return "a list";
-  if (typeof value === "string") return JSON.stringify(value.length > 60 ? `${value.slice(0, 57)}...` : value);
-  if (typeof value === "number" || typeof value === "boolean") return String(value);
-  return value instanceof Secret ? "a secret" : "a mapping";
 }

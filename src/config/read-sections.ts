@@ -5,7 +5,7 @@ import { listDestinationDrivers } from "../destinations/registry.ts";
 import { checkValue, type CheckContext } from "./check-value.ts";
 import type { ChannelConfig, DatastoreConfig, DestinationConfig, JobConfig, Settings } from "./config.ts";
 import { pickDefined } from "./pick-defined.ts";
-import { describeFound } from "./problem.ts";
+import { describeFound } from "../base/describe-found.ts";
 import { resolveJob } from "./resolve-job.ts";
 import { channelKinds, channelSchemas, createChannel } from "./schema/channel.ts";
 import { namePattern } from "./schema/fields.ts";

@@ -4,7 +4,7 @@ import { findClosest } from "../base/closest-name.ts";
 import { describeCause, HoldfastError, readErrno } from "../base/errors.ts";
 import { writeAt, type CheckContext } from "./check-value.ts";
 import { parseSource } from "./parse-source.ts";
-import { describeFound } from "./problem.ts";
+import { describeFound } from "../base/describe-found.ts";
 import { readSource, type SourceText } from "./read-source.ts";
 import { readSecret } from "./references.ts";
 

@@ -4,7 +4,8 @@ import { isAbsolute, join } from "node:path";
 import { findClosest } from "../base/closest-name.ts";
 import { describeCause, HoldfastError, readErrno } from "../base/errors.ts";
 import { Secret } from "../base/secret.ts";
-import { describeFound, type ConfigProblem } from "./problem.ts";
+import { describeFound } from "../base/describe-found.ts";
+import { type ConfigProblem } from "./problem.ts";
 import type { Path, SourceIndex } from "./source-index.ts";
 
 /**

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { z } from "zod";
 import { parseDuration } from "../base/parse-duration.ts";
 import { logFormats, logLevels, type Settings } from "./config.ts";
-import { absolutePathField, durationField, timeZoneField } from "./schema/fields.ts";
+import { durationField } from "../base/fields.ts";
+import { absolutePathField, timeZoneField } from "./schema/fields.ts";
 
 /** One setting: its key in the `settings:` section, its environment variable, and how its text is read. */
 export interface SettingDefinition {

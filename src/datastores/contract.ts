@@ -102,11 +102,17 @@ export interface TargetFacts {
   readonly users: readonly number[];
 }
 
-/** `original`: where the datastore lives, by its options. `directory`: a place of its own, made by us, for drills and `--to`. */
-export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "directory"; readonly path: string };
+/**
+ * `original`: where the datastore lives, by its options. `directory`: a place of its own, made by us, that gets the files of the backup
+ * (`--to`). `scratch`: the same for a drill, where a server's data is loaded into a server of its own, started there and gone when the
+ * session is closed.
+ */
+export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "directory" | "scratch"; readonly path: string };
 
 export interface RestoreOptions {
   readonly absent: boolean;
+  /** Only these parts (tables) of the datastore, the rest untouched; all of it when absent. Drivers that have no parts refuse them. */
+  readonly parts?: readonly string[];
   /**
    * `may-run`: nobody has stopped the application. That nothing has the target open now proves nothing: a program that opens it for each
    * operation may come at any moment, so no name may be free or hold half of the data even for an instant. `stopped` by default.
@@ -158,10 +164,13 @@ export interface DatastoreSpec<Options> {
   deriveOptions(entries: readonly { readonly name: string; readonly form: "file" | "tree"; readonly sourcePath: string }[]): unknown;
   /** Reads stored entries to their end and checks their format; needs no live datastore. */
   check(entries: AsyncIterable<StoredEntry>, context: DriverContext, signal: AbortSignal): Promise<CheckResult>;
-  /** Undoes a swap by its recorded steps. Idempotent, and safe at every point at which the swap may have stopped. */
-  rollBack(steps: readonly SwapStep[], signal: AbortSignal): Promise<void>;
+  /**
+   * Undoes a swap by its recorded steps. Idempotent, and safe at every point at which the swap may have stopped.
+   * @param options of the datastore as it is configured now, for drivers that must connect to a server: steps hold no secrets
+   */
+  rollBack(steps: readonly SwapStep[], signal: AbortSignal, options: Options | undefined): Promise<void>;
   /** Removes what a finished swap put aside. Idempotent. */
-  settle(steps: readonly SwapStep[], signal: AbortSignal): Promise<void>;
+  settle(steps: readonly SwapStep[], signal: AbortSignal, options: Options | undefined): Promise<void>;
 }
 
 /** A driver with its options closed over; the rest of the program never sees them. */
@@ -181,6 +190,6 @@ export interface DatastoreDriver {
   configure(options: unknown): ConfiguredDatastore;
   readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];
   readonly check: DatastoreSpec<unknown>["check"];
-  readonly rollBack: DatastoreSpec<unknown>["rollBack"];
-  readonly settle: DatastoreSpec<unknown>["settle"];
+  rollBack(steps: readonly SwapStep[], signal: AbortSignal, options?: unknown): Promise<void>;
+  settle(steps: readonly SwapStep[], signal: AbortSignal, options?: unknown): Promise<void>;
 }

@@ -9,8 +9,9 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
     optionsSchema: spec.options,
     deriveOptions: (entries) => spec.deriveOptions(entries),
     check: (entries, context, signal) => spec.check(entries, context, signal),
-    rollBack: (steps, signal) => spec.rollBack(steps, signal),
-    settle: (steps, signal) => spec.settle(steps, signal),
+    // Options that do not fit any more are as good as none: what can be put back without them must not fail for it.
+    rollBack: (steps, signal, options) => spec.rollBack(steps, signal, spec.options.safeParse(options).data),
+    settle: (steps, signal, options) => spec.settle(steps, signal, spec.options.safeParse(options).data),
     configure(raw): ConfiguredDatastore {
       const parsed = spec.options.safeParse(raw);
       if (!parsed.success) {

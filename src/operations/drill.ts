@@ -38,7 +38,7 @@ export async function runDrill(setup: VerifySetup, ports: TaskPorts, signal: Abo
     };
     await using opened = await driver.configure(driver.deriveOptions(entries)).open(context);
     await using session = await opened.openRestore(
-      { kind: "directory", path: await makeInside(scratch.path, "restored") },
+      { kind: "scratch", path: await makeInside(scratch.path, "restored") },
       { absent: false },
       signal,
     );

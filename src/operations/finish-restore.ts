@@ -15,21 +15,32 @@ import type { TaskPorts } from "./setup.ts";
 
 type RecordOf<Type extends RestoreRecord["type"]> = Extract<RestoreRecord, { type: Type }>;
 
+/** A datastore's options as the config has them now; undefined where it has none. */
+export type FindOptions = (datastore: string) => unknown;
+
 /** Undoes the recorded steps, last datastore first. Idempotent. */
-async function rollBackSteps(records: readonly RestoreRecord[], signal: AbortSignal): Promise<void> {
-  for (const { kind, steps } of groupSteps(records).toReversed()) await findDatastoreDriver(kind).rollBack(steps, signal);
+async function rollBackSteps(records: readonly RestoreRecord[], findOptions: FindOptions, signal: AbortSignal): Promise<void> {
+  for (const { datastore, kind, steps } of groupSteps(records).toReversed())
+    await findDatastoreDriver(kind).rollBack(steps, signal, findOptions(datastore));
 }
 
 /** Removes what the swaps put aside. Idempotent. */
-export async function settleSteps(records: readonly RestoreRecord[], signal: AbortSignal): Promise<void> {
-  for (const { kind, steps } of groupSteps(records)) await findDatastoreDriver(kind).settle(steps, signal);
+export async function settleSteps(records: readonly RestoreRecord[], findOptions: FindOptions, signal: AbortSignal): Promise<void> {
+  for (const { datastore, kind, steps } of groupSteps(records))
+    await findDatastoreDriver(kind).settle(steps, signal, findOptions(datastore));
 }
 
-function groupSteps(records: readonly RestoreRecord[]): readonly { readonly kind: string; readonly steps: readonly SwapStep[] }[] {
-  const groups = new Map<string, { kind: string; steps: SwapStep[] }>();
+interface StepGroup {
+  readonly datastore: string;
+  readonly kind: string;
+  readonly steps: SwapStep[];
+}
+
+function groupSteps(records: readonly RestoreRecord[]): readonly StepGroup[] {
+  const groups = new Map<string, StepGroup>();
   for (const record of records) {
     if (record.type !== "step") continue;
-    const group = groups.get(record.datastore) ?? { kind: record.kind, steps: [] };
+    const group = groups.get(record.datastore) ?? { datastore: record.datastore, kind: record.kind, steps: [] };
     group.steps.push(record.step);
     groups.set(record.datastore, group);
   }
@@ -47,13 +58,14 @@ function findRecord<Type extends RestoreRecord["type"]>(records: readonly Restor
 export async function rollBackRestore(
   records: readonly RestoreRecord[],
   journal: Pick<RestoreJournal, "append">,
+  findOptions: FindOptions,
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<void> {
   const begin = findRecord(records, "begin");
   if (findRecord(records, "rolled-back") === undefined) {
     if (findRecord(records, "starting") !== undefined) await stopAgain(begin?.stop ?? [], ports, signal);
-    await rollBackSteps(records, signal);
+    await rollBackSteps(records, findOptions, signal);
     // Even when this cannot be noted the data is as it was; the end of the journal then says it.
     await journal
       .append({ type: "rolled-back" })
@@ -94,10 +106,15 @@ export interface FinishedRestore {
  * Ends restores that a crash left half-way: committed ones are settled, others rolled back, and the stopped application is started
  * again. To be called before any task runs. A restore that cannot be ended stays unfinished and is reported as `failed`.
  */
-export async function finishRestores(directory: string, ports: TaskPorts, signal: AbortSignal): Promise<readonly FinishedRestore[]> {
+export async function finishRestores(
+  directory: string,
+  ports: TaskPorts,
+  signal: AbortSignal,
+  findOptions: FindOptions = findNone,
+): Promise<readonly FinishedRestore[]> {
   const { unfinished, unreadable } = await findUnfinishedRestores(directory);
   const finished: FinishedRestore[] = [];
-  for (const restore of unfinished) finished.push(await finishRestore(directory, restore, ports, signal));
+  for (const restore of unfinished) finished.push(await finishRestore(directory, restore, findOptions, ports, signal));
   for (const { id, error } of unreadable) {
     const message = `The restore ${id} cannot be looked at: ${error.message}`;
     ports.log("error", message, error.hint === undefined ? {} : { hint: error.hint });
@@ -112,14 +129,18 @@ export async function finishOneRestore(
   id: string,
   ports: TaskPorts,
   signal: AbortSignal,
+  findOptions: FindOptions = findNone,
 ): Promise<FinishedRestore | undefined> {
   const restore = (await findUnfinishedRestores(directory)).unfinished.find((candidate) => candidate.id === id);
-  return restore === undefined ? undefined : await finishRestore(directory, restore, ports, signal);
+  return restore === undefined ? undefined : await finishRestore(directory, restore, findOptions, ports, signal);
 }
+
+const findNone: FindOptions = () => undefined;
 
 async function finishRestore(
   directory: string,
   { id, records }: UnfinishedRestore,
+  findOptions: FindOptions,
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<FinishedRestore> {
@@ -133,8 +154,8 @@ async function finishRestore(
       : "finished after an interruption: the restored data is in place";
   try {
     await using journal = await resumeRestoreJournal(directory, id);
-    const unstarted = committed === undefined ? await rollBackOrTell(records, journal, ports, signal) : undefined;
-    if (committed?.settle === true) await settleSteps(records, signal);
+    const unstarted = committed === undefined ? await rollBackOrTell(records, journal, findOptions, ports, signal) : undefined;
+    if (committed?.settle === true) await settleSteps(records, findOptions, signal);
     const told = unstarted === undefined ? message : `${message}, but the application could not be started: ${unstarted}`;
     if (unstarted !== undefined) ports.log("error", `The restore ${id} was ${told}`);
     await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message: told.slice(0, 500) });
@@ -153,11 +174,12 @@ async function finishRestore(
 async function rollBackOrTell(
   records: readonly RestoreRecord[],
   journal: RestoreJournal,
+  findOptions: FindOptions,
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<string | undefined> {
   try {
-    await rollBackRestore(records, journal, ports, signal);
+    await rollBackRestore(records, journal, findOptions, ports, signal);
     return undefined;
   } catch (error) {
     if (isStartFailure(error)) return describeCause(error);

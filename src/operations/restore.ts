@@ -9,7 +9,7 @@ import { findDatastoreDriver } from "../datastores/registry.ts";
 import { runBackup, type BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
-import { assertNoneUnfinished, createStuckError, rollBackRestore, settleSteps, startAgain } from "./finish-restore.ts";
+import { assertNoneUnfinished, createStuckError, rollBackRestore, settleSteps, startAgain, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, type RestoreJournal, type RestoreRecord } from "./restore-journal.ts";
 import { runCheck } from "./run-check.ts";
 import { runHook } from "./run-hook.ts";
@@ -80,6 +80,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
 
   const journal = resources.use(await createRestoreJournal(setup.journalDir, setup.restoreId));
   const records: RestoreRecord[] = [];
+  const findOptions: FindOptions = (datastore) => setup.members.find((member) => member.datastore === datastore)?.options;
   const record = async (entry: RestoreRecord): Promise<void> => {
     // Before it is written: a step whose record failed half-way is undone like one that may have happened.
     if (entry.type === "step") records.push(entry);
@@ -116,11 +117,11 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     settle = isSaved(preRestore, ports) || targets.every(({ facts }) => !facts.present);
     await record({ type: "committed", settle });
   } catch (error) {
-    await undoAttempt(setup, { records, journal }, error, ports);
+    await undoAttempt(setup, { records, journal, findOptions }, error, ports);
     // A backup that is not good, or a target that is not safe, is told as what it is: nothing was touched.
     throw touched ? describeFailure(backup, explainSystemError(error)) : error;
   }
-  await endCommitted({ records, journal }, settle, ports);
+  await endCommitted({ records, journal, findOptions }, settle, ports);
   await closeAfterSuccess(resources, ports);
   return {
     restoreId: setup.restoreId,
@@ -134,6 +135,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
 interface Attempt {
   readonly records: readonly RestoreRecord[];
   readonly journal: RestoreJournal;
+  readonly findOptions: FindOptions;
 }
 
 /** Whether what was put aside may go. What a partial backup had to leave out is nowhere else. */
@@ -148,11 +150,11 @@ function isSaved(preRestore: BackupResult | undefined, ports: TaskPorts): boolea
 }
 
 /** The data is in place and healthy: what is left to do may wait for the next start, but must not fail the restore. */
-async function endCommitted({ records, journal }: Attempt, settle: boolean, ports: TaskPorts): Promise<void> {
+async function endCommitted({ records, journal, findOptions }: Attempt, settle: boolean, ports: TaskPorts): Promise<void> {
   try {
     if (settle) {
       ports.progress({ phase: "removing what was put aside" });
-      await settleSteps(records, AbortSignal.timeout(settleMs));
+      await settleSteps(records, findOptions, AbortSignal.timeout(settleMs));
     }
     await journal.append({ type: "end", at: formatInstant(ports.now()), outcome: "done", message: "" });
   } catch (error) {
@@ -275,11 +277,16 @@ async function startAndCheck(
 }
 
 /** Puts everything back, with time of its own: the task's signal may be the reason for the failure. */
-async function undoAttempt(setup: RestoreSetup, { records, journal }: Attempt, reason: unknown, ports: TaskPorts): Promise<void> {
+async function undoAttempt(
+  setup: RestoreSetup,
+  { records, journal, findOptions }: Attempt,
+  reason: unknown,
+  ports: TaskPorts,
+): Promise<void> {
   ports.progress({ phase: "rolling back" });
   ports.log("warn", `The restore failed and is rolled back: ${describeCause(reason)}`);
   try {
-    await rollBackRestore(records, journal, ports, AbortSignal.timeout(rollBackMs));
+    await rollBackRestore(records, journal, findOptions, ports, AbortSignal.timeout(rollBackMs));
   } catch (error) {
     throw createStuckError(setup.restoreId, reason, error);
   }

@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { channelEvents } from "../../base/channel-events.ts";
 import type { ChannelConfig } from "../config.ts";
-import { commandField, durationField, secretField } from "./fields.ts";
+import { durationField, secretField } from "../../base/fields.ts";
+import { commandField } from "./fields.ts";
 
 const defaultEvents = ["failure", "partial", "suspect", "damaged", "absence", "low-space", "recovery"] as const;
 const on = z

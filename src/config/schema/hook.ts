@@ -1,8 +1,9 @@
 import { z } from "zod";
 import type { Check, Hook } from "../config.ts";
-import { describeFound } from "../problem.ts";
+import { describeFound } from "../../base/describe-found.ts";
 import { pickDefined } from "../pick-defined.ts";
-import { absolutePathField, commandField, describeBareCommand, durationField } from "./fields.ts";
+import { durationField } from "../../base/fields.ts";
+import { absolutePathField, commandField, describeBareCommand } from "./fields.ts";
 
 const hookTimeoutMs = 120_000;
 const attemptTimeoutMs = 10_000;

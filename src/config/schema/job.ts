@@ -5,8 +5,9 @@ import { findClosest } from "../../base/closest-name.ts";
 import { describeCause, HoldfastError } from "../../base/errors.ts";
 import { parseRetention, type RetentionPolicy, type RetentionProblem } from "../../retention/policy.ts";
 import { infoFileNames, layouts } from "../config.ts";
-import { describeFound } from "../problem.ts";
-import { createParsedField, durationField, scheduleField, timeZoneField } from "./fields.ts";
+import { describeFound } from "../../base/describe-found.ts";
+import { createParsedField, durationField } from "../../base/fields.ts";
+import { scheduleField, timeZoneField } from "./fields.ts";
 import { checksField, hooksField } from "./hook.ts";
 
 const names = z.array(z.string().min(1));

@@ -81,7 +81,7 @@ class TreeDatastore implements Datastore {
   }
 
   openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<TreeRestore> {
-    const below = target.kind === "directory";
+    const below = target.kind !== "original";
     const { exclude, oneFileSystem, devices, setId } = this.#options;
     return Promise.resolve(
       new TreeRestore(
@@ -135,7 +135,7 @@ class LooseDatastore implements Datastore {
   }
 
   openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<LooseRestore> {
-    if (target.kind === "directory")
+    if (target.kind !== "original")
       return Promise.resolve(new LooseRestore({ base: resolvePath(target.path), list: () => [], setId: false }, restoring));
     const list = (): readonly string[] => findLooseFiles(this.#options).files.map(({ name }) => name);
     return Promise.resolve(new LooseRestore({ base: resolvePath(findBase(this.#options)), list, setId: false }, restoring));

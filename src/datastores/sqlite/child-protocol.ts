@@ -1,7 +1,7 @@
 import type { Contents } from "../../base/contents.ts";
 import type { ErrorReport } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "../../base/identity.ts";
 
 /** How thoroughly a copy is examined. */
 export interface ExamineSettings {

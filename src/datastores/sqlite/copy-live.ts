@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
 import type { DriverContext } from "../contract.ts";
 import type { SnapshotResult } from "./child-protocol.ts";
-import { resolveIdentity } from "./identity.ts";
+import { resolveIdentity } from "../../base/identity.ts";
 import type { SqliteOptions } from "./options.ts";
 import { runChild } from "./run-child.ts";
 import { isSameFile, type SourceFile } from "./source-file.ts";

@@ -1,4 +1,4 @@
-import type { Identity } from "./identity.ts";
+import type { Identity } from "../../base/identity.ts";
 
 // Missing from the types of Node 26.
 const { initgroups } = process as { readonly initgroups?: (user: string, gid: number) => void };

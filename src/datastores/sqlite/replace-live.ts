@@ -1,7 +1,7 @@
 import { unlink } from "node:fs/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "../../base/identity.ts";
 import type { SqliteOptions } from "./options.ts";
 import { createNameBeside } from "./replace-file.ts";
 import { removeDatabase } from "./roll-back.ts";

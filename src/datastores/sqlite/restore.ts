@@ -9,7 +9,7 @@ import { classifySqliteError, prefixError } from "./classify-error.ts";
 import { copyLive } from "./copy-live.ts";
 import { findCompanions, findFile, readFileState } from "./database-files.ts";
 import { findUsers, type FileUsers } from "./find-users.ts";
-import { resolveIdentity, type Identity } from "./identity.ts";
+import { resolveIdentity, type Identity } from "../../base/identity.ts";
 import { inspectTarget } from "./inspect-target.ts";
 import type { SqliteOptions } from "./options.ts";
 import { createInUseError, createNameBeside, moveAside, placeFile } from "./replace-file.ts";
@@ -104,7 +104,7 @@ export class SqliteRestore implements RestoreSession {
   }
 
   async #stageEntry(entry: StoredEntry, signal: AbortSignal): Promise<void> {
-    if (this.#target.kind === "directory") this.#path = join(this.#target.path, basename(entry.name));
+    if (this.#target.kind !== "original") this.#path = join(this.#target.path, basename(entry.name));
     const ownership = await this.#findOwnership(entry);
     // A directory of ours may be closed to the owner, and nobody else uses what is in it.
     if (this.#target.kind === "original" && ownership !== undefined)

@@ -5,7 +5,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
 import { prefixError } from "./classify-error.ts";
 import { companionSuffixes, findCompanions, findFile, type FoundFile } from "./database-files.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "../../base/identity.ts";
 import { renameToFreeName } from "./replace-file.ts";
 import { runChild } from "./run-child.ts";
 import { parseStep, type MoveStep, type OverwriteStep, type PlaceStep, type SqliteStep } from "./swap-steps.ts";

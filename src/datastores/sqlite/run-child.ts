@@ -4,7 +4,7 @@ import { HoldfastError, reviveError } from "../../base/errors.ts";
 import { openProgram } from "../../base/subprocess.ts";
 import type { DriverContext } from "../contract.ts";
 import type { ChildMessage, ChildOperation, ChildRequest, ChildResults } from "./child-protocol.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "../../base/identity.ts";
 
 /** Source and compiled program lie side by side with this file and share its extension. */
 const childPath = fileURLToPath(new URL(import.meta.url.endsWith(".ts") ? "./child.ts" : "./child.js", import.meta.url));

@@ -2,7 +2,7 @@ import { chmod, chown, lstat, mkdir, rename, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { randomBytes } from "node:crypto";
 import { HoldfastError } from "../../base/errors.ts";
-import type { Identity } from "./identity.ts";
+import type { Identity } from "../../base/identity.ts";
 
 /**
  * A subdirectory of the staging directory that this user alone may use. Other users must be able to reach it but to list nothing on the

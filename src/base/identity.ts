@@ -1,5 +1,5 @@
-import { HoldfastError } from "../../base/errors.ts";
-import { runProgram } from "../../base/subprocess.ts";
+import { HoldfastError } from "./errors.ts";
+import { runProgram } from "./subprocess.ts";
 
 /** A user to act as. */
 export interface Identity {
