@@ -7,6 +7,7 @@ import { execFileSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { makeDatabase, makeTree } from "./make-inputs.ts";
 import { measureDaemon } from "./measure-daemon.ts";
@@ -42,6 +43,12 @@ async function runOperation(kind: string, setupPath: string): Promise<Phases> {
   return { ...(JSON.parse(stdout) as Omit<Phases, "peakBytes">), peakBytes };
 }
 
+/** Lets what was written and removed before reach the disk: else whoever comes second pays for it. */
+async function settle(): Promise<void> {
+  await runShell("sync");
+  await delay(quick ? 0 : 5_000);
+}
+
 async function runShell(script: string): Promise<number> {
   return (await measureCommand("bash", ["-c", `set -euo pipefail; ${script}`])).wallMs;
 }
@@ -68,12 +75,15 @@ async function compare(place: BenchPlace, one: Case): Promise<void> {
   let peak = 0;
   for (let round = 0; round < rounds; round += 1) {
     await place.reset();
+    await settle();
     raw.push(await runShell(one.rawBackup));
     const backup = await runOperation("backup", place.save(place.createBackup(one.job, one.datastore)));
     ours.push(one.comparable(backup));
     beyond.push(backup.endMs - one.comparable(backup));
     peak = Math.max(peak, backup.peakBytes);
+    await settle();
     rawRestores.push(await runShell(one.rawRestore));
+    await settle();
     const restore = await runOperation("restore", place.save(place.createRestore(one.job, backup.result.manifestKey ?? "", one.datastore)));
     // The SQLite side of the raw tools checks its copy too; of the tree it only extracts one.
     const restored = ["staging", "swapping", "removing what was put aside", ...(one.job === "sqlite" ? ["comparing"] : [])];
@@ -121,7 +131,7 @@ async function main(): Promise<void> {
       `${availableParallelism()} cores, Node ${process.version}, ${rounds} round${rounds === 1 ? "" : "s"}, medians, both sides interleaved. Ratios hold, absolute times do not.\n`,
     );
     print(
-      "Raw tools: `sqlite3 .backup` then `zstd -3 -T0`; `tar | zstd -3 -T0`; each with sha256sum of the plain and of the stored bytes, and a sync. Restores: `zstd -d`, and `zstd -d | tar -x`, with a sync.\n",
+      "Raw tools: `sqlite3 .backup` then `zstd -3 -T0`; `tar | zstd -3 -T0`; each with sha256sum of the plain and of the stored bytes, and a sync. Restores: `zstd -d` and an integrity check; `zstd -d | tar -x`, which replaces a tree of the same size; each with sha256sum and a sync.\n",
     );
     print(
       "| | raw tools | Holdfast, the same work | ratio | beyond it (verification, comparison, pre-restore backup) | peak memory |\n| --- | --- | --- | --- | --- | --- |",
@@ -135,12 +145,14 @@ async function main(): Promise<void> {
       comparable: ({ took, result }) =>
         sum(took, ["copying", "storing", "publishing"]) - (result.manifest?.members[0]?.contents.facts["checkMs"] ?? 0),
     });
+    // What the raw restore replaces.
+    execFileSync("cp", ["-a", tree, join(directory, "there")]);
     await compare(place, {
       name: `tree of ${scale * 20_000 + 4} files, ${mib(Number(execFileSync("du", ["-sb", tree], { encoding: "utf8" }).split("\t")[0]))}, zstd:3`,
       job: "tree",
       datastore: { name: "tree", kind: "files", options: { root: tree } },
       rawBackup: `rm -rf ${target}; mkdir ${target}; tar --format=posix --xattrs --acls --sparse -cf - -C ${tree} . | tee >(sha256sum >${target}/sum) | zstd -q -3 -T0 -c | tee >(sha256sum >${target}/sum2) >${target}/t.zst; sync ${target}/t.zst`,
-      rawRestore: `rm -rf ${target}/t; mkdir ${target}/t; zstd -q -d -c ${target}/t.zst | tee >(sha256sum >${target}/sum3) | tar -xf - --xattrs --acls -C ${target}/t; sync -f ${target}/t; rm -rf ${target}/t`,
+      rawRestore: `mkdir ${target}/new; zstd -q -d -c ${target}/t.zst | tee >(sha256sum >${target}/sum3) | tar -xf - --xattrs --acls -C ${target}/new; sync -f ${target}/new; mv ${directory}/there ${target}/old; mv ${target}/new ${directory}/there; rm -rf ${target}/old`,
       comparable: ({ took }) => sum(took, ["read", "storing", "publishing"]),
     });
     await measureMemory(place, directory);

@@ -31,7 +31,7 @@ type State =
   | {
       readonly at: "data";
       readonly header: MemberHeader;
-      readonly hasher: ContentHasher;
+      readonly hasher: ContentHasher | undefined;
       map: SparseMap | undefined;
       left: number;
       padding: number;
@@ -46,6 +46,7 @@ type State =
  */
 export class TarReader {
   readonly #listener: MemberListener;
+  readonly #contents: "hash" | "pass";
   #state: State = { at: "header" };
   #block: Buffer = Buffer.alloc(0);
   #pax: PaxRecords = new Map();
@@ -53,8 +54,10 @@ export class TarReader {
   #endBlocks = 0;
   #bytes = 0;
 
-  constructor(listener: MemberListener) {
+  /** @param contents `pass`: the listener gets no hashes of files, but for sparse ones */
+  constructor(listener: MemberListener, contents: "hash" | "pass") {
     this.#listener = listener;
+    this.#contents = contents;
   }
 
   /** Bytes read so far. */
@@ -129,7 +132,7 @@ export class TarReader {
     const state: State = {
       at: "data",
       header,
-      hasher: new ContentHasher(),
+      hasher: this.#contents === "hash" || header.sparse ? new ContentHasher() : undefined,
       map: header.sparse ? new SparseMap(header.bytes) : undefined,
       left: header.storedBytes,
       padding: findPadding(header.storedBytes),
@@ -157,8 +160,8 @@ export class TarReader {
   #readData(bytes: Buffer, state: Extract<State, { at: "data" }>, passed: Buffer[]): number {
     const take = Math.min(bytes.length, state.left);
     const part = bytes.subarray(0, take);
-    if (state.map === undefined) state.hasher.update(part);
-    else state.map.push(part, state.hasher);
+    if (state.map === undefined) state.hasher?.update(part);
+    else if (state.hasher !== undefined) state.map.push(part, state.hasher);
     if (state.kept) passed.push(part);
     state.left -= take;
     if (state.left === 0) this.#endMember(state);
@@ -174,8 +177,8 @@ export class TarReader {
   }
 
   #endMember(state: Extract<State, { at: "data" }>): void {
-    state.map?.end(state.hasher);
-    this.#listener.end(state.header, state.header.type === "file" ? state.hasher.finish() : undefined);
+    if (state.hasher !== undefined) state.map?.end(state.hasher);
+    this.#listener.end(state.header, state.header.type === "file" ? state.hasher?.finish() : undefined);
     this.#state = state.padding === 0 ? { at: "header" } : { at: "padding", left: state.padding, kept: state.kept };
   }
 }

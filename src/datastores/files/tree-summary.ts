@@ -20,7 +20,7 @@ export interface SpecialFiles {
  * docs/FORMAT.md. Must be closed; `indexPath` gets one JSON line per member.
  */
 export class TreeSummary implements MemberListener, Disposable {
-  readonly reader = new TarReader(this);
+  readonly reader: TarReader;
   readonly #order = new MemberOrder();
   readonly #special: SpecialFiles | undefined;
   readonly #tree = createHash("sha256");
@@ -35,8 +35,12 @@ export class TreeSummary implements MemberListener, Disposable {
   #index: number | undefined;
   #lines = "";
 
-  /** Without `special` everything is kept in what the reader passes on. */
+  /**
+   * Without `special` everything is kept in what the reader passes on; with it the files are not hashed: what is extracted is read again
+   * from the disk.
+   */
   constructor(options: { readonly indexPath?: string; readonly special?: SpecialFiles } = {}) {
+    this.reader = new TarReader(this, options.special === undefined ? "hash" : "pass");
     this.#index = options.indexPath === undefined ? undefined : openSync(options.indexPath, "wx", 0o600);
     this.#special = options.special;
   }
