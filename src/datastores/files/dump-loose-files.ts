@@ -5,7 +5,7 @@ import { HoldfastError, readErrno } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
-import { explainSourceFault, explainSpace } from "./explain-fault.ts";
+import { explainSourceFault, explainStagingFault } from "./explain-fault.ts";
 import { findLooseFiles, type LooseFile } from "./find-loose-files.ts";
 import { listKeptNot } from "./list-xattrs.ts";
 import type { LooseOptions } from "./options.ts";
@@ -131,19 +131,15 @@ function describeEntry(file: LooseFile, reading: LooseReading, body: DumpEntry["
 }
 
 async function copyReading(reading: LooseReading, path: string, signal: AbortSignal): ReturnType<LooseReading["finish"]> {
-  const copy = await open(path, "w", 0o600);
-  try {
-    for await (const piece of reading.read(signal)) await writeAll(copy, piece, path);
-  } finally {
-    await copy.close();
-  }
+  await using copy = await withStagingFaults(path, () => open(path, "w", 0o600));
+  for await (const piece of reading.read(signal)) await withStagingFaults(path, () => copy.writeFile(piece));
   return await reading.finish();
 }
 
-async function writeAll(copy: Awaited<ReturnType<typeof open>>, piece: Uint8Array, path: string): Promise<void> {
+async function withStagingFaults<Result>(path: string, act: () => Promise<Result>): Promise<Result> {
   try {
-    await copy.writeFile(piece);
+    return await act();
   } catch (error) {
-    throw explainSpace(error, `Cannot write the staging copy ${path}`);
+    throw explainStagingFault(error, path);
   }
 }

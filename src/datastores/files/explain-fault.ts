@@ -38,6 +38,17 @@ export function explainSpace(thrown: unknown, what: string): Error {
     : asError(thrown);
 }
 
+/** A fault of our own staging copy: never one of the source, which would only be noted as unreadable. */
+export function explainStagingFault(thrown: unknown, path: string): Error {
+  const what = `Cannot write the staging copy ${path}`;
+  const explained = explainSpace(thrown, what);
+  if (explained instanceof HoldfastError || readErrno(explained) === undefined) return explained;
+  return new HoldfastError("disk-failed", `${what}: ${readErrno(explained)}`, {
+    hint: "`journalctl -k` tells of failing disks; `stagingDir` can name another place.",
+    cause: thrown,
+  });
+}
+
 function asError(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }
