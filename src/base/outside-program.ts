@@ -127,7 +127,12 @@ interface OutputFile extends AsyncDisposable {
 async function openOutputFile(): Promise<OutputFile> {
   const path = join(tmpdir(), `holdfast-output-${randomBytes(8).toString("hex")}`);
   const file = await open(path, "ax+", 0o600);
-  await rm(path);
+  try {
+    await rm(path);
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
   return {
     file,
     async readEnd() {
