@@ -5,7 +5,8 @@ import type { ControlLimits } from "./limits.ts";
 
 /**
  * Streams JSON lines as fast as the client reads them and no faster; an error after the first byte becomes the last line. An empty line
- * is a sign of life. A client that does not read for `stallMs` is dropped.
+ * is a sign of life. A client that does not read for `stallMs` is dropped. The signal ends the lines at their source, so that what has
+ * happened by then is still told.
  */
 export async function sendLines(
   raw: ServerResponse,
@@ -20,7 +21,7 @@ export async function sendLines(
     if (!raw.writableNeedDrain) raw.write("\n");
   }, limits.heartbeatMs);
   try {
-    for (let next = first; next.done !== true && !signal.aborted && !raw.destroyed; next = await lines.next()) {
+    for (let next = first; next.done !== true && !raw.destroyed; next = await lines.next()) {
       heartbeat.refresh();
       if (!raw.write(`${JSON.stringify(next.value)}\n`)) await waitForReader(raw, limits.stallMs, signal);
     }

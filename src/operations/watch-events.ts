@@ -23,7 +23,10 @@ export type EventLine = { readonly at: string } & (
 
 type Line<Type extends EventLine["type"]> = Omit<Extract<EventLine, { type: Type }>, "at">;
 
-/** Everything that happens in the queue and to runs, until the signal is aborted. What a reader has not taken yet is bounded. */
+/**
+ * Everything that happens in the queue and to runs, until the signal is aborted and what came before is told. What a reader has not
+ * taken yet is bounded.
+ */
 export async function* watchEvents(core: Core, signal: AbortSignal): AsyncGenerator<EventLine, void, undefined> {
   const pending: EventLine[] = [];
   let wake = (): void => undefined;
@@ -50,7 +53,7 @@ export async function* watchEvents(core: Core, signal: AbortSignal): AsyncGenera
   signal.addEventListener("abort", stop, { once: true });
   try {
     push({ type: "hello", version: core.version });
-    while (!signal.aborted) {
+    while (!signal.aborted || pending.length > 0) {
       if (pending.length > capacity) {
         yield {
           type: "dropped",

@@ -20,14 +20,17 @@ export type TaskLine = (TaskStatus & { readonly ended: false }) | TaskEnd;
 
 const finalStates: ReadonlySet<Task["state"]> = new Set(["done", "failed", "cancelled", "interrupted"]);
 
-/** A task's progress, line by line, until it is final. Ending the iteration or aborting stops the watching, not the task. */
+/**
+ * A task's progress, line by line, until it is final. Ending the iteration or aborting stops the watching, not the task; an end that has
+ * come by then is still told.
+ */
 export async function* watchTask(core: Core, id: string, signal: AbortSignal): AsyncGenerator<TaskLine, void, undefined> {
   let wake = (): void => undefined;
   const unsubscribe = core.queue.subscribe((change) => {
     if ("task" in change && change.task.id === id) wake();
   });
   try {
-    for (let last = ""; !signal.aborted;) {
+    for (let last = ""; ;) {
       const changed = new Promise<void>((resolve) => {
         wake = resolve;
       });
@@ -37,6 +40,7 @@ export async function* watchTask(core: Core, id: string, signal: AbortSignal): A
         yield { ended: true, id, state: task.state, result: task.result ?? null, error: task.error ?? null };
         return;
       }
+      if (signal.aborted) return;
       const line = { ended: false as const, ...describeTask(core, task, core.queue.explainWaiting(task.id)) };
       const text = JSON.stringify(line);
       if (text !== last) yield line;
@@ -49,6 +53,7 @@ export async function* watchTask(core: Core, id: string, signal: AbortSignal): A
 }
 
 async function waitFor(changed: Promise<void>, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
   let stop = (): void => undefined;
   const pause = new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, everyMs);

@@ -3,7 +3,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { createRunBed, findTaskProcesses, freezeTask, waitUntil, writeLargeFile, type RunBed } from "../support/daemon-runs.ts";
+import { createRunBed, findTaskProcesses, signalTask, freezeTask, waitUntil, writeLargeFile, type RunBed } from "../support/daemon-runs.ts";
 
 const slow = `  slow: { datastores: [large, one], destination: local, compression: { method: zstd, level: 19 } }\n`;
 const quick = `  quick: { datastores: [one], destination: local, retry: { attempts: 2, backoff: 1s } }\n`;
@@ -60,7 +60,7 @@ describe("death", { concurrency: 2 }, () => {
     const daemon = await bed.start();
     const task = await bed.ask("quick");
     using _frozen = await freezeTask(task);
-    for (const pid of findTaskProcesses(task)) process.kill(pid, "SIGKILL");
+    signalTask(task, "SIGKILL");
     assert.equal((await bed.end(task)).state, "done");
     const runs = await bed.runs();
     assert.deepEqual(

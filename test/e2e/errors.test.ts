@@ -10,7 +10,7 @@ import { errorPolicies, type ErrorCode, type ErrorReport } from "../../src/base/
 import { allRoutes } from "../../src/control/route-table.ts";
 import { ask, type Answer, type Asked } from "../support/control.ts";
 import { createInstallation } from "../support/daemon.ts";
-import { createRunBed, findTaskProcesses, freezeTask, waitUntil, type RunBed } from "../support/daemon-runs.ts";
+import { createRunBed, findTaskProcesses, signalTask, freezeTask, waitUntil, type RunBed } from "../support/daemon-runs.ts";
 import { assertGolden } from "../support/golden.ts";
 
 const root = join(import.meta.dirname, "../..");
@@ -190,7 +190,7 @@ describe("every error has a real case, told as it is told to people", () => {
     const dying = await bed.ask("dying");
     {
       using _frozen = await freezeTask(dying);
-      for (const pid of findTaskProcesses(dying)) process.kill(pid, "SIGKILL");
+      signalTask(dying, "SIGKILL");
     }
     await end("worker-died", "a worker is killed", dying);
     await send("conflict", { method: "DELETE", path: `/v1/tasks/${dying}` });

@@ -7,6 +7,7 @@ import Database from "better-sqlite3";
 import type { Run } from "../../src/catalog/contract.ts";
 import type { Status, TaskStatus } from "../../src/operations/read-status.ts";
 import type { TaskEnd } from "../../src/operations/watch-task.ts";
+import { readErrno } from "../../src/base/errors.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { createInstallation, type Installation } from "./daemon.ts";
 
@@ -120,15 +121,21 @@ export async function writeLargeFile(bed: Installation, mebibytes: number): Prom
   await writeFile(join(bed.dir, "data/large.bin"), randomBytes(mebibytes << 20));
 }
 
+/** Sends a signal to the worker of a task and everything below it; what ends meanwhile has ended. */
+export function signalTask(task: string, signal: NodeJS.Signals): void {
+  for (const pid of findTaskProcesses(task)) {
+    try {
+      process.kill(pid, signal);
+    } catch (error) {
+      if (readErrno(error) !== "ESRCH") throw error;
+    }
+  }
+}
+
 /** Stops the worker of a task as soon as it has begun, and everything below it: the run goes on when it is thawed, and not before. */
 export async function freezeTask(task: string): Promise<Disposable & { thaw(): void }> {
-  const pids = await waitUntil(`a worker of ${task}`, () => {
-    const found = findTaskProcesses(task);
-    return found.length > 0 && found;
-  });
-  for (const pid of pids) process.kill(pid, "SIGSTOP");
-  const thaw = (): void => {
-    for (const pid of findTaskProcesses(task)) process.kill(pid, "SIGCONT");
-  };
+  await waitUntil(`a worker of ${task}`, () => findTaskProcesses(task).length > 0);
+  signalTask(task, "SIGSTOP");
+  const thaw = (): void => signalTask(task, "SIGCONT");
   return { thaw, [Symbol.dispose]: thaw };
 }
