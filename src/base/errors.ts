@@ -42,6 +42,7 @@ export const errorPolicies = {
   "source-missing": policy(1, 500, "operator", "the data to back up is not there"),
   "source-empty": policy(1, 500, "operator", "the data to back up is there but empty"),
   "source-unreadable": policy(1, 500, "operator", "the data to back up cannot be read"),
+  "source-unreachable": passing(1, 503, "operator", "the server that holds the data does not answer, or ended the connection"),
   "source-locked": passing(1, 503, "operator", "the application holds a lock on the data for too long"),
   "source-corrupt": policy(1, 500, "operator", "the data to back up is damaged at its source"),
   "source-encrypted": policy(1, 500, "operator", "the file is not a plain SQLite database: encrypted, or of another kind"),

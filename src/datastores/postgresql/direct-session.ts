@@ -1,0 +1,140 @@
+import { once } from "node:events";
+import { readFile } from "node:fs/promises";
+import { isIP } from "node:net";
+import { Client, type ClientConfig } from "pg";
+import { to as copyTo } from "pg-copy-streams";
+import { createAbortError } from "../../base/subprocess.ts";
+import { classifyError } from "./classify-error.ts";
+import { describeUser, type Access, type Connection } from "./connection.ts";
+import type { Row, SqlSession } from "./sql-session.ts";
+
+/** Settings of libpq that this module knows; a connection with others is psql's. */
+const known: ReadonlySet<string> = new Set(["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "connect_timeout"]);
+const connectTimeoutMs = 10_000;
+
+/** True where everything that is needed to connect is known here: nothing that libpq would look up in files or from the account. */
+export function canConnectDirectly({ connection, via, identity }: Access): boolean {
+  const { host, port, password, settings } = connection;
+  if (via !== undefined || identity !== null || password === undefined || host === undefined) return false;
+  if (host.includes(",") || port?.includes(",") === true) return false;
+  return (
+    Object.keys(settings).every((name) => known.has(name)) && !["allow", "prefer"].includes(settings["sslmode"] ?? defaultSslMode(host))
+  );
+}
+
+/** libpq prefers TLS where a network lies between. */
+function defaultSslMode(host: string): string {
+  return isLocal(host) ? "disable" : "prefer";
+}
+
+function isLocal(host: string): boolean {
+  return host.startsWith("/") || host === "localhost" || host === "::1" || host.startsWith("127.");
+}
+
+/** Nothing is taken from our own environment. Throws unclassified errors. */
+export async function openDirectSession(access: Access, signal: AbortSignal): Promise<SqlSession> {
+  if (signal.aborted) throw createAbortError(signal, "The connection was given up");
+  const { connection } = access;
+  const user = describeUser(access);
+  const client = new Client({
+    host: connection.host,
+    port: Number(connection.port ?? 5432),
+    user,
+    password: connection.password?.reveal(),
+    database: connection.database ?? user,
+    ssl: await readTls(connection),
+    application_name: connection.settings["application_name"] ?? "holdfast",
+    connectionTimeoutMillis: connectTimeoutMs,
+    keepAlive: true,
+    // Values as the server writes them.
+    types: { getTypeParser: () => (value: string) => value },
+  });
+  // Without a listener a connection that ends while it is idle would end the process.
+  client.on("error", () => undefined);
+  const onAbort = (): void => {
+    streamOf(client)?.destroy();
+  };
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    await client.connect();
+    return new DirectSession(client, () => signal.removeEventListener("abort", onAbort), signal);
+  } catch (error) {
+    signal.removeEventListener("abort", onAbort);
+    streamOf(client)?.destroy();
+    throw error;
+  }
+}
+
+function streamOf(client: Client): { destroy(): void } | undefined {
+  return (client as unknown as { readonly connection?: { readonly stream?: { destroy(): void } } }).connection?.stream;
+}
+
+async function readTls({ host = "", settings }: Connection): Promise<ClientConfig["ssl"]> {
+  const mode = settings["sslmode"] ?? defaultSslMode(host);
+  if (mode === "disable" || host.startsWith("/")) return false;
+  const read = async (name: string): Promise<string | undefined> =>
+    settings[name] === undefined ? undefined : await readFile(settings[name], "utf8");
+  const [ca, cert, key] = [await read("sslrootcert"), await read("sslcert"), await read("sslkey")];
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(isIP(host) === 0 ? { servername: host } : {}),
+    // As libpq: `require` with a root certificate verifies it.
+    rejectUnauthorized: mode !== "require" || ca !== undefined,
+    ...(mode === "verify-full" ? {} : { checkServerIdentity: () => undefined }),
+  };
+}
+
+class DirectSession implements SqlSession {
+  readonly #client: Client;
+  readonly #release: () => void;
+  readonly #signal: AbortSignal;
+  #broken = false;
+
+  constructor(client: Client, release: () => void, signal: AbortSignal) {
+    this.#client = client;
+    this.#release = release;
+    this.#signal = signal;
+  }
+
+  async query(sql: string, params: readonly (string | null)[] = []): Promise<readonly Row[]> {
+    try {
+      // The parameters' types are those that their places ask for, as with literals.
+      const { rows } = await this.#client.query<Record<string, string | null>>({ text: sql, values: [...params] });
+      return rows;
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  async *copyOut(sql: string): AsyncGenerator<Uint8Array, void, undefined> {
+    const stream = this.#client.query(copyTo(sql));
+    let ended = false;
+    try {
+      for await (const chunk of stream) yield chunk as Uint8Array;
+      ended = true;
+    } catch (error) {
+      ended = true;
+      throw this.#explain(error);
+    } finally {
+      if (!ended) this.#abandon();
+    }
+  }
+
+  #abandon(): void {
+    this.#broken = true;
+    streamOf(this.#client)?.destroy();
+  }
+
+  #explain(error: unknown): unknown {
+    return this.#signal.aborted ? createAbortError(this.#signal, "The query was stopped") : classifyError(error);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#release();
+    if (this.#broken || this.#signal.aborted) return;
+    const ended = once(this.#client, "end");
+    await Promise.race([this.#client.end(), ended]).catch(() => undefined);
+  }
+}

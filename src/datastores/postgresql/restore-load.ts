@@ -1,0 +1,125 @@
+import { randomBytes } from "node:crypto";
+import { open } from "node:fs/promises";
+import { HoldfastError } from "../../base/errors.ts";
+import { openProgram } from "../../base/subprocess.ts";
+import { prepareTool, type Access } from "./connection.ts";
+import { explainLoad } from "./restore-explain.ts";
+import type { SpooledDump } from "./restore-spool.ts";
+import { compareVersions, type Toolset } from "./tools.ts";
+
+export interface LoadSettings {
+  readonly toolset: Toolset;
+  /** Parallel connections, where the dump can be loaded by several. */
+  readonly jobs: number;
+  /** Lines of `pg_restore --list` that are loaded, in a file beside the dump; everything by default. */
+  readonly list?: string;
+}
+
+/** Below it a second connection costs more than it saves. */
+const parallelBytes = 16 * 1024 * 1024;
+/** The first versions of psql that can be told to run no commands of its own (CVE-2025-8714). */
+const restrictVersions: Readonly<Record<number, string>> = { 13: "13.22", 14: "14.19", 15: "15.14", 16: "16.10", 17: "17.6" };
+const edgeBytes = 64 * 1024;
+const pieceBytes = 1 << 20;
+
+/**
+ * Loads a dump into the database of `access`, which must be empty. The first error ends it.
+ * @throws restore-failed, tool-missing, no-space, timeout, cancelled
+ */
+export async function loadDump(access: Access, dump: SpooledDump, settings: LoadSettings, signal: AbortSignal): Promise<void> {
+  try {
+    if (dump.kind === "custom" || dump.kind === "directory") await runPgRestore(relax(access), dump, settings, signal);
+    else await runPsql(relax(access), dump, settings.toolset, signal);
+  } catch (error) {
+    throw signal.aborted ? error : explainLoad(error);
+  }
+}
+
+/** What is loaded becomes durable with the swap, which waits for the disk. */
+function relax(access: Access): Access {
+  const { connection } = access;
+  const options = [connection.settings["options"], "-c synchronous_commit=off"].filter((each) => each !== undefined).join(" ");
+  return { ...access, connection: { ...connection, settings: { ...connection.settings, options } } };
+}
+
+async function runPgRestore(access: Access, dump: SpooledDump, { toolset, jobs, list }: LoadSettings, signal: AbortSignal): Promise<void> {
+  // A container has none of our files: then the dump comes by standard input, which only one connection can read.
+  const isRemote = access.via !== undefined;
+  const { database = "" } = access.connection;
+  const args = [
+    "--exit-on-error",
+    "--no-password",
+    ...(access.connection.settings["service"] === undefined ? [`--dbname=dbname='${database.replaceAll(/[\\']/g, String.raw`\$&`)}'`] : []),
+    ...(!isRemote && jobs > 1 && dump.bytes >= parallelBytes ? [`--jobs=${jobs}`] : []),
+    ...(list === undefined ? [] : [`--use-list=${list}`]),
+    ...(isRemote ? [] : [dump.path]),
+  ];
+  const tool = prepareTool(access, toolset.path("pg_restore"), args);
+  await using file = isRemote ? await open(dump.path) : undefined;
+  await using program = openProgram(
+    tool.program,
+    tool.args,
+    { ...tool.options, ...(file === undefined ? {} : { stdin: file.fd }) },
+    signal,
+  );
+  program.stdout?.resume();
+  await program.finished;
+}
+
+/** Throws `tool-missing` for a psql that runs what a dump tells it to run. */
+function requireRestrict({ major, version }: Toolset): void {
+  const needed = restrictVersions[major];
+  if (major >= 18 || (needed !== undefined && compareVersions(version, needed) >= 0)) return;
+  throw new HoldfastError("tool-missing", `psql ${version} would run commands that a dump could hold`, {
+    hint: `Update the package postgresql-client-${major}: SQL is only loaded by psql 13.22, 14.19, 15.14, 16.10, 17.6, 18 and newer.`,
+  });
+}
+
+/**
+ * SQL goes through a psql that was told by a key of our own to run no command of a dump, and that says at the end that it has come so
+ * far: it would take the end of its input for the end of a COPY.
+ */
+async function runPsql(access: Access, dump: SpooledDump, toolset: Toolset, signal: AbortSignal): Promise<void> {
+  requireRestrict(toolset);
+  const key = randomBytes(24).toString("hex");
+  const done = randomBytes(16).toString("hex");
+  const args = ["--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"];
+  const tool = prepareTool(access, toolset.path("psql"), args);
+  await using program = openProgram(tool.program, tool.args, { ...tool.options, stdin: "pipe" }, signal);
+  const { stdin, stdout } = program;
+  if (stdin === null || stdout === null) throw new HoldfastError("internal", "psql has no standard input or output");
+  stdin.on("error", () => undefined);
+  let output = "";
+  stdout.setEncoding("utf8").on("data", (text: string) => {
+    output = (output + text).slice(-200);
+  });
+  for await (const chunk of readRestricted(dump, key, done)) {
+    if (stdin.write(chunk)) continue;
+    // It may end before it has read everything.
+    await Promise.race([new Promise((resolve) => stdin.once("drain", resolve)), program.finished]);
+  }
+  stdin.end();
+  await program.finished;
+  if (!output.trimEnd().endsWith(done)) throw new HoldfastError("restore-failed", "psql ended before it came to the end of the dump");
+}
+
+/** A dump of a single database, without its own restriction, in ours. */
+async function* readRestricted(dump: SpooledDump, key: string, done: string): AsyncGenerator<Uint8Array | string, void, undefined> {
+  await using file = await open(dump.path);
+  const { size } = await file.stat();
+  const head = Buffer.alloc(Math.min(size, edgeBytes));
+  await file.read(head, 0, head.length, 0);
+  const begin = /^(?:--[^\n]*\n|\n)*\\restrict [^\n]*\n/.exec(head.toString("latin1"))?.[0].length ?? 0;
+  const tail = Buffer.alloc(Math.min(size - begin, edgeBytes));
+  await file.read(tail, 0, tail.length, size - tail.length);
+  const end = size - (/\\unrestrict [^\n]*\n\s*$/.exec(tail.toString("latin1"))?.[0].length ?? 0);
+  yield `\\restrict ${key}\n`;
+  for (let at = begin; at < end;) {
+    const piece = Buffer.allocUnsafe(Math.min(pieceBytes, end - at));
+    const { bytesRead } = await file.read(piece, 0, piece.length, at);
+    if (bytesRead === 0) throw new HoldfastError("internal", "the staged dump became shorter");
+    yield piece.subarray(0, bytesRead);
+    at += bytesRead;
+  }
+  yield `\n\\unrestrict ${key}\n\\echo ${done}\n`;
+}

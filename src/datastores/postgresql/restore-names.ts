@@ -1,0 +1,30 @@
+import { randomBytes } from "node:crypto";
+import { quoteName } from "./quote-sql.ts";
+
+/** PostgreSQL cuts longer names without a word. */
+const nameBytes = 63;
+
+export interface TableName {
+  readonly schema: string;
+  readonly table: string;
+}
+
+export function quoteTable({ schema, table }: TableName): string {
+  return `${quoteName(schema)}.${quoteName(table)}`;
+}
+
+/** Tells the databases and schemas of one restore from those of any other. */
+export function createRestoreMark(): string {
+  return randomBytes(5).toString("hex");
+}
+
+/** `NAME_holdfast_MARK`, or `NAME_holdfast_old_MARK`; the name is cut between characters where the whole would be too long. */
+export function createSideName(name: string, side: "new" | "old", mark: string): string {
+  const suffix = side === "new" ? `_holdfast_${mark}` : `_holdfast_old_${mark}`;
+  let kept = "";
+  for (const character of name) {
+    if (Buffer.byteLength(kept + character) + suffix.length > nameBytes) break;
+    kept += character;
+  }
+  return kept + suffix;
+}

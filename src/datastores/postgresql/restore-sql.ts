@@ -1,0 +1,61 @@
+import { z } from "zod";
+import { HoldfastError, readErrno } from "../../base/errors.ts";
+import type { Access } from "./connection.ts";
+import { selectDatabase } from "./connection.ts";
+import { openSession } from "./session.ts";
+import type { SqlSession } from "./sql-session.ts";
+
+/** Rows as JSON has them: numbers and booleans are such, whatever way the session goes. */
+export async function selectRows<T>(session: Pick<SqlSession, "query">, sql: string, row: z.ZodType<T>): Promise<readonly T[]> {
+  const [found] = await session.query(`SELECT coalesce(pg_catalog.json_agg(q), '[]')::text AS rows FROM (${sql}) q`);
+  return z.array(row).parse(JSON.parse(found?.["rows"] ?? "[]"));
+}
+
+/** The SQLSTATE of a failed statement. */
+export function readState(error: unknown): string | undefined {
+  if (!(error instanceof HoldfastError)) return readErrno(error);
+  const state = error.details?.["state"];
+  return typeof state === "string" ? state : error.cause === undefined ? undefined : readState(error.cause);
+}
+
+/** All of the statements or none. */
+export async function runTransaction(session: Pick<SqlSession, "query">, statements: readonly string[]): Promise<void> {
+  await session.query("BEGIN");
+  try {
+    for (const statement of statements) await session.query(statement);
+    await session.query("COMMIT");
+  } catch (error) {
+    await session.query("ROLLBACK").catch(() => undefined);
+    throw error;
+  }
+}
+
+/** How the sessions of a restore are opened. */
+export interface Server {
+  readonly access: Access;
+  readonly psql: string;
+}
+
+/** A session with one database of the server. */
+export function openDatabase({ access, psql }: Server, database: string, signal: AbortSignal): Promise<SqlSession> {
+  return openSession(selectDatabase(access, database), { psql }, signal);
+}
+
+/** Databases that can be connected to while another one is renamed; every server has them unless somebody has removed them. */
+const maintenanceDatabases: readonly string[] = ["postgres", "template1"];
+
+/** A session with a database that is none of those that are to be renamed or removed. */
+export async function openMaintenance(server: Server, spared: readonly string[], signal: AbortSignal): Promise<SqlSession> {
+  const candidates = maintenanceDatabases.filter((name) => !spared.includes(name));
+  let failure: unknown;
+  for (const name of candidates) {
+    try {
+      return await openDatabase(server, name, signal);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      failure ??= error;
+      if (!(error instanceof HoldfastError) || (error.code !== "source-missing" && error.code !== "source-unreadable")) throw error;
+    }
+  }
+  throw failure;
+}

@@ -1,0 +1,63 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { describeCause, HoldfastError } from "../../base/errors.ts";
+import { createAbortError } from "../../base/subprocess.ts";
+import { classifyError } from "./classify-error.ts";
+import type { Access } from "./connection.ts";
+import { canConnectDirectly, openDirectSession } from "./direct-session.ts";
+import { openPsqlSession } from "./psql-session.ts";
+import type { SqlSession } from "./sql-session.ts";
+
+export interface SessionSettings {
+  /** psql, for connections that only libpq can make and for those through a container; its name or path. */
+  readonly psql: string;
+  /** A server that is still starting, or whose socket is not there yet, is asked again for this long. */
+  readonly waitForMs?: number;
+  /** A time limit of our own for every statement; none by default. */
+  readonly statementTimeoutMs?: number;
+}
+
+const retryDelayMs = 200;
+
+/**
+ * Connects directly where Node can make the connection (a password, one host, no account to become), else through psql. Throws classified
+ * errors: source-unreachable, source-unreadable, source-missing, tool-missing.
+ */
+export async function openSession(access: Access, settings: SessionSettings, signal: AbortSignal): Promise<SqlSession> {
+  const deadlineMs = performance.now() + (settings.waitForMs ?? 0);
+  for (;;) {
+    try {
+      return await prepareSession(await connect(access, settings.psql, signal), settings);
+    } catch (thrown) {
+      if (signal.aborted) throw createAbortError(signal, "The connection was given up");
+      const error = classifyError(thrown);
+      if (!(error instanceof HoldfastError) || error.code !== "source-unreachable" || performance.now() > deadlineMs) throw error;
+      await delay(retryDelayMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+async function connect(access: Access, psql: string, signal: AbortSignal): Promise<SqlSession> {
+  if (!canConnectDirectly(access)) return await openPsqlSession(access, psql, signal);
+  try {
+    return await openDirectSession(access, signal);
+  } catch (error) {
+    // The server wants TLS on this machine too, as libpq would have tried at first.
+    if (!/no encryption/.test(describeCause(error)) || access.connection.settings["sslmode"] !== undefined) throw error;
+    return await openPsqlSession(access, psql, signal);
+  }
+}
+
+/** Our own catalog queries must find the catalog whatever a role's settings are, and end. */
+async function prepareSession(session: SqlSession, { statementTimeoutMs = 0 }: SessionSettings): Promise<SqlSession> {
+  try {
+    await session.query("SET search_path = pg_catalog");
+    await session.query(`SET statement_timeout = ${statementTimeoutMs}`);
+    await session.query("SET lock_timeout = 0");
+    await session.query("SET idle_in_transaction_session_timeout = 0");
+    await session.query("SET client_encoding = 'UTF8'");
+    return session;
+  } catch (error) {
+    await session[Symbol.asyncDispose]();
+    throw error;
+  }
+}

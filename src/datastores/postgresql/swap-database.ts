@@ -1,0 +1,123 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { z } from "zod";
+import { describeCause, HoldfastError } from "../../base/errors.ts";
+import type { SwapStep } from "../contract.ts";
+import { createSideName } from "./restore-names.ts";
+import { readProperties } from "./restore-properties.ts";
+import { shapeLike, type DatabaseShape } from "./restore-shape.ts";
+import { readState, runTransaction, selectRows } from "./restore-sql.ts";
+import { quoteLiteral, quoteName } from "./quote-sql.ts";
+import type { SqlSession } from "./sql-session.ts";
+import type { BlockStep, SwapDatabaseStep } from "./swap-steps.ts";
+
+/** How long connections of others may take to end. */
+const cutMs = 60_000;
+const pollMs = 100;
+
+export interface SwapRequest {
+  readonly database: string;
+  /** The database to put in its place; none where its absence is restored. */
+  readonly staged: { readonly name: string; readonly oid: string } | undefined;
+  /** What a database that does not exist yet is to be like. */
+  readonly shape: DatabaseShape | undefined;
+  readonly mark: string;
+}
+
+/**
+ * Puts a staged database in the place of another by renaming both in one transaction. Whoever is connected is cut off and must connect
+ * again; from the first recorded step on nobody can connect until it is done. `session` is with a third database.
+ */
+export async function swapDatabase(
+  session: SqlSession,
+  { database, staged, shape, mark }: SwapRequest,
+  record: (step: SwapStep) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const old = await readProperties(session, database);
+  if (old === undefined && staged === undefined) return;
+  if (old !== undefined) await assertNoPrepared(session, database);
+  const like = old === undefined ? shape : shapeLike(old);
+  // Not before now: who was given what may have been changed since it was staged.
+  if (staged !== undefined && like !== undefined) await runTransaction(session, [...like.grant(staged.name), ...like.finish(staged.name)]);
+  if (old?.allowsConnections === true) {
+    await record({ op: "block", database, oid: old.oid } satisfies BlockStep);
+    await session.query(allowSql(database, "false"));
+  }
+  if (staged !== undefined) await session.query(allowSql(staged.name, "false"));
+  const aside = createSideName(database, "old", mark);
+  const step: SwapDatabaseStep = {
+    op: "swap",
+    database,
+    aside,
+    oid: old?.oid ?? null,
+    staged: staged?.name ?? null,
+    stagedOid: staged?.oid ?? null,
+  };
+  await record(step);
+  const statements = [
+    ...(old === undefined ? [] : [renameSql(database, aside)]),
+    ...(staged === undefined ? [] : [renameSql(staged.name, database), allowSql(database, String(old?.allowsConnections ?? true))]),
+  ];
+  await renameWhenFree(session, statements, [database, ...(staged === undefined ? [] : [staged.name])], signal);
+}
+
+export function allowSql(database: string, allowed: string): string {
+  return `ALTER DATABASE ${quoteName(database)} WITH ALLOW_CONNECTIONS ${allowed}`;
+}
+
+export function renameSql(from: string, to: string): string {
+  return `ALTER DATABASE ${quoteName(from)} RENAME TO ${quoteName(to)}`;
+}
+
+/** A database with them cannot be renamed, and they belong to somebody. */
+async function assertNoPrepared(session: SqlSession, database: string): Promise<void> {
+  const found = await selectRows(
+    session,
+    `SELECT gid FROM pg_catalog.pg_prepared_xacts WHERE database = ${quoteLiteral(database)} ORDER BY prepared LIMIT 5`,
+    z.object({ gid: z.string() }),
+  );
+  if (found.length === 0) return;
+  throw new HoldfastError("target-in-use", `prepared transactions are waiting in ${database}: ${found.map(({ gid }) => gid).join(", ")}`, {
+    hint: "Finish them with COMMIT PREPARED or ROLLBACK PREPARED, then restore again.",
+  });
+}
+
+/** Renames in one transaction, ending the connections of others for as long as some turn up. */
+export async function renameWhenFree(
+  session: SqlSession,
+  statements: readonly string[],
+  databases: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
+  const deadlineMs = performance.now() + cutMs;
+  for (;;) {
+    signal.throwIfAborted();
+    await endConnections(session, databases);
+    try {
+      await runTransaction(session, statements);
+      return;
+    } catch (error) {
+      // 55006: somebody is still, or again, connected.
+      if (readState(error) !== "55006") throw error;
+      if (performance.now() > deadlineMs) {
+        throw new HoldfastError("target-in-use", `connections do not end: ${describeCause(error)}`, {
+          cause: error,
+          hint: "Stop the programs that use the database; ending connections of others needs a superuser or membership of pg_signal_backend.",
+        });
+      }
+      await delay(pollMs, undefined, { signal }).catch(() => undefined);
+    }
+  }
+}
+
+async function endConnections(session: SqlSession, databases: readonly string[]): Promise<void> {
+  const names = databases.map(quoteLiteral).join(", ");
+  try {
+    await session.query(
+      `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname IN (${names}) AND pid <> pg_catalog.pg_backend_pid()`,
+    );
+  } catch (error) {
+    // Those that we may not end may end by themselves; the rename tells.
+    if (readState(error) !== "42501") throw error;
+  }
+}

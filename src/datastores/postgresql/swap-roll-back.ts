@@ -1,0 +1,93 @@
+import { z } from "zod";
+import { HoldfastError } from "../../base/errors.ts";
+import type { SwapStep } from "../contract.ts";
+import { openMaintenance, selectRows, type Server } from "./restore-sql.ts";
+import { quoteLiteral, quoteName } from "./quote-sql.ts";
+import type { SqlSession } from "./sql-session.ts";
+import { allowSql, renameSql, renameWhenFree } from "./swap-database.ts";
+import { parseStep, type BlockStep, type CreateStep, type PostgresqlStep, type SwapDatabaseStep } from "./swap-steps.ts";
+import { dropAsideTables, undoTables } from "./swap-tables.ts";
+
+/**
+ * Undoes a swap, last step first. Each step may or may not have happened, and may have been undone already: which database has which name
+ * now decides, by oid. @throws restore-stuck when something else has taken a name that is needed
+ */
+export async function rollBackSwap(server: Server, steps: readonly SwapStep[], signal: AbortSignal): Promise<void> {
+  const known = steps.map(parseStep);
+  if (known.length === 0) return;
+  await using session = await openMaintenance(server, listNames(known), signal);
+  for (const step of known.toReversed()) await undoStep(server, session, step, signal);
+}
+
+/** Removes what a finished swap put aside. Idempotent. */
+export async function settleSwap(server: Server, steps: readonly SwapStep[], signal: AbortSignal): Promise<void> {
+  const known = steps.map(parseStep);
+  if (known.length === 0) return;
+  await using session = await openMaintenance(server, listNames(known), signal);
+  for (const step of known) {
+    if (step.op === "tables") await dropAsideTables(server, step, signal);
+    else if (step.op === "create") await dropDatabase(session, step.database);
+    else if (step.op === "swap" && step.oid !== null && (await findName(session, step.oid)) === step.aside)
+      await dropDatabase(session, step.aside);
+  }
+}
+
+function listNames(steps: readonly PostgresqlStep[]): readonly string[] {
+  return steps.map(({ database }) => database);
+}
+
+function undoStep(server: Server, session: SqlSession, step: PostgresqlStep, signal: AbortSignal): Promise<void> {
+  switch (step.op) {
+    case "create":
+      return undoCreate(session, step);
+    case "block":
+      return undoBlock(session, step);
+    case "swap":
+      return undoSwap(session, step, signal);
+    case "tables":
+      return undoTables(server, step, signal);
+  }
+}
+
+async function undoCreate(session: SqlSession, { database }: CreateStep): Promise<void> {
+  await dropDatabase(session, database);
+}
+
+async function undoBlock(session: SqlSession, { oid }: BlockStep): Promise<void> {
+  const name = await findName(session, oid);
+  if (name !== undefined) await session.query(allowSql(name, "true"));
+}
+
+async function undoSwap(session: SqlSession, step: SwapDatabaseStep, signal: AbortSignal): Promise<void> {
+  const { database, aside, oid, staged, stagedOid } = step;
+  const present = await findOid(session, database);
+  const isRestored = present !== undefined && present === stagedOid;
+  const isAside = oid !== null && (await findName(session, oid)) === aside;
+  if (present !== undefined && !isRestored && present !== oid && isAside) {
+    throw new HoldfastError("restore-stuck", `another program has created the database ${database}; what was there before is ${aside}`, {
+      hint: `Rename or drop ${quoteName(database)}, then repeat the rollback.`,
+    });
+  }
+  const statements = [
+    // Who connects to it now would lose what they write.
+    ...(isRestored && staged !== null ? [renameSql(database, staged), allowSql(staged, "false")] : []),
+    ...(isAside ? [renameSql(aside, database)] : []),
+  ];
+  if (statements.length === 0) return;
+  if (isRestored) await session.query(allowSql(database, "false"));
+  await renameWhenFree(session, statements, [database, aside], signal);
+}
+
+async function dropDatabase(session: SqlSession, name: string): Promise<void> {
+  await session.query(`DROP DATABASE IF EXISTS ${quoteName(name)} WITH (FORCE)`);
+}
+
+async function findName(session: SqlSession, oid: string): Promise<string | undefined> {
+  const sql = `SELECT datname AS name FROM pg_catalog.pg_database WHERE oid = ${quoteLiteral(oid)}::oid`;
+  return (await selectRows(session, sql, z.object({ name: z.string() })))[0]?.name;
+}
+
+async function findOid(session: SqlSession, name: string): Promise<string | undefined> {
+  const sql = `SELECT oid::text AS oid FROM pg_catalog.pg_database WHERE datname = ${quoteLiteral(name)}`;
+  return (await selectRows(session, sql, z.object({ oid: z.string() })))[0]?.oid;
+}

@@ -1,0 +1,125 @@
+import { constants } from "node:fs";
+import { open, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
+import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
+import { createAbortError } from "../../base/subprocess.ts";
+import type { RedisConnection } from "./connection.ts";
+import { readRdbHeader } from "./scan-rdb.ts";
+import { readInfo, readServerSeconds, readSetting, type Info } from "./server-facts.ts";
+
+const pollMs = 50;
+
+/** The server's RDB file as this machine sees it; undefined where the server does not say. */
+export async function locateRdb(connection: RedisConnection, rdbPath: string | undefined): Promise<string | undefined> {
+  if (rdbPath !== undefined) return rdbPath;
+  const [directory, name] = [await readSetting(connection, "dir"), await readSetting(connection, "dbfilename")];
+  return directory === undefined || name === undefined ? undefined : join(directory, name);
+}
+
+/** A file that the server has saved for us. It is held open: a later save takes its name, not its bytes. */
+export interface SavedRdb extends AsyncDisposable {
+  readonly file: FileHandle;
+  readonly bytes: number;
+}
+
+/**
+ * Waits for a save that is going on, then has the server make one of our own, and opens the file.
+ * @throws source-unreadable when the save fails or its file is not there; source-changed when the file is older than the request; timeout
+ */
+export async function saveInBackground(
+  connection: RedisConnection,
+  path: string,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<SavedRdb> {
+  const askedAtSeconds = await readServerSeconds(connection);
+  const limitMs = performance.now() + timeoutMs;
+  const before = await waitForChildren(connection, limitMs, signal);
+  await startSave(connection, limitMs, signal);
+  const after = await waitForChildren(connection, limitMs, signal);
+  if (after.get("rdb_last_bgsave_status") !== "ok") {
+    throw new HoldfastError("source-unreadable", "the server's background save failed; its log says why", {
+      hint: "Usual reasons: its directory is not writable or its disk full; or it may not fork (vm.overcommit_memory, a memory limit).",
+    });
+  }
+  const savedAtSeconds = Number(after.get("rdb_last_save_time"));
+  if (!(savedAtSeconds >= askedAtSeconds) || !hasSaved(before, after)) {
+    throw new HoldfastError("source-changed", "the server has not made a background save of its own since it was asked to", {
+      hint: "Was it restarted meanwhile? Run it again.",
+    });
+  }
+  return openFresh(path, askedAtSeconds, after);
+}
+
+/** Servers since 7.0 count their saves. */
+function hasSaved(before: Info, after: Info): boolean {
+  const [earlier, later] = [before.get("rdb_saves"), after.get("rdb_saves")];
+  if (before.get("run_id") !== after.get("run_id")) return false;
+  return earlier === undefined || later === undefined || Number(later) > Number(earlier);
+}
+
+async function startSave(connection: RedisConnection, limitMs: number, signal: AbortSignal): Promise<void> {
+  for (;;) {
+    try {
+      await connection.call("BGSAVE");
+      return;
+    } catch (error) {
+      // Another child may have started since: somebody else's save is no use, it is waited for.
+      if (!/already in progress|child process is active|Another child/i.test(describeCause(error))) {
+        if (error instanceof HoldfastError) throw error;
+        throw new HoldfastError("source-unreadable", `the server does not start a background save: ${describeCause(error)}`, {
+          cause: error,
+        });
+      }
+      await waitForChildren(connection, limitMs, signal);
+    }
+  }
+}
+
+/** Waits until the server has no child that saves, and gives what it says then. */
+async function waitForChildren(connection: RedisConnection, limitMs: number, signal: AbortSignal): Promise<Info> {
+  for (;;) {
+    const info = await readInfo(connection, "persistence", "server");
+    if (info.get("rdb_bgsave_in_progress") !== "1" && info.get("aof_rewrite_in_progress") !== "1") return info;
+    if (performance.now() >= limitMs)
+      throw new HoldfastError("timeout", "the server's background save did not end in time", {
+        hint: "Raise saveTimeout, or use method: replication.",
+      });
+    await pause(pollMs, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) throw createAbortError(signal, "waiting for the background save was given up");
+  }
+}
+
+async function openFresh(path: string, askedAtSeconds: number, info: Info): Promise<SavedRdb> {
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: unknown) => {
+    throw new HoldfastError(
+      "source-unreadable",
+      `the server has saved, but ${path} cannot be read here: ${readErrno(error) ?? describeCause(error)}`,
+      {
+        cause: error,
+        hint: "Set rdbPath to where this machine sees the file, or method: replication.",
+      },
+    );
+  });
+  try {
+    const stats = await file.stat();
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(4096), position: 0 });
+    const header = readRdbHeader(buffer.subarray(0, bytesRead));
+    const madeAtSeconds = Number(header?.get("ctime"));
+    const other =
+      header?.get("repl-id") !== undefined &&
+      info.get("master_replid") !== undefined &&
+      header.get("repl-id") !== info.get("master_replid");
+    if (!stats.isFile() || !(madeAtSeconds >= askedAtSeconds) || other) {
+      throw new HoldfastError("source-changed", `${path} is not the file that the server has just saved`, {
+        hint: "Set rdbPath to where this machine sees the server's file, or method: replication.",
+        retryable: false,
+      });
+    }
+    return { file, bytes: stats.size, [Symbol.asyncDispose]: () => file.close() };
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}

@@ -1,0 +1,153 @@
+import { access, constants } from "node:fs/promises";
+import { dirname } from "node:path";
+import { emptyContents } from "../../base/contents.ts";
+import { HoldfastError, readErrno } from "../../base/errors.ts";
+import type { Note } from "../../base/note.ts";
+import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
+import { locateRdb, saveInBackground } from "./background-save.ts";
+import { openConnection, type RedisConnection } from "./connection.ts";
+import { describeEndpoint, isLocal, resolveEndpoint, type Endpoint } from "./endpoint.ts";
+import { explainRedisError, prefixError } from "./explain-error.ts";
+import type { RedisOptions } from "./options.ts";
+import { streamReplication } from "./replication-stream.ts";
+import { parseKeyspace, readInfo, readServerSeconds, readSetting } from "./server-facts.ts";
+import { describeSource } from "./source-address.ts";
+
+/** How a dump is made: `file` is the server's RDB as this machine sees it. */
+export type DumpMethod = { readonly kind: "bgsave"; readonly file: string } | { readonly kind: "replication" };
+
+/** Yields the RDB as the one file of the member. What it holds is read from what was stored. */
+export async function* dumpServer(
+  options: RedisOptions,
+  context: DriverContext,
+  signal: AbortSignal,
+): AsyncGenerator<DumpEntry, DumpFacts, undefined> {
+  const explain = (error: unknown): unknown => prefixError(`Cannot dump "${context.name}"`, explainRedisError(error, "its address"));
+  await using resources = new AsyncDisposableStack();
+  let prepared;
+  try {
+    prepared = await prepareDump(options, context, resources, signal);
+  } catch (error) {
+    throw explain(error);
+  }
+  if (prepared === undefined) return { contents: emptyContents, checked: true, notes: [], absent: true };
+  const { body, notes } = prepared;
+  yield {
+    name: options.entry,
+    form: "file",
+    body: body.kind === "file" ? body : { kind: "stream", open: (inner) => withErrors(body.open(inner), explain) },
+    sourcePath: describeSource(options),
+    finish: () => Promise.resolve([]),
+  };
+  return { checked: false, notes, absent: false };
+}
+
+async function* withErrors(
+  bytes: AsyncIterable<Uint8Array>,
+  explain: (error: unknown) => unknown,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  try {
+    yield* bytes;
+  } catch (error) {
+    throw explain(error);
+  }
+}
+
+async function prepareDump(options: RedisOptions, context: DriverContext, resources: AsyncDisposableStack, signal: AbortSignal) {
+  const endpoint = resolveEndpoint(options);
+  const connection = await openUnlessAway(options, endpoint, signal);
+  if (connection === undefined) return undefined;
+  resources.use(connection);
+  if (options.optional && (await isEmpty(connection))) return undefined;
+  context.progress({ phase: "saving", bytes: 0 });
+  const { method, notes } = await chooseMethod(options, endpoint, connection, signal);
+  if (method.kind === "bgsave") {
+    const saved = resources.use(await saveInBackground(connection, method.file, options.saveTimeout, signal));
+    // Opened anew by its descriptor: the file that the server has saved for us, even when its name has gone to a later one.
+    const path = `/proc/${process.pid}/fd/${saved.file.fd}`;
+    return { notes, body: { kind: "file" as const, path, bytes: saved.bytes } };
+  }
+  const askedAtSeconds = await readServerSeconds(connection);
+  const delay = await readSetting(connection, "repl-diskless-sync-delay").catch(() => undefined);
+  const diskless = await readSetting(connection, "repl-diskless-sync").catch(() => undefined);
+  if (diskless === "yes" && Number(delay) > 0) notes.push(describeDelay(Number(delay)));
+  return {
+    notes,
+    body: {
+      kind: "stream" as const,
+      open: (inner: AbortSignal) => reportBytes(streamReplication(endpoint, askedAtSeconds, inner), context),
+    },
+  };
+}
+
+async function* reportBytes(chunks: AsyncIterable<Uint8Array>, context: DriverContext): AsyncGenerator<Uint8Array, void, undefined> {
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    bytes += chunk.length;
+    context.progress({ phase: "dumping", bytes });
+    yield chunk;
+  }
+}
+
+/** Undefined for an optional server that is not there. */
+export async function openUnlessAway(options: RedisOptions, endpoint: Endpoint, signal: AbortSignal): Promise<RedisConnection | undefined> {
+  try {
+    return await openConnection(endpoint, options.waitFor, signal);
+  } catch (error) {
+    if (options.optional && error instanceof HoldfastError && error.code === "source-missing") return undefined;
+    throw error;
+  }
+}
+
+/** Neither keys nor functions. */
+export async function isEmpty(connection: RedisConnection): Promise<boolean> {
+  const info = await readInfo(connection, "keyspace");
+  if (parseKeyspace(info).size > 0) return false;
+  const functions = await connection.call("FUNCTION", "LIST").catch(() => null);
+  return !Array.isArray(functions) || functions.length === 0;
+}
+
+/** @throws config-invalid for bgsave where no file is known */
+export async function chooseMethod(
+  options: RedisOptions,
+  endpoint: Endpoint,
+  connection: RedisConnection,
+  signal: AbortSignal,
+): Promise<{ readonly method: DumpMethod; readonly notes: Note[] }> {
+  signal.throwIfAborted();
+  if (options.method === "replication") return { method: { kind: "replication" }, notes: [] };
+  const sees = options.rdbPath !== undefined || isLocal(endpoint);
+  const file = sees ? await locateRdb(connection, options.rdbPath).catch(ignoreWhenAuto(options)) : undefined;
+  if (options.method === "bgsave") {
+    if (file !== undefined) return { method: { kind: "bgsave", file }, notes: [] };
+    throw new HoldfastError("config-invalid", `method: bgsave: where the server at ${describeEndpoint(endpoint)} saves is not known`, {
+      hint: "Set rdbPath to where this machine sees its RDB file, or method: replication.",
+    });
+  }
+  if (file !== undefined && (await isReadable(file))) return { method: { kind: "bgsave", file }, notes: [] };
+  return { method: { kind: "replication" }, notes: [] };
+}
+
+/** A user who may not read settings is no failure where there is another way. */
+function ignoreWhenAuto(options: RedisOptions): (error: unknown) => undefined {
+  return (error) => {
+    if (options.method === "auto") return undefined;
+    throw error;
+  };
+}
+
+/** Or would be, once the server has saved for the first time. */
+async function isReadable(path: string): Promise<boolean> {
+  const may = (file: string, mode: number): Promise<string> =>
+    access(file, mode).then(
+      () => "yes",
+      (error: unknown) => readErrno(error) ?? "no",
+    );
+  const answer = await may(path, constants.R_OK);
+  return answer === "yes" || (answer === "ENOENT" && (await may(dirname(path), constants.R_OK | constants.X_OK)) === "yes");
+}
+
+function describeDelay(seconds: number): Note {
+  const message = `The server waits ${seconds} s for other replicas before it sends its data (repl-diskless-sync-delay)`;
+  return { level: "info", code: "sync-delay", message };
+}

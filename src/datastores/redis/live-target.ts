@@ -1,0 +1,122 @@
+import { HoldfastError } from "../../base/errors.ts";
+import { Secret } from "../../base/secret.ts";
+import type { RedisConnection } from "./connection.ts";
+import { isLoopback, resolveEndpoint, type Endpoint } from "./endpoint.ts";
+import type { RedisOptions } from "./options.ts";
+import type { RdbScan } from "./scan-rdb.ts";
+import { describeVersion, readInfo, readSetting, readVersion, type Info, type ServerVersion } from "./server-facts.ts";
+
+/** A running server that is to be restored into. */
+export interface LiveTarget {
+  readonly info: Info;
+  readonly version: ServerVersion;
+}
+
+/** The connection for restores. */
+export function resolveTarget(options: RedisOptions): Endpoint {
+  return resolveEndpoint(options.restoreConnection === undefined ? options : { ...options.restoreConnection, via: options.via });
+}
+
+/** @throws refused, with the reason, for a server whose data cannot or must not be replaced live */
+export async function readLiveTarget(connection: RedisConnection): Promise<LiveTarget> {
+  const info = await readInfo(connection, "server", "replication", "cluster", "keyspace", "memory");
+  if (info.get("cluster_enabled") === "1" || info.get("redis_mode") === "cluster") {
+    throw createRefusal(
+      connection,
+      "it is a node of a cluster: one RDB holds one node's part, and the others would not know of it",
+      "Restore into a single server, then move the keys with the cluster's own tools.",
+    );
+  }
+  if (info.get("redis_mode") === "sentinel")
+    throw createRefusal(connection, "it is a Sentinel, which holds no data", "Name the server itself.");
+  return { info, version: readVersion(info) };
+}
+
+/** A server that is the replica of another one, or watched by Sentinel, would lose what it is given. @throws refused */
+export async function refuseManaged(connection: RedisConnection, { info }: LiveTarget): Promise<void> {
+  if (info.get("role") === "slave") {
+    throw createRefusal(
+      connection,
+      `it is a replica of ${info.get("master_host") ?? ""}:${info.get("master_port") ?? ""}`,
+      "Restore into its master.",
+    );
+  }
+  const clients = await connection.call("CLIENT", "LIST").catch(() => "");
+  if (/\bname=sentinel-/.test(String(clients))) {
+    throw createRefusal(
+      connection,
+      "it is watched by Sentinel, which would take it for failed while it is loaded",
+      "Take it out of Sentinel first (SENTINEL REMOVE on each), restore, then have it monitored again.",
+    );
+  }
+}
+
+/** @throws refused for an RDB that the server cannot read, by its version */
+export function refuseUnreadable(where: string, version: ServerVersion, scan: Pick<RdbScan, "family" | "version" | "aux">): void {
+  const newer = scan.version > version.rdbVersion;
+  // Up to version 11 both families have one format.
+  const foreign = scan.version > 11 && scan.family !== version.family;
+  if (!newer && !foreign) return;
+  const made = scan.aux.get("valkey-ver") ?? scan.aux.get("redis-ver");
+  throw new HoldfastError(
+    "refused",
+    `the RDB has version ${scan.version}${made === undefined ? "" : ` (${scan.family === "valkey" ? "Valkey" : "Redis"} ${made})`}, and the server at ${where}, ${describeVersion(version)}, reads up to ${version.rdbVersion}`,
+    { hint: "Restore into a server of at least the version that the backup was made from." },
+  );
+}
+
+function createRefusal({ where }: RedisConnection, why: string, hint: string): HoldfastError {
+  return new HoldfastError("refused", `the server at ${where} cannot be restored into: ${why}`, { hint });
+}
+
+/** By which address the target can reach a private server of ours, and on which one that must listen. */
+export interface Reachability {
+  readonly bind: string;
+  readonly announce: string;
+}
+
+/** @throws refused where it cannot be known */
+export function findReachability(options: RedisOptions, endpoint: Endpoint, connection: RedisConnection): Reachability {
+  const { announce } = options;
+  if (announce !== undefined) return { announce, bind: isLoopback(announce) ? "127.0.0.1" : "0.0.0.0" };
+  if (endpoint.via === undefined && ("socket" in endpoint.place || isLoopback(endpoint.place.host)))
+    return { announce: "127.0.0.1", bind: "127.0.0.1" };
+  const own = connection.localAddress;
+  if (own !== undefined) return { announce: own, bind: own };
+  throw createRefusal(
+    connection,
+    "it must fetch its new data from a private server here, and by which address it can reach this machine is not known",
+    "Set announce to that address; or set rdbPath and stop the server by a stop hook: then its files are replaced.",
+  );
+}
+
+/** How a target is made to follow a private server, with the credentials that it has already where it has some. */
+export interface Following {
+  readonly user: string | undefined;
+  readonly password: Secret;
+  /** The target has no password for masters: it is given one, and it is taken away again. */
+  readonly setPassword: boolean;
+  /** The target speaks TLS to masters: that is turned off for the time, on the loopback only. */
+  readonly setPlain: boolean;
+}
+
+/** @throws refused for a target that speaks TLS to its masters over a network */
+export async function planFollowing(connection: RedisConnection, { announce }: Reachability, fresh: Secret): Promise<Following> {
+  const present = await readSetting(connection, "masterauth");
+  const user = await readSetting(connection, "masteruser");
+  const plain = (await readSetting(connection, "tls-replication")) !== "yes";
+  if (!plain && !isLoopback(announce)) {
+    throw createRefusal(
+      connection,
+      "it speaks TLS to its masters (tls-replication yes), and its data would cross the network without",
+      "Set rdbPath and stop the server by a stop hook, or set tls-replication to no for the time of the restore.",
+    );
+  }
+  const has = present !== undefined && present !== "";
+  return {
+    user: user === undefined || user === "" ? undefined : user,
+    password: has ? new Secret(present) : fresh,
+    setPassword: !has,
+    setPlain: !plain,
+  };
+}

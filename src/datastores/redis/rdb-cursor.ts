@@ -1,0 +1,127 @@
+import { emptyCrc64, updateCrc64, type Crc64 } from "./crc64.ts";
+
+/** What a parser yields when it needs more bytes than there are. */
+export type NeedsMore = undefined;
+
+/**
+ * A place in a stream of bytes, for parsers that are generators: they yield when they need the next chunk, so that they cost nothing while
+ * there is enough. Memory stays flat: only what is read as a value is kept, what is skipped is summed and forgotten.
+ */
+export class RdbCursor {
+  #chunk: Buffer = Buffer.alloc(0);
+  #at = 0;
+  #summedTo = 0;
+  #crc = emptyCrc64;
+  #ended = false;
+  #before = 0;
+
+  /** Where the next byte stands in the stream. */
+  get offset(): number {
+    return this.#before + this.#at;
+  }
+
+  /** The CRC-64 of all bytes that have been passed. */
+  get crc(): Crc64 {
+    this.#sum();
+    return this.#crc;
+  }
+
+  push(bytes: Uint8Array): void {
+    this.#sum();
+    const next = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    const rest = this.#chunk.subarray(this.#at);
+    this.#before += this.#at;
+    this.#chunk = rest.length === 0 ? next : Buffer.concat([rest, next]);
+    this.#at = 0;
+    this.#summedTo = 0;
+  }
+
+  end(): void {
+    this.#ended = true;
+  }
+
+  #sum(): void {
+    this.#crc = updateCrc64(this.#crc, this.#chunk, this.#summedTo, this.#at);
+    this.#summedTo = this.#at;
+  }
+
+  /** Waits until there are so many bytes. Only for few: they are copied together. @throws RdbEndedError */
+  *#fill(bytes: number): Generator<NeedsMore, void, void> {
+    while (this.#chunk.length - this.#at < bytes) {
+      if (this.#ended) throw new RdbEndedError(this.#before + this.#chunk.length);
+      yield;
+    }
+  }
+
+  *readByte(): Generator<NeedsMore, number, void> {
+    if (this.#chunk.length === this.#at) yield* this.#fill(1);
+    const byte = this.#chunk.readUInt8(this.#at);
+    this.#at += 1;
+    return byte;
+  }
+
+  /** A view that is valid until the next read. */
+  *readBytes(bytes: number): Generator<NeedsMore, Buffer, void> {
+    if (this.#chunk.length - this.#at < bytes) {
+      if (bytes > smallBytes) return yield* this.#collect(bytes);
+      yield* this.#fill(bytes);
+    }
+    this.#at += bytes;
+    return this.#chunk.subarray(this.#at - bytes, this.#at);
+  }
+
+  *#collect(bytes: number): Generator<NeedsMore, Buffer, void> {
+    const parts: Buffer[] = [];
+    let missing = bytes;
+    while (missing > 0) {
+      yield* this.#fill(1);
+      const part = Buffer.from(this.#chunk.subarray(this.#at, this.#at + missing));
+      this.#at += part.length;
+      missing -= part.length;
+      parts.push(part);
+    }
+    return Buffer.concat(parts);
+  }
+
+  *skip(bytes: number): Generator<NeedsMore, void, void> {
+    let missing = bytes;
+    for (;;) {
+      const step = Math.min(missing, this.#chunk.length - this.#at);
+      this.#at += step;
+      missing -= step;
+      if (missing === 0) return;
+      yield* this.#fill(1);
+    }
+  }
+
+  /** Passes everything up to the end of the stream. */
+  *skipAll(): Generator<NeedsMore, void, void> {
+    for (;;) {
+      this.#at = this.#chunk.length;
+      if (this.#ended) return;
+      yield;
+    }
+  }
+
+  get isAtEnd(): boolean {
+    return this.#ended && this.#at === this.#chunk.length;
+  }
+
+  *waitForEnd(): Generator<NeedsMore, boolean, void> {
+    while (!this.#ended && this.#at === this.#chunk.length) yield;
+    return this.isAtEnd;
+  }
+}
+
+/** Chunks are joined to read a value of up to this size, else it is collected piece by piece. */
+const smallBytes = 4096;
+
+/** The stream ended where more had to come. */
+export class RdbEndedError extends Error {
+  readonly offset: number;
+
+  constructor(offset: number) {
+    super(`it ends after ${offset} bytes, in the middle`);
+    this.offset = offset;
+  }
+}

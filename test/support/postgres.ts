@@ -1,0 +1,230 @@
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+import type { TestContext } from "node:test";
+
+/** Major versions that the tests run on; scripts/setup --test installs both. */
+export const majors = [15, 18] as const;
+export type Major = (typeof majors)[number];
+
+/** What runs the servers: initdb refuses root. */
+const account = "postgres";
+export const superuserPassword = "sup3r geheim";
+
+export function findBinDir(major: Major): string {
+  return major === 15 ? "/usr/lib/postgresql/15/bin" : join(import.meta.dirname, "../../.runtime/postgresql-18/bin");
+}
+
+export interface PostgresSettings {
+  /** Lines for postgresql.conf. */
+  readonly config?: readonly string[];
+  /** Lines that go before those of pg_hba.conf: trust by socket, passwords by TCP. */
+  readonly hba?: readonly string[];
+}
+
+/** A private server with a socket and a free TCP port, not durable, gone with the test. */
+export class PostgresServer {
+  readonly major: Major;
+  readonly directory: string;
+  readonly port: number;
+  #child: ChildProcess | undefined;
+
+  constructor(major: Major, directory: string, port: number) {
+    this.major = major;
+    this.directory = directory;
+    this.port = port;
+  }
+
+  get binDir(): string {
+    return findBinDir(this.major);
+  }
+
+  /** Of the socket. */
+  get socketDirectory(): string {
+    return this.directory;
+  }
+
+  get dataDirectory(): string {
+    return join(this.directory, "data");
+  }
+
+  /** Options of a datastore that connects as the superuser by TCP. */
+  options(extra: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+    return { host: "127.0.0.1", port: this.port, user: account, password: superuserPassword, waitFor: "0s", ...extra };
+  }
+
+  /** Options of a datastore that connects as the superuser by the socket, without a password. */
+  socketOptions(extra: Readonly<Record<string, unknown>> = {}): Record<string, unknown> {
+    return { host: this.socketDirectory, port: this.port, user: account, waitFor: "0s", ...extra };
+  }
+
+  /** Runs SQL as the superuser and gives what it prints, values unaligned, one row a line. */
+  execute(sql: string, database = "postgres"): string {
+    return this.run("psql", ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"], { database, input: sql });
+  }
+
+  /** Runs a tool as the superuser and gives its standard output. */
+  run(tool: string, args: readonly string[], given: { readonly database?: string; readonly input?: string | Buffer } = {}): string {
+    return execFileSync(join(this.binDir, tool), args, {
+      env: {
+        ...process.env,
+        PGHOST: this.socketDirectory,
+        PGPORT: String(this.port),
+        PGUSER: account,
+        PGDATABASE: given.database ?? "postgres",
+      },
+      input: given.input ?? "",
+      encoding: "utf8",
+      stdio: ["pipe", "pipe", "pipe"],
+      maxBuffer: 1 << 28,
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#child = spawn(
+      "setpriv",
+      [
+        "--pdeathsig",
+        "KILL",
+        `--reuid=${account}`,
+        `--regid=${account}`,
+        "--init-groups",
+        "--",
+        join(this.binDir, "postgres"),
+        "-D",
+        this.dataDirectory,
+      ],
+      { stdio: "ignore", cwd: "/" },
+    );
+    for (;;) {
+      try {
+        this.execute("select 1");
+        return;
+      } catch (error) {
+        if (this.#child.exitCode !== null) throw new Error(readFileSync(join(this.directory, "log"), "utf8"), { cause: error });
+        await delay(20);
+      }
+    }
+  }
+
+  /** `fast` ends the connections, `immediate` is a crash. Resolves when the server is gone. */
+  async stop(mode: "fast" | "immediate" = "fast"): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    const exited = once(child, "exit");
+    child.kill(mode === "fast" ? "SIGINT" : "SIGQUIT");
+    await exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop("immediate");
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+/** Must be closed. */
+export async function openPostgres(major: Major, settings: PostgresSettings = {}): Promise<PostgresServer> {
+  const directory = mkdtempSync(join(tmpdir(), "pg-"));
+  chmodSync(directory, 0o755);
+  const [uid = 0, gid = 0] = ["-u", "-g"].map((option) => Number(execFileSync("id", [option, account], { encoding: "utf8" })));
+  chownSync(directory, uid, gid);
+  const server = new PostgresServer(major, directory, await findFreePort());
+  const passwordFile = join(directory, "password");
+  writeFileSync(passwordFile, superuserPassword, { mode: 0o600 });
+  chownSync(passwordFile, uid, gid);
+  const initdb = [join(server.binDir, "initdb"), "-D", server.dataDirectory, "-U", account, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"];
+  const become = ["--reuid", account, "--regid", account, "--init-groups", "--"];
+  execFileSync("setpriv", [...become, ...initdb, "-A", "scram-sha-256", "--pwfile", passwordFile], { cwd: "/", stdio: "pipe" });
+  const lines = [
+    `listen_addresses = '127.0.0.1'`,
+    `port = ${server.port}`,
+    `unix_socket_directories = '${directory}'`,
+    "fsync = off",
+    "full_page_writes = off",
+    "synchronous_commit = off",
+    "shared_buffers = 32MB",
+    "max_connections = 40",
+    "logging_collector = off",
+    ...(settings.config ?? []),
+  ];
+  writeFileSync(join(server.dataDirectory, "postgresql.conf"), `${lines.join("\n")}\n`, { flag: "a" });
+  const hba = [...(settings.hba ?? []), "local all all trust", "host all all 127.0.0.1/32 scram-sha-256"];
+  writeFileSync(join(server.dataDirectory, "pg_hba.conf"), `${hba.join("\n")}\n`);
+  try {
+    await server.start();
+  } catch (error) {
+    await server[Symbol.asyncDispose]();
+    throw error;
+  }
+  return server;
+}
+
+export async function findFreePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, "close");
+  return port;
+}
+
+/** Rows enough for a dump that takes a while: about `megabytes` of text that does not pack. */
+export function fillTable(server: PostgresServer, database: string, table: string, megabytes: number): void {
+  server.execute(
+    `create table ${table} (id bigint primary key, body text);
+     insert into ${table} select n, (select string_agg(md5(n::text || m::text), '') from generate_series(1, 32) m) from generate_series(1, ${megabytes * 1000}) n;`,
+    database,
+  );
+}
+
+/**
+ * An executable that stands in for the Docker client in front of a real server: `docker exec -i` and `docker compose exec -T` with their
+ * arguments, variables by name, streams and exit statuses. It refuses to run without `-T` or `-i`, as the client does without a terminal, and runs
+ * the tool as in a container: with a bare environment, and its PATH.
+ */
+export function makeDockerStandIn(
+  t: TestContext,
+  server: PostgresServer,
+  container: string,
+): { readonly path: string; readonly log: string } {
+  const directory = mkdtempSync(join(tmpdir(), "docker-"));
+  chmodSync(directory, 0o755);
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  const path = join(directory, "docker");
+  const log = join(directory, "calls");
+  const program = join(import.meta.dirname, "../fixtures/programs/docker-stand-in.ts");
+  const settings = JSON.stringify({
+    container,
+    log,
+    path: server.binDir,
+    env: { PGHOST: server.socketDirectory, PGPORT: String(server.port) },
+  });
+  writeFileSync(path, `#!/bin/sh\nexec ${process.execPath} ${program} '${settings}' "$@"\n`);
+  chmodSync(path, 0o755);
+  const before = process.env["PATH"];
+  process.env["PATH"] = `${directory}:${before ?? ""}`;
+  t.after(() => {
+    process.env["PATH"] = before;
+  });
+  return { path, log };
+}
+
+/** A directory of a test's own that the server's account can reach too. */
+export function makeReachableDirectory(t: TestContext): string {
+  const directory = mkdtempSync(join(tmpdir(), "postgres-"));
+  chmodSync(directory, 0o755);
+  t.after(() => rmSync(directory, { recursive: true, force: true }));
+  return directory;
+}
+
+export function makeInside(parent: string, name: string): string {
+  const path = join(parent, name);
+  if (!existsSync(dirname(path))) mkdirSync(dirname(path));
+  mkdirSync(path);
+  return path;
+}
