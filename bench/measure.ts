@@ -30,12 +30,17 @@ export async function measureCommand(
   return { wallMs: performance.now() - startedAtMs, peakBytes, stdout };
 }
 
-/** Resident memory of a process and all its descendants, bytes. */
+/** Database servers that a drill or a restore starts: what they hold is the data's. */
+const servers: ReadonlySet<string> = new Set(["postgres", "redis-server"]);
+
+/** Resident memory of a process and all its descendants, database servers apart, bytes. */
 export function measureTree(root: number): number {
   const parents = new Map<number, number>();
   for (const name of readdirSync("/proc")) if (/^\d+$/.test(name)) parents.set(Number(name), readParent(Number(name)));
   const isMember = (pid: number): boolean => pid === root || (parents.has(pid) && pid > 1 && isMember(parents.get(pid) ?? 0));
-  return [...parents.keys()].filter(isMember).reduce((sum, pid) => sum + measureProcess(pid), 0);
+  return [...parents.keys()]
+    .filter((pid) => isMember(pid) && !servers.has(readName(pid)))
+    .reduce((sum, pid) => sum + measureProcess(pid), 0);
 }
 
 export function measureProcess(pid: number): number {
@@ -43,6 +48,14 @@ export function measureProcess(pid: number): number {
     return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1] ?? 0) * 1024;
   } catch {
     return 0;
+  }
+}
+
+function readName(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    return "";
   }
 }
 

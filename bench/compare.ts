@@ -1,0 +1,79 @@
+import { setTimeout as delay } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
+import { findMedian, measureCommand } from "./measure.ts";
+import type { BenchPlace } from "./setups.ts";
+
+const oneOperation = fileURLToPath(new URL("one-operation.ts", import.meta.url));
+
+export const mib = (bytes: number): string => `${Math.round(bytes / (1 << 20))} MiB`;
+const seconds = (ms: number): string => `${(ms / 1000).toFixed(2)} s`;
+
+export interface Phases {
+  readonly endMs: number;
+  readonly took: Readonly<Record<string, number>>;
+  readonly peakBytes: number;
+  readonly result: {
+    readonly manifestKey?: string;
+    readonly manifest?: { readonly members: readonly { readonly contents: { readonly facts: Readonly<Record<string, number>> } }[] };
+  };
+}
+
+export async function runOperation(kind: string, setupPath: string): Promise<Phases> {
+  const { stdout, peakBytes } = await measureCommand(process.execPath, [oneOperation, kind, setupPath], { UV_THREADPOOL_SIZE: "4" });
+  return { ...(JSON.parse(stdout) as Omit<Phases, "peakBytes">), peakBytes };
+}
+
+/** Lets what was written and removed before reach the disk: else whoever comes second pays for it. */
+async function settle(rounds: number): Promise<void> {
+  await runShell("sync");
+  await delay(rounds === 1 ? 0 : 5_000);
+}
+
+async function runShell(script: string): Promise<number> {
+  return (await measureCommand("bash", ["-c", `set -euo pipefail; ${script}`])).wallMs;
+}
+
+export const sum = (took: Phases["took"], names: readonly string[]): number => names.reduce((total, name) => total + (took[name] ?? 0), 0);
+
+export interface Case {
+  readonly name: string;
+  readonly job: string;
+  readonly datastore: { readonly name: string; readonly kind: string; readonly options: unknown };
+  readonly rawBackup: string;
+  readonly rawRestore: string;
+  /** Time of what the raw side does too: of a backup, of a restore. */
+  comparable(phases: Phases): number;
+  restored(phases: Phases): number;
+}
+
+/** Runs both sides so many times, interleaved; gives the lines of the table. */
+export async function compare(place: BenchPlace, one: Case, rounds: number): Promise<readonly string[]> {
+  const raw: number[] = [];
+  const ours: number[] = [];
+  const beyond: number[] = [];
+  const rawRestores: number[] = [];
+  const restores: number[] = [];
+  const compared: number[] = [];
+  let peak = 0;
+  for (let round = 0; round < rounds; round += 1) {
+    await place.reset();
+    await settle(rounds);
+    raw.push(await runShell(one.rawBackup));
+    const backup = await runOperation("backup", place.save(place.createBackup(one.job, one.datastore)));
+    ours.push(one.comparable(backup));
+    beyond.push(backup.endMs - one.comparable(backup));
+    peak = Math.max(peak, backup.peakBytes);
+    await settle(rounds);
+    rawRestores.push(await runShell(one.rawRestore));
+    await settle(rounds);
+    const restore = await runOperation("restore", place.save(place.createRestore(one.job, backup.result.manifestKey ?? "", one.datastore)));
+    restores.push(one.restored(restore));
+    compared.push(restore.endMs - one.restored(restore));
+    peak = Math.max(peak, restore.peakBytes);
+  }
+  const ratio = (mine: readonly number[], theirs: readonly number[]): string => `${(findMedian(mine) / findMedian(theirs)).toFixed(2)} ×`;
+  return [
+    `| ${one.name} backup | ${seconds(findMedian(raw))} | ${seconds(findMedian(ours))} | **${ratio(ours, raw)}** | ${seconds(findMedian(beyond))} | ${mib(peak)} |`,
+    `| ${one.name} restore | ${seconds(findMedian(rawRestores))} | ${seconds(findMedian(restores))} | **${ratio(restores, rawRestores)}** | ${seconds(findMedian(compared))} | |`,
+  ];
+}
