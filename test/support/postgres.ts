@@ -127,6 +127,12 @@ export class PostgresServer {
   }
 }
 
+/** Makes the tools of a version that no package has installed known to the program, by the PATH of this process; as last of all. */
+function addToPath(binDir: string): void {
+  const places = (process.env["PATH"] ?? "").split(":");
+  if (!places.includes(binDir)) process.env["PATH"] = [...places, binDir].join(":");
+}
+
 /** Must be closed. */
 export async function openPostgres(major: Major, settings: PostgresSettings = {}): Promise<PostgresServer> {
   const directory = mkdtempSync(join(tmpdir(), "pg-"));
@@ -134,6 +140,7 @@ export async function openPostgres(major: Major, settings: PostgresSettings = {}
   const [uid = 0, gid = 0] = ["-u", "-g"].map((option) => Number(execFileSync("id", [option, account], { encoding: "utf8" })));
   chownSync(directory, uid, gid);
   const server = new PostgresServer(major, directory, await findFreePort());
+  addToPath(server.binDir);
   const passwordFile = join(directory, "password");
   writeFileSync(passwordFile, superuserPassword, { mode: 0o600 });
   chownSync(passwordFile, uid, gid);

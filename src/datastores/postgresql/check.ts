@@ -1,5 +1,6 @@
 import { mkdir, rm } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
+import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
@@ -135,7 +136,11 @@ async function checkDirectory(entry: StoredEntry, context: DriverContext, signal
   const path = join(context.stagingDir, `check-${randomBytes(6).toString("hex")}`);
   try {
     await extractDump(entry.open(signal), path, signal);
-    const tools = await findTools({}, "pg_restore", 0, signal);
+    const header = await readHeader(
+      new ByteReader(createReadStream(join(path, "toc.dat"), { highWaterMark: headerBytes, end: headerBytes })),
+    );
+    if (header === undefined) throw new HoldfastError("backup-damaged", "its toc.dat is no archive of pg_dump");
+    const tools = await findTools({}, "pg_restore", parseMajor(header), signal);
     return await readThrough(tools, [path], undefined, signal);
   } finally {
     await rm(path, { recursive: true, force: true });

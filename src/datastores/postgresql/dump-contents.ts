@@ -199,7 +199,7 @@ function damaged(why: string): HoldfastError {
   return new HoldfastError("backup-damaged", why, { hint: "Use another backup; `holdfast verify --all` tells which ones are good." });
 }
 
-/** What a member holds, in the words of a manifest: with several databases each key names its database. */
+/** What a member holds, in the words of a manifest: with several databases each key names its database. Lists of names are JSON. */
 export function createContents(
   databases: readonly DatabaseContents[],
   naming: "plain" | "by-database",
@@ -215,11 +215,11 @@ export function createContents(
     for (const [table, rows] of each.rows) counts[rowPrefix + table] = rows;
     counts[`largeObjects${suffix}`] = each.largeObjects;
     digests[`schema${suffix}`] = each.schema;
-    if (each.extensions.length > 0) facts[`extensions${suffix}`] = each.extensions.join(", ");
-    if (each.roles.length > 0) facts[`roles${suffix}`] = each.roles.join(", ");
+    if (each.extensions.length > 0) facts[`extensions${suffix}`] = JSON.stringify(each.extensions);
+    if (each.roles.length > 0) facts[`roles${suffix}`] = JSON.stringify(each.roles);
     facts["serverVersion"] = each.serverVersion;
     facts["dumpVersion"] = each.dumpVersion;
   }
-  if (globals.length > 0) facts["globalRoles"] = globals.join(", ");
+  if (globals.length > 0) facts["globalRoles"] = JSON.stringify(globals);
   return { counts, digests, facts };
 }

@@ -1,0 +1,115 @@
+import { HoldfastError } from "../../base/errors.ts";
+import type { Note } from "../../base/note.ts";
+import { describeAddress, prepareTool, resolveAccess, selectDatabase, type Access, type PreparedTool } from "./connection.ts";
+import { createClusterArguments, createDumpArguments } from "./dump-arguments.ts";
+import { formatEntryName, globalsName } from "./entry-names.ts";
+import type { PostgresqlOptions } from "./options.ts";
+import { chooseDatabases, createMissingError, openServerSession, readServerFacts, type ServerFacts } from "./server-facts.ts";
+import { findTools, type Toolset } from "./tools.ts";
+
+/** One file of the member that is to be made. */
+export interface PlannedEntry {
+  readonly name: string;
+  readonly sourcePath: string;
+  /** pg_dump or pg_dumpall, whose standard output is the entry, or which writes its files to a directory. */
+  readonly prepare: (directory?: string) => PreparedTool;
+  readonly form: "file" | "tree";
+}
+
+export interface DumpPlan {
+  readonly access: Access;
+  readonly facts: ServerFacts;
+  readonly toolset: Toolset;
+  readonly entries: readonly PlannedEntry[];
+  /** An upper estimate as far as the server tells it. */
+  readonly bytes: number;
+  readonly notes: readonly Note[];
+}
+
+/**
+ * Asks the server what there is to dump, and finds the tools of its version.
+ * @returns undefined when nothing is there and the datastore is optional
+ * @throws source-missing, source-unreachable, source-unreadable, tool-missing
+ */
+export async function planDump(options: PostgresqlOptions, signal: AbortSignal): Promise<DumpPlan | undefined> {
+  const access = await resolveAccess(options, "backup", signal);
+  const facts = await askServer(options, access, signal);
+  if (facts === undefined) return undefined;
+  const chosen = chooseDatabases(options, facts);
+  if (!options.optional && chosen.missing.length > 0) throw createMissingError(access, chosen.missing);
+  if (chosen.databases.length === 0 && options.format !== "cluster") {
+    if (options.optional) return undefined;
+    throw createMissingError(access, []);
+  }
+  const isCluster = options.format === "cluster";
+  const toolset = await findTools(options, isCluster ? "pg_dumpall" : "pg_dump", facts.major, signal);
+  const entries = [
+    ...(options.globals === false || isCluster ? [] : [planGlobals(options, access, toolset)]),
+    ...(isCluster
+      ? [planCluster(options, access, toolset)]
+      : chosen.databases.map(({ name }) => planDatabase(options, access, toolset, name))),
+  ];
+  const bytes = chosen.databases.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
+  return { access, facts, toolset, entries, bytes, notes: [...describeLeftOut(chosen)] };
+}
+
+async function askServer(options: PostgresqlOptions, access: Access, signal: AbortSignal): Promise<ServerFacts | undefined> {
+  try {
+    await using session = await openServerSession(options, access, {}, signal);
+    return await readServerFacts(session);
+  } catch (error) {
+    if (options.optional && error instanceof HoldfastError && error.code === "source-missing") return undefined;
+    throw error;
+  }
+}
+
+function* describeLeftOut({
+  missing,
+  closed,
+}: {
+  readonly missing: readonly string[];
+  readonly closed: readonly string[];
+}): Generator<Note> {
+  for (const name of missing)
+    yield { level: "warning", code: "database-missing", message: `There is no database ${JSON.stringify(name)}; it is optional` };
+  for (const name of closed)
+    yield { level: "warning", code: "database-closed", message: `Database ${JSON.stringify(name)} allows no connections, and is left out` };
+}
+
+function planDatabase(options: PostgresqlOptions, access: Access, toolset: Toolset, name: string): PlannedEntry {
+  return {
+    name: options.entry ?? formatEntryName(name, options.format),
+    sourcePath: describeAddress(access.connection, name),
+    prepare: (directory) => prepareTool(selectDatabase(access, name), toolset.path("pg_dump"), createDumpArguments(options, directory)),
+    form: options.format === "directory" ? "tree" : "file",
+  };
+}
+
+function planCluster(options: PostgresqlOptions, access: Access, toolset: Toolset): PlannedEntry {
+  return {
+    name: options.entry ?? formatEntryName("cluster", "cluster"),
+    sourcePath: describeAddress(access.connection, ""),
+    prepare: () => prepareTool(keepIdle(access), toolset.path("pg_dumpall"), createClusterArguments(options, "all")),
+    form: "file",
+  };
+}
+
+function planGlobals(options: PostgresqlOptions, access: Access, toolset: Toolset): PlannedEntry {
+  return {
+    name: globalsName,
+    sourcePath: describeAddress(access.connection, ""),
+    prepare: () => prepareTool(keepIdle(access), toolset.path("pg_dumpall"), createClusterArguments(options, "globals")),
+    form: "file",
+  };
+}
+
+/** pg_dump sets its time limits off itself; pg_dumpall waits, idle, for pg_dump. A pooler refuses such options, and cannot be dumped by it anyway. */
+function keepIdle(access: Access): Access {
+  const { settings } = access.connection;
+  const limits = "-c statement_timeout=0 -c lock_timeout=0 -c idle_in_transaction_session_timeout=0";
+  const given = settings["options"];
+  return {
+    ...access,
+    connection: { ...access.connection, settings: { ...settings, options: given === undefined ? limits : `${given} ${limits}` } },
+  };
+}

@@ -1,0 +1,21 @@
+import type { DatastoreDriver } from "../contract.ts";
+import { defineDatastore } from "../define-datastore.ts";
+import { checkDump } from "./check.ts";
+import { createPostgresqlDatastore } from "./datastore.ts";
+import { deriveOptions } from "./derive-options.ts";
+import { identifyPostgresql } from "./identify.ts";
+import { postgresqlOptions } from "./options.ts";
+import { rollBackRestore, settleRestore } from "./swap-roll-back.ts";
+
+export const postgresqlDriver: DatastoreDriver = defineDatastore({
+  kind: "postgresql",
+  description: "A PostgreSQL database, several, or a whole server, by pg_dump.",
+  options: postgresqlOptions,
+  sourcePaths: () => [],
+  identify: identifyPostgresql,
+  open: (options, context) => Promise.resolve(createPostgresqlDatastore(options, context)),
+  deriveOptions,
+  check: checkDump,
+  rollBack: rollBackRestore,
+  settle: settleRestore,
+});

@@ -1,0 +1,70 @@
+import { describeBytes } from "../../base/describe-amount.ts";
+import type { Note } from "../../base/note.ts";
+import type { DriverContext, ProbeFacts } from "../contract.ts";
+import { describeVia } from "../via.ts";
+import { prefixError } from "./classify-error.ts";
+import { resolveAccess, type Access } from "./connection.ts";
+import type { PostgresqlOptions } from "./options.ts";
+import { planDump, type DumpPlan } from "./plan-dump.ts";
+import { listToolsets } from "./tools.ts";
+
+/** Connects as a dump would, finds the tools that it would take, and reads no table. */
+export async function probePostgresql(options: PostgresqlOptions, context: DriverContext, signal: AbortSignal): Promise<ProbeFacts> {
+  try {
+    const plan = await planDump(options, signal);
+    if (plan === undefined) {
+      const { connection } = await resolveAccess(options, "backup", signal);
+      const name = connection.database === undefined ? "" : `: ${connection.database}`;
+      return { summary: `PostgreSQL database, not there (optional)${name}`, estimatedBytes: 0, stagingBytes: 0, absent: true, notes: [] };
+    }
+    return {
+      summary: describePlan(options, plan),
+      estimatedBytes: plan.bytes,
+      stagingBytes: options.format === "directory" ? plan.bytes : 0,
+      absent: false,
+      notes: [...plan.notes, ...describeConnection(plan.access), ...(await describeUpgrade(options, plan, signal))],
+    };
+  } catch (error) {
+    throw prefixError(`Cannot read "${context.name}"`, error);
+  }
+}
+
+function describePlan(options: PostgresqlOptions, { facts, toolset, entries, bytes }: DumpPlan): string {
+  const databases = entries.filter(({ sourcePath }) => !/\/(\?|$)/.test(sourcePath)).length;
+  const what =
+    options.format === "cluster"
+      ? "the whole server"
+      : databases === 1 && options.databases === undefined
+        ? `database ${facts.database}`
+        : `${databases} database${databases === 1 ? "" : "s"}`;
+  const where = options.via === undefined ? "" : ` ${describeVia(options.via)}`;
+  const standby = facts.standby ? ", a standby" : "";
+  return `PostgreSQL ${facts.version}${where}${standby}, ${what}, ${describeBytes(bytes)}, by pg_dump ${toolset.version}`;
+}
+
+const poolerPorts: ReadonlySet<string> = new Set(["6432", "6543"]);
+
+/** A pooler may hand the statements of one session to several connections: what they see is no snapshot. */
+function* describeConnection({ connection: { port } }: Access): Generator<Note> {
+  if (port === undefined || !poolerPorts.has(port)) return;
+  yield {
+    level: "warning",
+    code: "pooler",
+    message: `Port ${port} is usually a connection pooler's: dump from the server itself (port 5432), or from a pool in session mode`,
+  };
+}
+
+async function* collectUpgrade(options: PostgresqlOptions, { facts }: DumpPlan, signal: AbortSignal): AsyncGenerator<Note> {
+  if (options.via !== undefined) return; // the image brings both
+  const newest = (await listToolsets(options, "pg_dump", signal)).at(-1);
+  if (newest === undefined || newest.major > facts.major) return;
+  yield {
+    level: "info",
+    code: "tools-newest",
+    message: `pg_dump ${newest.version} is the newest here: before the server is upgraded beyond PostgreSQL ${newest.major}, install postgresql-client of its new version, or backups fail`,
+  };
+}
+
+async function describeUpgrade(options: PostgresqlOptions, plan: DumpPlan, signal: AbortSignal): Promise<readonly Note[]> {
+  return await Array.fromAsync(collectUpgrade(options, plan, signal));
+}
