@@ -152,6 +152,8 @@ export interface Restore {
   readonly backupName: string;
   readonly job: string;
   readonly datastores: readonly string[];
+  /** Only these were restored of it. */
+  readonly tables?: readonly string[];
   readonly startedAtMs: number;
   readonly finishedAtMs?: number;
   readonly state: "running" | "done" | "rolled-back" | "failed";

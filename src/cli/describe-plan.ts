@@ -19,6 +19,7 @@ export function describePlan(plan: RestorePlan, terminal: Terminal): readonly st
     ...plan.doubts.map((doubt) => `  ${colors.red("!")} it is ${doubt}`),
     ...plan.datastores.flatMap((datastore) => ["", ...describeDatastore(datastore, terminal)]),
     "",
+    ...list("only", plan.tables === null ? [] : [`tables ${plan.tables.join(", ")}; everything else stays as it is`]),
     ...plan.losses.map((loss) => `  ${colors.yellow("!")} ${loss}`),
     ...list("untouched", plan.untouched.length === 0 ? [] : [plan.untouched.join(", ")]),
     ...list("stop", plan.stop),

@@ -23,7 +23,7 @@ export async function followTask(client: ControlClient, task: string, terminal: 
     for await (const line of client.stream<TaskLine>({ method: "GET", path: `/tasks/${encodeURIComponent(task)}/watch` }, signal)) {
       if (line.ended) return readEnd(line);
       terminal.status(describeLine(line));
-      const phase = line.waitingBecause ?? line.progress?.phase ?? line.state;
+      const phase = describePhase(line);
       if (!process.stderr.isTTY && terminal.json === "text" && phase !== told) terminal.tell(phase);
       told = phase;
     }
@@ -54,14 +54,19 @@ function readEnd(line: TaskEnd): TaskOutcome {
   return line.result as unknown as TaskOutcome;
 }
 
+/** What is being done, of which datastore. */
+function describePhase({ waitingBecause, progress, state }: TaskLine & { readonly ended: false }): string {
+  if (waitingBecause !== null || progress === null) return waitingBecause ?? state;
+  return `${progress.phase}${progress.datastore === null ? "" : ` ${progress.datastore}`}`;
+}
+
 function describeLine(line: TaskLine & { readonly ended: false }): string {
-  if (line.waitingBecause !== null) return line.waitingBecause;
-  if (line.progress === null) return line.state;
-  const { phase, datastore, bytes, totalBytes } = line.progress;
+  if (line.waitingBecause !== null || line.progress === null) return describePhase(line);
+  const { bytes, totalBytes } = line.progress;
   const share =
     bytes === null || totalBytes === null || totalBytes === 0 ? "" : `  ${Math.min(100, Math.floor((100 * bytes) / totalBytes))}%`;
   const amount = bytes === null ? "" : `  ${describeBytes(bytes)}${totalBytes === null ? "" : ` of ${describeBytes(totalBytes)}`}`;
-  return `${phase}${datastore === null ? "" : ` ${datastore}`}${amount}${share}`;
+  return `${describePhase(line)}${amount}${share}`;
 }
 
 /** The exit status of an outcome: a partial or suspect run is no plain success. */

@@ -7,7 +7,7 @@ import type { Verb } from "./verb.ts";
 export const reportVerb: Verb = {
   name: "report",
   help: {
-    json: "{at, host, jobs: [{job, backups, copies, storedBytes, newest: [{id, name, destination, createdAt, storedBytes, good}], oldest, noneInLastDay, olderThan30Days: {backups, storedBytes}}], destinations: [{destination, copies, storedBytes, freeBytes, totalBytes, problem}]}",
+    json: "{at, host, jobs: [{job, backups, copies, storedBytes, newest: [{id, name, destination, createdAt, storedBytes, good, lacks}], oldest, noneInLastDay, olderThan30Days: {backups, storedBytes}}], destinations: [{destination, copies, storedBytes, freeBytes, totalBytes, problem}]}",
     examples: ["holdfast report", "holdfast report | mail -s 'backups' root"],
   },
   define(command, run) {
@@ -40,9 +40,10 @@ function describeJob(job: JobReport, { colors }: Terminal): readonly string[] {
     ...(oldest === null ? [] : [line("oldest", `${oldest.name}, ${describeAgo(oldest.createdAt)}`)]),
     line("in the last 24 hours", job.noneInLastDay ? colors.red("none") : "yes"),
     line("older than 30 days", `${old.backups}, ${describeBytes(old.storedBytes)}`),
-    ...job.newest.map(({ name, createdAt, storedBytes: bytes, good }) =>
-      line("", `${name}  ${describeAgo(createdAt)}  ${describeBytes(bytes)}${good ? "" : `  ${colors.yellow("not good")}`}`),
-    ),
+    ...job.newest.map(({ name, createdAt, storedBytes: bytes, good, lacks }) => {
+      const trouble = `not good${lacks.length === 0 ? "" : `: without all of ${lacks.join(", ")}`}`;
+      return line("", `${name}  ${describeAgo(createdAt)}  ${describeBytes(bytes)}${good ? "" : `  ${colors.yellow(trouble)}`}`);
+    }),
   ];
 }
 

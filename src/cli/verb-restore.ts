@@ -14,6 +14,7 @@ import type { Verb, VerbContext } from "./verb.ts";
 
 interface Options extends ScopeOptions {
   readonly only?: readonly string[];
+  readonly table?: readonly string[];
   readonly plan?: boolean;
   readonly yes?: boolean;
   /** Absent unless --start or --no-start was given. */
@@ -37,12 +38,13 @@ export const restoreVerb: Verb = {
       6: "the backup is damaged or incomplete: nothing was touched",
       7: "not confirmed, or the backup is doubtful and --accept-doubtful was not given",
     },
-    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}]}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
+    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}]}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], tables, untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
     examples: [
       "holdfast restore                                    # on a terminal: pick one of the newest",
       "holdfast restore latest --job nightly --plan",
       "holdfast restore duck_backup_20260101_030000.tar.gz # by bare file name, or by path",
       "holdfast restore latest --job nightly --only crm --yes",
+      'holdfast restore latest --job nightly --only crm --table Users --table "sales.Orders"',
       "holdfast restore --offline /mnt/rescued/duck_backup_20260101_030000.tar.gz",
     ],
   },
@@ -53,6 +55,7 @@ export const restoreVerb: Verb = {
       .option("--job <job>", "of this job")
       .option("--destination <name>", "the copy at this destination")
       .option("--only <datastore...>", "only these datastores of the backup")
+      .option("--table <name...>", "only these tables, the rest untouched (PostgreSQL; of one datastore)")
       .option("--plan", "show what would happen, and do nothing")
       .option("-y, --yes", "do not ask")
       .option("--start", "start the application again without asking")
@@ -78,7 +81,11 @@ async function restore(given: string | undefined, options: Options, context: Ver
   const { terminal, signal } = context;
   const client = await context.connect();
   const chosen = given === undefined ? await chooseBackup(client, options, context) : { text: given, scope: pickScope(options) };
-  const query = { ...chosen.scope, ...(options.only === undefined ? {} : { datastores: options.only.join(",") }) };
+  const query = {
+    ...chosen.scope,
+    ...(options.only === undefined ? {} : { datastores: options.only.join(",") }),
+    ...(options.table === undefined ? {} : { tables: JSON.stringify(options.table) }),
+  };
   const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(chosen.text, "/restore-plan", query) }, signal);
   if (options.plan === true) {
     if (terminal.json === "json") terminal.printJson(plan);
@@ -87,13 +94,15 @@ async function restore(given: string | undefined, options: Options, context: Ver
   }
   if (terminal.json === "text") for (const line of describePlan(plan, terminal)) terminal.tell(line);
   refuseDoubtful(plan, options);
-  const message = `Replace ${plan.datastores.map(({ datastore }) => datastore).join(", ")} of job "${plan.backup.job}"?`;
+  const what = plan.tables === null ? "" : `${plan.tables.join(", ")} in `;
+  const message = `Replace ${what}${plan.datastores.map(({ datastore }) => datastore).join(", ")} of job "${plan.backup.job}"?`;
   await confirmOrFail(terminal, { message, yes: options.yes === true }, signal);
   const body = {
     ...chosen.scope,
     destination: plan.backup.destination,
     start: await decideStart(plan, options, context),
     ...(options.only === undefined ? {} : { datastores: options.only }),
+    ...(options.table === undefined ? {} : { tables: options.table }),
     ...(options.unsavable === undefined ? {} : { unsavable: options.unsavable }),
     ...(options.acceptDoubtful === true ? { doubtful: "accept" } : {}),
   };
@@ -121,8 +130,12 @@ async function decideStart(plan: RestorePlan, options: Options, { terminal, sign
 
 /** What to know once it is done. */
 function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "no"): readonly string[] {
-  const { preRestore } = outcome.details as { readonly preRestore?: string | null };
+  const { preRestore, members } = outcome.details as {
+    readonly preRestore?: string | null;
+    readonly members?: readonly { readonly datastore: string; readonly method: string }[];
+  };
   return [
+    ...(members ?? []).map(({ datastore, method }) => `  ${datastore}: ${method}`),
     ...(typeof preRestore === "string" ? [`What was there before is saved as ${preRestore}; \`holdfast undo\` brings it back.`] : []),
     ...(start === "no" && plan.start.length > 0 ? [`The application is stopped. To start it: ${plan.start.join("; ")}`] : []),
   ];
@@ -155,12 +168,13 @@ async function chooseBackup(client: ControlClient, options: Options, { terminal,
 
 async function restoreWithoutDaemon(path: string, backup: string | undefined, options: Options, context: VerbContext): Promise<number> {
   const { restoreOffline } = await import("./offline/restore-offline.ts");
-  const { job, only, to, saveTo, plan, yes, acceptDoubtful, unsavable, start } = options;
+  const { job, only, table, to, saveTo, plan, yes, acceptDoubtful, unsavable, start } = options;
   return await restoreOffline(context, {
     path,
     ...(backup === undefined ? {} : { backup }),
     ...(job === undefined ? {} : { job }),
     ...(only === undefined ? {} : { only }),
+    ...(table === undefined ? {} : { tables: table }),
     ...(to === undefined ? {} : { to }),
     ...(saveTo === undefined ? {} : { saveTo }),
     ...(plan === undefined ? {} : { plan }),

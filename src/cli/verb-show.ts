@@ -3,6 +3,7 @@ import type { Manifest, ManifestMember } from "../archive/manifest.ts";
 import { describeBytes } from "../base/describe-amount.ts";
 import { describeDuration } from "../base/parse-duration.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
+import { listDoubts } from "../operations/request-task.ts";
 import { listStates } from "./describe-backup.ts";
 import { describeAgo } from "./describe-status.ts";
 import { paintState } from "./finish-asked.ts";
@@ -104,6 +105,7 @@ export function describeShown({ backup, manifest }: Shown, terminal: Terminal): 
     ...(backup.pinned === null ? [] : [line("pinned", backup.pinned === "" ? "yes" : backup.pinned)]),
     ...backup.suspect.map((reason) => line("suspect", `${reason}${backup.accepted === null ? "" : " (accepted)"}`)),
     ...(backup.damaged === null ? [] : [line("damaged", colors.red(backup.damaged))]),
+    line("restore", `holdfast restore ${backup.name}${listDoubts(backup).length === 0 ? "" : " --accept-doubtful"}`),
     ...manifest.members.flatMap((member) => ["", ...describeMember(member, terminal)]),
   ];
 }

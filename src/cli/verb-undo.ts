@@ -45,7 +45,11 @@ async function undo(id: string | undefined, options: Options, context: VerbConte
   const restores = await client.send<readonly Restore[]>({ method: "GET", path: "/restores?limit=1000" }, signal);
   const restore = chooseRestore(restores, id);
   const { preRestore } = restore;
-  const query = { destination: preRestore.destination, datastores: restore.datastores.join(",") };
+  const query = {
+    destination: preRestore.destination,
+    datastores: restore.datastores.join(","),
+    ...(restore.tables === undefined ? {} : { tables: JSON.stringify(restore.tables) }),
+  };
   const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(preRestore.id, "/restore-plan", query) }, signal);
   const lines = [`Undoes the restore ${restore.id} of ${restore.backupName}.`, "", ...describePlan(plan, terminal)];
   if (options.plan === true) {

@@ -46,6 +46,8 @@ export interface DatastoreConfig {
   /** Whether its absence is no failure. */
   readonly optional: boolean;
   /** Overrides what the job says. */
+  readonly onMissing?: "fail" | "skip";
+  /** Overrides what the job says. */
   readonly shrink?: "off" | { readonly ratio: number };
 }
 
@@ -102,6 +104,8 @@ export interface JobConfig {
   readonly enabled: boolean;
   /** Names, at least one, without repetition. */
   readonly datastores: readonly string[];
+  /** What a datastore that is not there, or whose server does not run, does to a backup: fails it, or is left out of it. */
+  readonly onMissing: "fail" | "skip";
   readonly schedule?: Schedule;
   /** IANA zone of the schedules, the names (unless `nameZone` is utc) and the calendar rules of retention. */
   readonly timezone: string;

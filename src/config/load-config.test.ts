@@ -35,6 +35,7 @@ test("D9 a job with nothing but what it must have gets the defaults, and no rete
     name: "nightly",
     enabled: true,
     datastores: ["crm"],
+    onMissing: "fail",
     atStart: false,
     atStartMinAgeMs: 3_600_000,
     catchUp: true,

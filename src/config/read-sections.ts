@@ -9,7 +9,7 @@ import { describeFound } from "../base/describe-found.ts";
 import { resolveJob } from "./resolve-job.ts";
 import { channelKinds, channelSchemas, createChannel } from "./schema/channel.ts";
 import { namePattern } from "./schema/fields.ts";
-import { jobSchema, shrinkRatioField } from "./schema/job.ts";
+import { jobSchema, onMissingField, shrinkRatioField } from "./schema/job.ts";
 import type { Path } from "./source-index.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -22,6 +22,7 @@ interface KindedDriver {
 /** Keys of a datastore or destination that are not its driver's. */
 export const datastoreFields = z.strictObject({
   optional: z.boolean().optional().describe("Its absence is no failure."),
+  onMissing: onMissingField.optional(),
   shrink: shrinkRatioField.optional(),
 });
 export const destinationFields = z.strictObject({
@@ -37,7 +38,7 @@ export function readDatastores(section: Fields, context: CheckContext): Readonly
         kind: split.kind,
         options: split.options,
         optional: split.own.optional ?? false,
-        ...pickDefined({ shrink: split.own.shrink }),
+        ...pickDefined({ onMissing: split.own.onMissing, shrink: split.own.shrink }),
       }
     );
   });

@@ -15,6 +15,7 @@ export function resolveJob(name: string, parsed: ParsedJob, settings: Settings):
     name,
     enabled: parsed.enabled ?? true,
     datastores: parsed.datastores,
+    onMissing: parsed.onMissing ?? "fail",
     timezone: parsed.timezone ?? settings.timezone,
     atStart: parsed.atStart ?? false,
     atStartMinAgeMs: parsed.atStartMinAge ?? (schedule?.kind === "interval" ? Math.ceil(schedule.everyMs / 2) : hourMs),

@@ -78,13 +78,14 @@ export const adminRoutes: readonly Route[] = [
     body: z.strictObject({
       ...scope,
       datastores: z.array(z.string()).min(1).optional(),
+      tables: z.array(z.string()).min(1).optional(),
       unsavable: z.enum(["refuse", "raw"]).default("refuse"),
       start: z.enum(["yes", "no"]).default("yes"),
       doubtful: z.enum(["refuse", "accept"]).default("refuse"),
     }),
     handle: async ({ core }, { params, body, signal, idempotencyKey }) => {
       const backup = resolveBackup(core, params.backup, body);
-      const { unsavable, start, doubtful, datastores } = body;
+      const { unsavable, start, doubtful, datastores, tables } = body;
       const request = {
         ...interactive(idempotencyKey),
         backup,
@@ -92,6 +93,7 @@ export const adminRoutes: readonly Route[] = [
         start,
         doubtful,
         ...(datastores === undefined ? {} : { datastores }),
+        ...(tables === undefined ? {} : { tables }),
       };
       const { task, joined } = await requestRestore(core, request, signal);
       return { task: task.id, joined, backup: backup.name };

@@ -25,12 +25,19 @@ export const planRoutes: readonly Route[] = [
         .string()
         .transform((text) => text.split(","))
         .exactOptional(),
+      /** A JSON list: a table's name may hold anything. */
+      tables: z
+        .string()
+        .transform((text, context) => readNames(text) ?? context.addIssue({ code: "custom", message: "not a JSON list of names" }))
+        .pipe(z.array(z.string()).min(1))
+        .exactOptional(),
     }),
     body: none,
     handle: ({ core }, { params, query, signal }) => {
-      const { datastores, ...named } = query;
+      const { datastores, tables, ...named } = query;
       const backup = resolveBackup(core, params.backup, named);
-      return planRestore(core, { backup, ...(datastores === undefined ? {} : { datastores }) }, signal);
+      const chosen = { ...(datastores === undefined ? {} : { datastores }), ...(tables === undefined ? {} : { tables }) };
+      return planRestore(core, { backup, ...chosen }, signal);
     },
   }),
   defineRoute({
@@ -67,3 +74,11 @@ export const planRoutes: readonly Route[] = [
     handle: ({ core }, { signal }) => readReport(core, signal),
   }),
 ];
+
+function readNames(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -111,7 +111,10 @@ export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "di
 
 export interface RestoreOptions {
   readonly absent: boolean;
-  /** Only these parts (tables) of the datastore, the rest untouched; all of it when absent. Drivers that have no parts refuse them. */
+  /**
+   * Only these parts (tables) of the datastore, the rest untouched; all of it when absent. Never given to drivers that declare none. Then
+   * `stage` and `summarize` tell the contents of the parts alone, under the names that the manifest has for them.
+   */
   readonly parts?: readonly string[];
   /**
    * `may-run`: nobody has stopped the application. That nothing has the target open now proves nothing: a program that opens it for each
@@ -155,6 +158,8 @@ export interface DatastoreSpec<Options> {
   /** One sentence for the config reference. */
   readonly description: string;
   readonly options: z.ZodType<Options>;
+  /** What can be restored alone; absent when the driver restores a datastore as a whole only. */
+  readonly parts?: "tables";
   /** Paths that a datastore reads or replaces, as the config names them (globs as their fixed part), for checks of unit sandboxes and overlaps. */
   sourcePaths(options: Options): readonly string[];
   /** Resolves links, so that two names of one physical datastore give one key. Works when the datastore is absent. */
@@ -186,6 +191,7 @@ export interface DatastoreDriver {
   readonly description: string;
   /** For the generated config schema. */
   readonly optionsSchema: z.ZodType;
+  readonly parts: "tables" | undefined;
   /** Throws `config-invalid` when the options do not fit the schema. */
   configure(options: unknown): ConfiguredDatastore;
   readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];

@@ -77,6 +77,37 @@ test("F50 nothing to back up, or a datastore that cannot be read, leaves nothing
   assert.deepEqual(readdirSync(bed.staging), []);
 });
 
+test("W5 what is not there is left out of a partial backup where the job says so, and has not shrunk; nothing else is let pass", async () => {
+  await using bed = await openBackupBed();
+  const memory = makeFiles(bed, "memory");
+  const skipped = { ...makeFiles(bed, "gone"), onMissing: "skip" } as const;
+  rmSync(join(bed.dir, "gone"), { recursive: true });
+  const setup = bed.describe([skipped, memory], { history: sizes({ gone: [9, 9, 9] }), infoFiles: ["backup_info.txt"] });
+  const backup = await bed.run(setup);
+  const { manifest } = backup;
+  assert.deepEqual([manifest.status, manifest.suspect], ["partial", []]);
+  const [gone] = manifest.members;
+  assert.deepEqual([gone?.status, gone?.entries, gone?.notes[0]?.code, gone?.readBack.hashes], ["failed", [], "left-out", false]);
+  await bed.verify(backup);
+  assert.match(
+    readFileSync(findFile(bed.vault, "backup_info.txt"), "utf8"),
+    /^gone \(files\): failed\n {2}partial: it is not there and was left out: /m,
+  );
+  assert.match(readFileSync(findFile(bed.vault, "RESTORE.txt"), "utf8"), /^gone \(files\)\n {2}# is not in this backup$/m);
+
+  const before = bed.listVault();
+  for (const others of [[], [{ ...memory, options: { include: [join(bed.dir, "nowhere/*")], optional: true } }]])
+    await assert.rejects(bed.run(bed.describe([skipped, ...others])), {
+      code: "source-missing",
+      message: /^Nothing to back up in job ".*", none of its datastores is there: "gone": /,
+    });
+  // A file that is no database is there, and no reason to leave it out.
+  writeFileSync(join(bed.dir, "app.db"), "");
+  const empty = { name: "app", kind: "sqlite", options: { path: join(bed.dir, "app.db") }, shrink: "off", onMissing: "skip" } as const;
+  await assert.rejects(bed.run(bed.describe([memory, empty])), { code: "source-empty" });
+  assert.deepEqual(bed.listVault(), before);
+});
+
 test("F50 a source that goes away while the run is on fails it", async () => {
   await using bed = await openBackupBed();
   const datastores = [makeFiles(bed, "first"), makeFiles(bed, "second")];

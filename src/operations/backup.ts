@@ -6,16 +6,14 @@ import { parseManifest, type Manifest, type ManifestDraft } from "../archive/man
 import { createNameVariant, formatEnding, formatName } from "../archive/name-template.ts";
 import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
-import type { Datastore, ProbeFacts } from "../datastores/contract.ts";
-import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { Destination, Publication } from "../destinations/contract.ts";
 import { findDestinationDriver } from "../destinations/registry.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { collectMember, type CollectedMember } from "./collect-member.ts";
 import { assertSpace } from "./forecast.ts";
 import { detectShrink } from "./detect-shrink.ts";
+import { openSource, type LeftOutSource, type OpenedSource } from "./open-source.ts";
 import type { BackupSetup, TaskPorts } from "./setup.ts";
-import { openStagingDirectory } from "./staging.ts";
 
 /** A published backup. */
 export interface BackupResult {
@@ -37,26 +35,10 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   );
 
   ports.progress({ phase: "probing" });
-  const datastores: {
-    readonly datastore: string;
-    readonly kind: string;
-    readonly id: string;
-    readonly opened: Datastore;
-    readonly facts: ProbeFacts;
-  }[] = [];
-  for (const { name, kind, options } of setup.datastores) {
-    const staging = resources.use(await openStagingDirectory(setup.stagingDir, name));
-    const context = {
-      name,
-      stagingDir: staging.path,
-      progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: name }),
-    };
-    const configured = findDatastoreDriver(kind).configure(options);
-    const { id } = await configured.identify(signal);
-    const opened = resources.use(await configured.open(context));
-    datastores.push({ datastore: name, kind, id, opened, facts: await opened.probe(signal) });
-  }
-  const probed = new Map(datastores.map(({ datastore, facts }) => [datastore, facts]));
+  const sources: (OpenedSource | LeftOutSource)[] = [];
+  for (const datastore of setup.datastores) sources.push(await openSource(datastore, setup.stagingDir, resources, ports, signal));
+  if (sources.every((source) => "member" in source || source.facts.absent)) throw createNothingError(setup.job, sources);
+  const probed = new Map(sources.flatMap((source) => ("member" in source ? [] : [[source.datastore, source.facts] as const])));
   await assertSpace({ setup, probed, destination }, signal);
 
   const stem = formatName(setup.nameTemplate, { startedAtMs, timezone: setup.timezone, job: setup.job, host: setup.host });
@@ -87,11 +69,11 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   };
 
   const members: CollectedMember[] = [];
-  for (const source of datastores)
-    members.push(await collectMember({ ...source, openWriter, stagingDir: setup.stagingDir }, ports, signal));
-  if (members.every(({ member }) => member.status === "absent")) {
-    throw new HoldfastError("source-missing", `Nothing to back up in job "${setup.job}": none of its optional datastores is there`);
+  for (const source of sources) {
+    if ("member" in source) members.push({ member: source.member, plainBytes: 0 });
+    else members.push(await collectMember({ ...source, openWriter, stagingDir: setup.stagingDir }, ports, signal));
   }
+  if (members.every(({ member }) => member.status === "absent" || member.status === "failed")) throw createNothingError(setup.job, sources);
   const finished = await openWriter("");
 
   const draft: ManifestDraft = {
@@ -104,7 +86,8 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
     suspect: [
       ...detectShrink(
         setup.datastores,
-        new Map(members.map(({ member, plainBytes }) => [member.datastore, plainBytes])),
+        // What was left out has not shrunk.
+        new Map(members.flatMap(({ member, plainBytes }) => (member.status === "failed" ? [] : [[member.datastore, plainBytes] as const]))),
         setup.history.sizes,
       ),
     ],
@@ -131,6 +114,20 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
     manifestSha256: parseManifest(body, name).sha256,
     manifest,
   };
+}
+
+/** W5: a backup that holds nothing is none. It may be tried again when one of the reasons says so. */
+function createNothingError(job: string, sources: readonly (OpenedSource | LeftOutSource)[]): HoldfastError {
+  const errors = sources.flatMap((source) => ("error" in source && source.member.status === "failed" ? [source] : []));
+  const main = errors.find(({ error }) => error.retryable)?.error ?? errors[0]?.error;
+  if (main === undefined)
+    return new HoldfastError("source-missing", `Nothing to back up in job "${job}": none of its optional datastores is there`);
+  const reasons = errors.map(({ member, error }) => `"${member.datastore}": ${error.message}`).join("; ");
+  return new HoldfastError(main.code, `Nothing to back up in job "${job}", none of its datastores is there: ${reasons}`, {
+    cause: main,
+    retryable: main.retryable,
+    ...(main.hint === undefined ? {} : { hint: main.hint }),
+  });
 }
 
 /** A name that exists gets `-2`, `-3` …: a second run never overwrites the first. */

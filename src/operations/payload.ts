@@ -22,6 +22,8 @@ export const payloadSchema = z.discriminatedUnion("operation", [
     destination: z.string(),
     backupId: z.string(),
     datastores: z.array(z.string()),
+    /** Only these of the one datastore. */
+    tables: z.array(z.string()).exactOptional(),
     unsavable: z.enum(["refuse", "raw"]),
     start: z.enum(["yes", "no"]),
     /** The restore that this one undoes. */

@@ -1,4 +1,4 @@
-import type { Manifest, ManifestMember } from "../archive/manifest.ts";
+import type { ManifestMember } from "../archive/manifest.ts";
 import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { createId } from "../base/ids.ts";
@@ -8,6 +8,7 @@ import type { Check, Hook } from "../config/config.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import { redactText } from "../telemetry/redact.ts";
 import { openWorker } from "../worker/open-worker.ts";
+import { assertTables, chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
 import { findDatastore, findJob } from "./find-config.ts";
 import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
@@ -56,7 +57,9 @@ export interface RestorePlan {
   /** Why the backup is no plainly good one; then the restore needs an explicit word. */
   readonly doubts: readonly string[];
   readonly datastores: readonly PlannedDatastore[];
-  /** In the backup, but not asked for. */
+  /** Only these of the one datastore; null for all of it. */
+  readonly tables: readonly string[] | null;
+  /** Of the job's datastores at that time, but not asked for, or not in the backup. */
   readonly untouched: readonly string[];
   /** What will not come back as it was. */
   readonly losses: readonly string[];
@@ -71,15 +74,17 @@ export interface RestorePlan {
 /** @throws unknown-name when a datastore has left the config or is not in the backup; manifest-invalid, backup-damaged */
 export async function planRestore(
   core: Core,
-  request: { readonly backup: CatalogBackup; readonly datastores?: readonly string[] },
+  request: { readonly backup: CatalogBackup; readonly datastores?: readonly string[]; readonly tables?: readonly string[] },
   signal: AbortSignal,
 ): Promise<RestorePlan> {
   const { backup } = request;
   const job = findJob(core.config, backup.job);
   const manifest = await readManifest(core, backup, signal);
   const members = chooseMembers(manifest, request.datastores);
+  const { tables } = request;
+  assertTables(members, tables);
   for (const { datastore } of members) findDatastore(core.config, datastore);
-  const inspected = await inspectInWorker(core, members, signal);
+  const inspected = await inspectInWorker(core, members, tables, signal);
   const { stop, start, check, askToStart, undoKeepMs, undoKeepLast } = job.restore;
   return {
     backup: describePlanned(backup),
@@ -91,8 +96,11 @@ export async function planRestore(
         inspected.find(({ datastore }) => datastore === member.datastore),
       ),
     ),
+    tables: tables ?? null,
     untouched: manifest.members.filter((member) => !members.includes(member)).map(({ datastore }) => datastore),
-    losses: members.flatMap(listLosses),
+    losses: [...(request.datastores === undefined ? manifest.members.filter(({ status }) => status === "failed") : []), ...members].flatMap(
+      listLosses,
+    ),
     stop: stop.map(describeHook),
     start: start.map(describeHook),
     check: check.map(describeCheck),
@@ -101,18 +109,13 @@ export async function planRestore(
   };
 }
 
-function chooseMembers(manifest: Manifest, wanted: readonly string[] | undefined): readonly ManifestMember[] {
-  if (wanted === undefined) return manifest.members;
-  const held = manifest.members.map(({ datastore }) => datastore);
-  const stranger = wanted.find((name) => !held.includes(name));
-  if (stranger === undefined) return manifest.members.filter(({ datastore }) => wanted.includes(datastore));
-  throw new HoldfastError("unknown-name", `The backup ${manifest.name} has no datastore "${stranger}"`, {
-    hint: `It has: ${held.join(", ")}.`,
-  });
-}
-
 /** Drivers may open databases, which the daemon's own process must not. Looking needs no locks and no place in the queue. */
-async function inspectInWorker(core: Core, members: readonly ManifestMember[], signal: AbortSignal): Promise<readonly InspectedTarget[]> {
+async function inspectInWorker(
+  core: Core,
+  members: readonly ManifestMember[],
+  tables: readonly string[] | undefined,
+  signal: AbortSignal,
+): Promise<readonly InspectedTarget[]> {
   const { settings } = core.config;
   const id = createId(core.clock.now());
   await using staging = await openStagingDirectory(settings.stagingDir, `plan-${id}`);
@@ -125,6 +128,7 @@ async function inspectInWorker(core: Core, members: readonly ManifestMember[], s
       kind,
       options: findDatastore(core.config, datastore).options,
       absent: status === "absent",
+      ...(tables === undefined ? {} : { parts: tables }),
     })),
   };
   const limit = new AbortController();
@@ -165,7 +169,6 @@ function describePlanned(backup: CatalogBackup): RestorePlan["backup"] {
 function describeMember(core: Core, member: ManifestMember, target: InspectedTarget | undefined): PlannedDatastore {
   const { datastore, kind, status, entries } = member;
   const facts = target?.facts ?? null;
-  const missing = status === "failed" ? "it is not in this backup: it was left out" : null;
   return {
     datastore,
     kind,
@@ -178,7 +181,7 @@ function describeMember(core: Core, member: ManifestMember, target: InspectedTar
     neededBytes: facts?.neededBytes ?? null,
     users: facts?.users ?? [],
     notes: facts?.notes ?? [],
-    problem: missing ?? target?.problem?.message ?? null,
+    problem: target?.problem?.message ?? null,
   };
 }
 
@@ -186,6 +189,7 @@ function listLosses(member: ManifestMember): readonly string[] {
   const { datastore, status, notes } = member;
   return [
     ...(status === "absent" ? [`${datastore} was not there at that time: what is there now is put aside`] : []),
+    ...(status === "failed" ? [`${datastore} is not in this backup and stays as it is now`] : []),
     ...notes.filter(({ level }) => level !== "info").map(({ message }) => `${datastore}: ${message}`),
   ];
 }

@@ -105,12 +105,12 @@ function describeJobBackup(core: Core, job: JobConfig, datastores: readonly stri
 }
 
 function describeDatastore(core: Core, job: JobConfig, name: string): DatastoreSetup {
-  const { kind, options, shrink } = findDatastore(core.config, name);
+  const { kind, options, shrink, onMissing } = findDatastore(core.config, name);
   const own =
     shrink === undefined || shrink === "off"
       ? shrink
       : { ratio: shrink.ratio, minHistory: job.shrink === "off" ? 3 : job.shrink.minHistory };
-  return { name, kind, options, shrink: own ?? job.shrink };
+  return { name, kind, options, shrink: own ?? job.shrink, onMissing: onMissing ?? job.onMissing };
 }
 
 function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: string): OperationSetup<"restore"> {
@@ -121,6 +121,7 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
   const preRestore: BackupSetup = {
     ...describeJobBackup(core, job, payload.datastores, join(stagingDir, "pre-restore")),
     layout,
+    datastores: payload.datastores.map((name) => ({ ...describeDatastore(core, job, name), onMissing: "fail" })),
     class: "pre-restore",
     trigger: payload.undoes === null ? "restore" : "undo",
     note: `before ${payload.undoes === null ? "the restore" : "the undo"} ${payload.restoreId}`,
@@ -143,6 +144,7 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     journalDir: restoreJournalDir(settings.stateDir),
     preRestore,
     unsavable: payload.unsavable,
+    ...(payload.tables === undefined ? {} : { parts: payload.tables }),
   };
 }
 

@@ -16,6 +16,8 @@ export interface ReportedBackup {
   readonly storedBytes: number;
   /** Whether it is ok, verified, neither suspect nor damaged. */
   readonly good: boolean;
+  /** Datastores that were left out of it, or are there in part only. */
+  readonly lacks: readonly string[];
 }
 
 export interface JobReport {
@@ -89,9 +91,10 @@ function reportJob(job: string, copies: readonly CatalogBackup[], nowMs: number)
 }
 
 function reportBackup(backup: CatalogBackup): ReportedBackup {
-  const { id, name, destination, createdAtMs, storedBytes, status, verifiedAtMs, damaged, suspect, accepted } = backup;
+  const { id, name, destination, createdAtMs, storedBytes, members, status, verifiedAtMs, damaged, suspect, accepted } = backup;
   const good = status === "ok" && verifiedAtMs !== null && damaged === null && (suspect.length === 0 || accepted !== null);
-  return { id, name, destination, createdAt: formatInstant(createdAtMs), storedBytes, good };
+  const lacks = members.filter((member) => member.status === "failed" || member.status === "partial").map(({ datastore }) => datastore);
+  return { id, name, destination, createdAt: formatInstant(createdAtMs), storedBytes, good, lacks };
 }
 
 /** Pre-restore backups take space too. An unplugged disk is a fact, not a failure of the report. */

@@ -3,6 +3,7 @@ import { createId } from "../base/ids.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Enqueued, Priority } from "../queue/contract.ts";
+import { assertTables, chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
 import { createBackupKey, findDatastore, findDestination, findJob, identifyDatastores } from "./find-config.ts";
 import { noticeVanished } from "./notice-vanished.ts";
@@ -88,6 +89,8 @@ export async function requestProof(
 export interface RestoreRequest extends Requested {
   readonly backup: CatalogBackup;
   readonly datastores?: readonly string[];
+  /** Only these of the one datastore. */
+  readonly tables?: readonly string[];
   readonly unsavable: "refuse" | "raw";
   readonly start: "yes" | "no";
   /** An unverified, partial, suspect or damaged backup needs this word. */
@@ -95,7 +98,7 @@ export interface RestoreRequest extends Requested {
   readonly undoes?: string;
 }
 
-/** Asks for a restore. @throws backup-unverified unless the backup is a good one or the request accepts it as it is */
+/** Asks for a restore of all that the backup has, or of some. @throws backup-unverified unless the backup is a good one or the request accepts it as it is */
 export async function requestRestore(core: Core, request: RestoreRequest, signal: AbortSignal): Promise<Enqueued> {
   const { backup } = request;
   const job = findJob(core.config, backup.job);
@@ -105,16 +108,12 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
       hint: "Restore `latest`, or say --accept-doubtful to take it as it is.",
     });
   }
-  const held = backup.members.map(({ datastore }) => datastore);
-  const datastores = request.datastores ?? held;
-  for (const name of datastores) {
-    findDatastore(core.config, name);
-    if (!held.includes(name))
-      throw new HoldfastError("unknown-name", `The backup ${backup.name} has no datastore "${name}"`, {
-        hint: `It has: ${held.join(", ")}.`,
-      });
-  }
+  const members = chooseMembers(backup, request.datastores);
+  assertTables(members, request.tables);
+  const datastores = members.map(({ datastore }) => datastore);
+  for (const name of datastores) findDatastore(core.config, name);
   const { idempotencyKey } = request;
+  const tables = request.tables === undefined ? {} : { tables: [...request.tables] };
   const restoreId = idempotencyKey === undefined ? createId(core.clock.now()) : createIdFor(idempotencyKey);
   const payload: TaskPayload = {
     operation: "restore",
@@ -122,7 +121,8 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     restoreId,
     destination: backup.destination,
     backupId: backup.id,
-    datastores: [...datastores],
+    datastores,
+    ...tables,
     unsavable: request.unsavable,
     start: request.start,
     undoes: request.undoes ?? null,
@@ -146,7 +146,8 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
         destination: backup.destination,
         backupName: backup.name,
         job: job.name,
-        datastores: [...datastores],
+        datastores,
+        ...tables,
         startedAtMs: core.clock.now(),
         state: "running",
       });
@@ -191,5 +192,7 @@ export async function requestUndo(
     );
   }
   const backup = requireBackup(core, restore.preRestore.destination, restore.preRestore.id);
-  return await requestRestore(core, { ...request, backup, unsavable: "refuse", doubtful: "accept", undoes: restore.id }, signal);
+  // What was not restored is not taken back either: it may have changed since.
+  const tables = restore.tables === undefined ? {} : { datastores: restore.datastores, tables: restore.tables };
+  return await requestRestore(core, { ...request, backup, ...tables, unsavable: "refuse", doubtful: "accept", undoes: restore.id }, signal);
 }

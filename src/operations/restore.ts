@@ -1,7 +1,7 @@
 import type { BackupReader } from "../archive/backup-reader.ts";
 import type { ManifestMember } from "../archive/manifest.ts";
 import { formatInstant } from "../base/clock.ts";
-import { compareContents } from "../base/contents.ts";
+import { compareContents, pickContents, type Contents } from "../base/contents.ts";
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { Check, Hook } from "../config/config.ts";
 import type { RestoreSession, SwapStep, TargetFacts } from "../datastores/contract.ts";
@@ -39,6 +39,8 @@ export interface RestoreSetup extends Surroundings {
   readonly preRestore: BackupSetup;
   /** `raw`: where the present data cannot be backed up (damaged) it is left aside as it is, after an explicit word. */
   readonly unsavable: "refuse" | "raw";
+  /** Only these of the one member, the rest of it untouched. */
+  readonly parts?: readonly string[];
 }
 
 export interface RestoreResult {
@@ -103,7 +105,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   let settle = false;
   try {
     for (const member of members) targets.push(await openTarget(setup, member, { resources, record }, ports, signal));
-    for (const target of targets) await stageTarget(backup, target, ports, signal);
+    for (const target of targets) await stageTarget(setup, backup, target, ports, signal);
     touched = true;
     await stopApplication(setup, record, ports, signal);
     await inspectAgain(targets, signal);
@@ -112,7 +114,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
       const { id, name } = preRestore.manifest;
       await record({ type: "saved", destination: setup.preRestore.destination.name, id, name });
     }
-    await swapTargets(targets, record, ports, signal);
+    await swapTargets(setup, targets, record, ports, signal);
     await startAndCheck(setup, record, ports, signal);
     settle = isSaved(preRestore, ports) || targets.every(({ facts }) => !facts.present);
     await record({ type: "committed", settle });
@@ -183,19 +185,29 @@ async function openTarget(
   const restoring = {
     absent: member.status === "absent",
     application,
+    ...(setup.parts === undefined ? {} : { parts: setup.parts }),
     record: (step: SwapStep) => record({ type: "step", datastore, kind, step }),
   };
   const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
   return { member, session, facts: await session.inspect(signal) };
 }
 
-async function stageTarget(backup: BackupReader, { member, session }: Target, ports: TaskPorts, signal: AbortSignal): Promise<void> {
+async function stageTarget(
+  setup: RestoreSetup,
+  backup: BackupReader,
+  { member, session }: Target,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<void> {
   ports.progress({ phase: "staging", datastore: member.datastore });
   const contents = await session.stage(backup.readMember(member), signal);
-  if (member.status !== "absent") assertSame(member, compareContents(member.contents, contents), "the staged copy");
+  if (member.status !== "absent") assertSame(setup, member, contents, "the staged copy");
 }
 
-function assertSame(member: ManifestMember, differences: readonly string[], what: string): void {
+function assertSame({ parts }: RestoreSetup, member: ManifestMember, found: Contents, what: string): void {
+  const expected = parts === undefined ? member.contents : pickContents(member.contents, found);
+  const isEmpty = parts !== undefined && Object.keys(expected.counts).length === 0;
+  const differences = isEmpty ? [`nothing of ${parts.join(", ")} was counted`] : compareContents(expected, found);
   if (differences.length === 0) return;
   throw new HoldfastError(
     "backup-damaged",
@@ -230,7 +242,12 @@ async function savePresent(
   if (targets.every(({ facts }) => !facts.present)) return undefined;
   ports.progress({ phase: "saving the present data" });
   try {
-    return await runBackup(setup.preRestore, ports, signal);
+    // What is not there now is saved as absent, so that an undo brings that about again.
+    const absent = new Set(targets.filter(({ facts }) => !facts.present).map(({ member }) => member.datastore));
+    const datastores = setup.preRestore.datastores.map((each) =>
+      absent.has(each.name) ? { ...each, onMissing: "absent" as const } : each,
+    );
+    return await runBackup({ ...setup.preRestore, datastores }, ports, signal);
   } catch (error) {
     if (setup.unsavable === "raw" && !signal.aborted) {
       ports.log("warn", `The present data cannot be backed up and is left aside as it is: ${describeCause(error)}`);
@@ -244,6 +261,7 @@ async function savePresent(
 }
 
 async function swapTargets(
+  setup: RestoreSetup,
   targets: readonly Target[],
   record: (entry: RestoreRecord) => Promise<void>,
   ports: TaskPorts,
@@ -255,7 +273,7 @@ async function swapTargets(
     await session.swap((step) => record({ type: "step", datastore, kind, step }), signal);
     // While an application has the data open it may have written already: then the staged copy's comparison is all there can be.
     if (member.status !== "absent" && facts.users.length === 0)
-      assertSame(member, compareContents(member.contents, await session.summarize(signal)), "the restored data");
+      assertSame(setup, member, await session.summarize(signal), "the restored data");
   }
 }
 

@@ -8,6 +8,11 @@ export interface DatastoreSetup {
   readonly kind: string;
   readonly options: unknown;
   readonly shrink: ShrinkRule | "off";
+  /**
+   * When it is not there: `fail` (the default) fails the run, `skip` leaves it out of a partial backup. `absent`: its absence is a fact to
+   * keep, so that a restore brings it about again; for what is saved before a restore.
+   */
+  readonly onMissing?: "fail" | "skip" | "absent";
 }
 
 export interface DestinationSetup {

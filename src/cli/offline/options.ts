@@ -28,6 +28,8 @@ export interface OfflineVerifyOptions extends OfflinePlace {
 export interface OfflineRestoreOptions extends OfflinePlace {
   /** Only these datastores of the backup. */
   readonly only?: readonly string[];
+  /** Only these tables of the one datastore. */
+  readonly tables?: readonly string[];
   /** Restore below this empty or absent directory, and leave the original places alone. */
   readonly to?: string;
   /** Where the present data is saved first; `<stateDir>/pre-restore` by default. */

@@ -9,6 +9,8 @@ export function describePlan(plan: OfflinePlan, saveTo: string, nowMs: number): 
     `Restore ${manifest.name} of job "${manifest.job}" (${describeAge(nowMs - chosen.backup.createdAtMs)} old, made on ${manifest.host})`,
     `  from ${chosen.path}`,
     ...plan.members.flatMap(describeMember),
+    ...(plan.tables === undefined ? [] : [`  only    tables ${plan.tables.join(", ")}`]),
+    ...plan.leftOut.map((datastore) => `  ${datastore}: not in this backup, and stays as it is now`),
     ...describeHooks("stop", plan.stop),
     ...describeHooks("start", plan.start),
     ...plan.check.map((check) => `  check   ${check.kind === "http" ? check.http : check.command.join(" ")}`),

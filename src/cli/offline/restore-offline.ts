@@ -24,10 +24,13 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
   if (known.unused !== undefined) {
     terminal.tell(`warning: the config is not used, nor are its stop, start and check commands: ${known.unused}`);
   }
+  if (options.to !== undefined && options.tables !== undefined) {
+    throw new HoldfastError("usage", "--to restores whole datastores, not tables", { hint: "Leave --table out, or --to." });
+  }
   await using scratch = await openScratch(known.settings);
   const view = await openView({ ...options, host: known.settings.hostname, scratchDir: scratch.path }, signal);
   const chosen = await chooseBackup(view, options.backup, signal);
-  const request = { config: known.config, only: options.only, stagingDir: scratch.path };
+  const request = { config: known.config, only: options.only, tables: options.tables, stagingDir: scratch.path };
   const plan = await planOfflineRestore(chosen, request, signal);
   if (options.plan === true) return tellPlan(plan, known.settings, options, context);
   if (plan.doubts.length > 0 && options.acceptDoubtful !== true && plan.manifest.class === "backup") {
@@ -46,7 +49,7 @@ function tellPlan(plan: OfflinePlan, settings: Settings, options: OfflineRestore
 }
 
 /** With the fields that the plan of an online restore has, as far as they mean something here. */
-function describePlanAsJson({ chosen, members, doubts, stop, start }: OfflinePlan): unknown {
+function describePlanAsJson({ chosen, members, leftOut, tables, doubts, stop, start }: OfflinePlan): unknown {
   return {
     backup: chosen.backup,
     doubts,
@@ -62,6 +65,8 @@ function describePlanAsJson({ chosen, members, doubts, stop, start }: OfflinePla
       users: facts?.users ?? [],
       problem: problem ?? null,
     })),
+    tables: tables ?? null,
+    leftOut,
     stop: stop.map(({ command }) => command.join(" ")),
     start: start.map(({ command }) => command.join(" ")),
   };

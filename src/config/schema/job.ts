@@ -106,6 +106,13 @@ const shrinkField = z
   .union([off, z.strictObject({ ratio: ratio.optional(), minHistory: z.int().min(1).max(1000).optional() })])
   .describe("A backup below ratio (0.5) times the median of the last ones is suspect, once there are minHistory (3); or off.");
 
+/** Of a datastore: overrides the job's. */
+export const onMissingField = z
+  .enum(["fail", "skip"])
+  .describe(
+    "A datastore that is not there, or whose server does not run, fails the backup (fail, the default) or is left out of it (skip).",
+  );
+
 const restoreSchema = z.strictObject({
   stop: hooksField("stop").optional(),
   start: hooksField("start").optional(),
@@ -118,6 +125,7 @@ const restoreSchema = z.strictObject({
 export const jobSchema = z.strictObject({
   enabled: z.boolean().optional(),
   datastores: names.min(1).describe("What is backed up."),
+  onMissing: onMissingField.optional(),
   schedule: scheduleField("When it runs: daily, weekly, monthly, a cron text, every 6h, or a mapping.").optional(),
   timezone: timeZoneField.optional(),
   atStart: z.boolean().optional().describe("A backup when the daemon starts, unless a verified one younger than atStartMinAge exists."),

@@ -1,9 +1,9 @@
 import { z } from "zod";
 import type { Manifest, ManifestMember } from "../../archive/manifest.ts";
-import { HoldfastError } from "../../base/errors.ts";
 import type { Config } from "../../config/config.ts";
 import type { ConfiguredDatastore } from "../../datastores/contract.ts";
 import { findDatastoreDriver } from "../../datastores/registry.ts";
+import { chooseMembers } from "../choose-members.ts";
 
 /** Where a member goes, and who says so. */
 export interface OfflineTarget {
@@ -25,21 +25,7 @@ export function chooseTargets(
   config: Config | undefined,
   wanted: readonly string[] | undefined,
 ): readonly OfflineTarget[] {
-  const names = manifest.members.map(({ datastore }) => datastore);
-  const stranger = wanted?.find((name) => !names.includes(name));
-  if (stranger !== undefined) {
-    throw new HoldfastError("unknown-name", `The backup ${manifest.name} has no datastore "${stranger}"`, {
-      hint: `It has: ${names.join(", ")}.`,
-    });
-  }
-  return manifest.members
-    .filter(({ datastore }) => wanted === undefined || wanted.includes(datastore))
-    .map((member) => {
-      if (member.status !== "failed") return chooseTarget(member, manifest, config);
-      throw new HoldfastError("backup-incomplete", `The backup ${manifest.name} does not hold "${member.datastore}": it was left out`, {
-        hint: "Restore the others alone with --only, or use another backup.",
-      });
-    });
+  return chooseMembers(manifest, wanted).map((member) => chooseTarget(member, manifest, config));
 }
 
 function chooseTarget(member: ManifestMember, manifest: Manifest, config: Config | undefined): OfflineTarget {

@@ -5,6 +5,7 @@ import { describeCause } from "../../base/errors.ts";
 import type { Check, Config, Hook } from "../../config/config.ts";
 import type { TargetFacts } from "../../datastores/contract.ts";
 import { openStagingDirectory } from "../staging.ts";
+import { assertTables } from "../choose-members.ts";
 import { listDoubts } from "../request-task.ts";
 import { openAddressed, openDestination } from "../verify.ts";
 import { chooseTargets, type OfflineTarget } from "./choose-targets.ts";
@@ -22,6 +23,10 @@ export interface OfflinePlan {
   readonly chosen: OfflineBackup;
   readonly manifest: Manifest;
   readonly members: readonly PlannedMember[];
+  /** Not in the backup; they stay as they are. */
+  readonly leftOut: readonly string[];
+  /** Only these of the one member. */
+  readonly tables?: readonly string[];
   /** Why the backup is not plainly good. */
   readonly doubts: readonly string[];
   readonly stop: readonly Hook[];
@@ -32,6 +37,7 @@ export interface OfflinePlan {
 interface PlanRequest {
   readonly config: Config | undefined;
   readonly only: readonly string[] | undefined;
+  readonly tables: readonly string[] | undefined;
   readonly stagingDir: string;
 }
 
@@ -40,12 +46,20 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
   await using destination = await openDestination(chosen.address.destination);
   const { manifest } = await openAddressed(destination, chosen.address, signal);
   const members: PlannedMember[] = [];
-  for (const target of chooseTargets(manifest, request.config, request.only)) members.push(await inspectTarget(target, request, signal));
+  const targets = chooseTargets(manifest, request.config, request.only);
+  assertTables(
+    targets.map(({ member }) => member),
+    request.tables,
+  );
+  for (const target of targets) members.push(await inspectTarget(target, request, signal));
   const hooks = request.config?.jobs.get(manifest.job)?.restore;
   return {
     chosen,
     manifest,
     members,
+    leftOut:
+      request.only === undefined ? manifest.members.filter(({ status }) => status === "failed").map(({ datastore }) => datastore) : [],
+    ...(request.tables === undefined ? {} : { tables: request.tables }),
     doubts: listDoubts(chosen.backup),
     stop: hooks?.stop ?? [],
     start: hooks?.start ?? [],
@@ -53,14 +67,18 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
   };
 }
 
-async function inspectTarget(target: OfflineTarget, { stagingDir }: PlanRequest, signal: AbortSignal): Promise<PlannedMember> {
+async function inspectTarget(target: OfflineTarget, { stagingDir, tables }: PlanRequest, signal: AbortSignal): Promise<PlannedMember> {
   const { member, configured } = target;
   await using staging = await openStagingDirectory(stagingDir, `${member.datastore}-plan`);
   const own = join(staging.path, "own");
   await mkdir(own, { mode: 0o700 });
   try {
     await using opened = await configured.open({ name: member.datastore, stagingDir: own, progress: () => undefined });
-    await using session = await opened.openRestore({ kind: "original" }, { absent: member.status === "absent" }, signal);
+    await using session = await opened.openRestore(
+      { kind: "original" },
+      { absent: member.status === "absent", ...(tables === undefined ? {} : { parts: tables }) },
+      signal,
+    );
     return { target, facts: await session.inspect(signal) };
   } catch (error) {
     signal.throwIfAborted();

@@ -62,6 +62,7 @@ export async function runOfflineRestore(
       journalDir: work.journalDir,
       preRestore,
       unsavable: request.unsavable,
+      ...(plan.tables === undefined ? {} : { parts: plan.tables }),
     },
     ports,
     signal,

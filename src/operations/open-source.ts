@@ -1,0 +1,76 @@
+import { emptyContents } from "../base/contents.ts";
+import { HoldfastError } from "../base/errors.ts";
+import type { Datastore, ProbeFacts } from "../datastores/contract.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
+import type { CollectedMember } from "./collect-member.ts";
+import type { DatastoreSetup, TaskPorts } from "./setup.ts";
+import { openStagingDirectory } from "./staging.ts";
+
+/** A datastore that is there, ready to be dumped. */
+export interface OpenedSource {
+  readonly datastore: string;
+  readonly kind: string;
+  readonly id: string;
+  readonly opened: Datastore;
+  /** As it was found when the run began. */
+  readonly facts: ProbeFacts;
+}
+
+/** One that is not there and that the job can do without. */
+export interface LeftOutSource {
+  readonly member: CollectedMember["member"];
+  readonly error: HoldfastError;
+}
+
+/**
+ * Opens a datastore and looks at it. Where the job says so (W5), a server that is not running or a source that is not there gives a
+ * member without data; wrong passwords, missing rights and full disks never do.
+ * @param resources gets what must be closed
+ */
+export async function openSource(
+  { name, kind, options, onMissing = "fail" }: DatastoreSetup,
+  stagingDir: string,
+  resources: AsyncDisposableStack,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<OpenedSource | LeftOutSource> {
+  ports.progress({ phase: "probing", datastore: name });
+  const startedAtMs = ports.now();
+  const configured = findDatastoreDriver(kind).configure(options);
+  let id = `${kind}:unknown`;
+  try {
+    const staging = resources.use(await openStagingDirectory(stagingDir, name));
+    const context = {
+      name,
+      stagingDir: staging.path,
+      progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: name }),
+    };
+    ({ id } = await configured.identify(signal));
+    const opened = resources.use(await configured.open(context));
+    return { datastore: name, kind, id, opened, facts: await opened.probe(signal) };
+  } catch (error) {
+    if (signal.aborted || !(error instanceof HoldfastError) || !isAllowedToMiss(error, onMissing)) throw error;
+    const member = createEmptyMember({ datastore: name, kind, id, tookMs: ports.now() - startedAtMs });
+    if (onMissing === "absent") return { error, member: { ...member, status: "absent", readBack: { hashes: true, format: true } } };
+    ports.log("warn", `"${name}" is left out: ${error.message}`);
+    const note = { level: "partial" as const, code: "left-out", message: `it is not there and was left out: ${error.message}` };
+    return { error, member: { ...member, status: "failed", notes: [note] } };
+  }
+}
+
+/** A server that does not answer may have data; a source that is not there has none. */
+function isAllowedToMiss({ code }: HoldfastError, onMissing: NonNullable<DatastoreSetup["onMissing"]>): boolean {
+  return onMissing !== "fail" && (code === "source-missing" || (onMissing === "skip" && code === "source-unreachable"));
+}
+
+function createEmptyMember(facts: Pick<LeftOutSource["member"], "datastore" | "kind" | "id" | "tookMs">): LeftOutSource["member"] {
+  return {
+    ...facts,
+    status: "failed",
+    entries: [],
+    contents: emptyContents,
+    readBack: { hashes: false, format: false },
+    index: null,
+    notes: [],
+  };
+}
