@@ -18,6 +18,7 @@ import type { Toolset } from "./tools.ts";
 export interface DumpNeeds {
   readonly roles: readonly string[];
   readonly extensions: readonly string[];
+  readonly tablespaces: readonly string[];
   /** Major version of the server that was dumped; undefined where the dump does not say it. */
   readonly major: number | undefined;
   /** Statements that make the database and its settings; none in a plain dump. */
@@ -29,12 +30,15 @@ export interface DumpNeeds {
 export async function readNeeds(access: Access, toolset: Toolset, dump: SpooledDump, signal: AbortSignal): Promise<DumpNeeds> {
   const reader = new DatabaseReader(undefined);
   const statements: string[] = [];
+  const tablespaces = new Set<string>();
   let encoding: string | undefined;
   let version = "";
   const scanner = new SqlScanner({
     onStatement(text, sha256) {
       reader.addStatement(text, sha256);
       if (databaseStatement.test(text)) statements.push(text);
+      const tablespace = readTablespace(text);
+      if (tablespace !== undefined) tablespaces.add(tablespace);
       encoding ??= /^SET client_encoding = '([^']*)'$/.exec(text)?.[1];
     },
     onComment(line) {
@@ -51,7 +55,15 @@ export async function readNeeds(access: Access, toolset: Toolset, dump: SpooledD
   scanner.finish();
   const { roles, extensions } = reader.finish();
   const major = Number.parseInt(version, 10);
-  return { roles, extensions, statements, encoding, major: Number.isNaN(major) ? undefined : major };
+  return { roles, extensions, tablespaces: [...tablespaces], statements, encoding, major: Number.isNaN(major) ? undefined : major };
+}
+
+function readTablespace(statement: string): string | undefined {
+  const [, name = "", plain = ""] = /^SET default_tablespace = (?:'((?:[^']|'')*)'|"?([^";]+)"?)$/.exec(statement) ?? [];
+  const text = name === "" ? plain : name.replaceAll("''", "'");
+  // Written as a name in a literal.
+  const unquoted = text.startsWith('"') ? text.slice(1, -1).replaceAll('""', '"') : text;
+  return unquoted === "" ? undefined : unquoted;
 }
 
 async function* readDefinitions(
@@ -90,6 +102,13 @@ export async function requireNeeds(session: SqlSession, needs: DumpNeeds, server
         hint: `Create them (${missing.map((role) => `CREATE ROLE ${quoteName(role)};`).join(" ")}), or back up with \`globals\`, which lets a restore add them.`,
       },
     );
+  }
+  const tablespaces = await listNames(session, "SELECT spcname AS name FROM pg_catalog.pg_tablespace", needs.tablespaces);
+  const unknown = needs.tablespaces.filter((name) => !tablespaces.has(name));
+  if (unknown.length > 0) {
+    throw new HoldfastError("target-unsafe", `the server lacks tablespaces of the dump: ${unknown.join(", ")}`, {
+      hint: `Create them (${unknown.map((name) => `CREATE TABLESPACE ${quoteName(name)} LOCATION '…';`).join(" ")}), then restore again.`,
+    });
   }
   const available = await listNames(session, "SELECT name FROM pg_catalog.pg_available_extensions", needs.extensions);
   const lacking = needs.extensions.filter((name) => !available.has(name));

@@ -13,7 +13,7 @@ const port = 5432;
 /** The kernel's limit for the path of a socket, its final zero included. */
 const socketPathBytes = 108;
 /** A cluster that loads foreign data runs as nobody: the account of the machine's real servers could do them harm. */
-const nobody = { uid: 65_534, gid: 65_534 };
+export const nobody = { uid: 65_534, gid: 65_534 };
 
 /** A server of our own. Closing it stops it and removes its data; it dies with this process in any case. */
 export interface ScratchCluster extends AsyncDisposable {
@@ -23,6 +23,7 @@ export interface ScratchCluster extends AsyncDisposable {
   /** Its superuser, named like no role of a dump, so that every role of a dump can be made. */
   readonly user: string;
   readonly binDir: string;
+  readonly major: number;
   /** Whom it runs as, and whom its clients should run as: what is loaded into it may be hostile. Null: as we are. */
   readonly identity: Identity | null;
 }
@@ -57,7 +58,7 @@ export async function openScratchCluster({ binDir, directory }: ScratchSettings,
   const major = Number.parseInt(await readFile(join(data, "PG_VERSION"), "utf8"), 10);
   stack.use(await startServer(join(binDir, "postgres"), createServerArguments(data, socketDir, major), run, signal));
   const owned = stack.move();
-  return { host: socketDir, port, user, binDir, identity, [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { host: socketDir, port, user, binDir, major, identity, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
 /** Its clients are we and the account that it runs as; both come as its superuser, and nobody else comes in. */

@@ -1,28 +1,73 @@
 import { z } from "zod";
 import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
+import { prefixError } from "./classify-error.ts";
+import { resolveAccess } from "./connection.ts";
+import type { PostgresqlOptions } from "./options.ts";
 import { openMaintenance, selectRows, type Server } from "./restore-sql.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
+import { findPsql } from "./server-facts.ts";
 import type { SqlSession } from "./sql-session.ts";
 import { allowSql, renameSql, renameWhenFree } from "./swap-database.ts";
 import { parseStep, type BlockStep, type CreateStep, type PostgresqlStep, type SwapDatabaseStep } from "./swap-steps.ts";
 import { dropAsideTables, undoTables } from "./swap-tables.ts";
 
+/** Undoes a restore by its steps. Idempotent. @throws restore-stuck where nothing is known of the connection any more */
+export async function rollBackRestore(
+  steps: readonly SwapStep[],
+  signal: AbortSignal,
+  options: PostgresqlOptions | undefined,
+): Promise<void> {
+  const known = steps.map(parseStep);
+  if (known.length === 0) return;
+  try {
+    await rollBackSwap(await openServer(known, options, signal), known, signal);
+  } catch (error) {
+    throw prefixError("Cannot roll back the restore", error);
+  }
+}
+
+/** Removes what a finished restore put aside. Idempotent. */
+export async function settleRestore(
+  steps: readonly SwapStep[],
+  signal: AbortSignal,
+  options: PostgresqlOptions | undefined,
+): Promise<void> {
+  const known = steps.map(parseStep);
+  if (known.length === 0) return;
+  try {
+    await settleSwap(await openServer(known, options, signal), known, signal);
+  } catch (error) {
+    throw prefixError("Cannot remove what the restore put aside", error);
+  }
+}
+
+/** Steps hold no secrets: how to connect is only known from the config. */
+async function openServer(steps: readonly PostgresqlStep[], options: PostgresqlOptions | undefined, signal: AbortSignal): Promise<Server> {
+  if (options !== undefined) return { access: await resolveAccess(options, "restore", signal), psql: await findPsql(options, signal) };
+  const places = steps.flatMap((step) => {
+    if (step.op === "swap") return [`${step.database} was, or is, ${step.aside}`];
+    return step.op === "tables" ? [`rows of ${step.database} are in its schema ${step.schema}`] : [];
+  });
+  throw new HoldfastError(
+    "restore-stuck",
+    `the config no longer says how to connect to the server${places.length === 0 ? "" : `: ${places.join("; ")}`}`,
+    {
+      hint: "Put the datastore back into the config and restart the daemon; by hand: ALTER DATABASE … RENAME TO …, as the steps in the journal say.",
+    },
+  );
+}
+
 /**
  * Undoes a swap, last step first. Each step may or may not have happened, and may have been undone already: which database has which name
  * now decides, by oid. @throws restore-stuck when something else has taken a name that is needed
  */
-export async function rollBackSwap(server: Server, steps: readonly SwapStep[], signal: AbortSignal): Promise<void> {
-  const known = steps.map(parseStep);
-  if (known.length === 0) return;
+async function rollBackSwap(server: Server, known: readonly PostgresqlStep[], signal: AbortSignal): Promise<void> {
   await using session = await openMaintenance(server, listNames(known), signal);
   for (const step of known.toReversed()) await undoStep(server, session, step, signal);
 }
 
-/** Removes what a finished swap put aside. Idempotent. */
-export async function settleSwap(server: Server, steps: readonly SwapStep[], signal: AbortSignal): Promise<void> {
-  const known = steps.map(parseStep);
-  if (known.length === 0) return;
+async function settleSwap(server: Server, known: readonly PostgresqlStep[], signal: AbortSignal): Promise<void> {
   await using session = await openMaintenance(server, listNames(known), signal);
   for (const step of known) {
     if (step.op === "tables") await dropAsideTables(server, step, signal);
@@ -78,7 +123,10 @@ async function undoSwap(session: SqlSession, step: SwapDatabaseStep, signal: Abo
   await renameWhenFree(session, statements, [database, aside], signal);
 }
 
-async function dropDatabase(session: SqlSession, name: string): Promise<void> {
+export async function dropDatabase(session: SqlSession, name: string): Promise<void> {
+  const sql = `SELECT datistemplate AS template FROM pg_catalog.pg_database WHERE datname = ${quoteLiteral(name)}`;
+  const [found] = await selectRows(session, sql, z.object({ template: z.boolean() }));
+  if (found?.template === true) await session.query(`ALTER DATABASE ${quoteName(name)} WITH IS_TEMPLATE false`);
   await session.query(`DROP DATABASE IF EXISTS ${quoteName(name)} WITH (FORCE)`);
 }
 
@@ -87,7 +135,7 @@ async function findName(session: SqlSession, oid: string): Promise<string | unde
   return (await selectRows(session, sql, z.object({ name: z.string() })))[0]?.name;
 }
 
-async function findOid(session: SqlSession, name: string): Promise<string | undefined> {
+export async function findOid(session: SqlSession, name: string): Promise<string | undefined> {
   const sql = `SELECT oid::text AS oid FROM pg_catalog.pg_database WHERE datname = ${quoteLiteral(name)}`;
   return (await selectRows(session, sql, z.object({ oid: z.string() })))[0]?.oid;
 }

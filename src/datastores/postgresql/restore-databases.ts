@@ -1,0 +1,181 @@
+import { emptyContents, type Contents } from "../../base/contents.ts";
+import { describeCause, HoldfastError } from "../../base/errors.ts";
+import { createAbortError } from "../../base/subprocess.ts";
+import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import { describeUser, resolveAccess } from "./connection.ts";
+import type { PostgresqlOptions } from "./options.ts";
+import { createCountedContents, type CountedDatabase } from "./restore-contents.ts";
+import { explainRestore } from "./restore-explain.ts";
+import { inspectServer } from "./restore-inspect.ts";
+import { createRestoreMark, createSideName } from "./restore-names.ts";
+import { requireNeeds } from "./restore-needs.ts";
+import { readParts, type DumpPart } from "./restore-parts.ts";
+import { readProperties } from "./restore-properties.ts";
+import { RoleStatements } from "./restore-roles.ts";
+import { shapeFromStatements, shapeLike, shapePlainly, type DatabaseShape } from "./restore-shape.ts";
+import { openMaintenance, type Server } from "./restore-sql.ts";
+import { examineDump, readMajor, stageDatabase, type StagedDatabase } from "./restore-stage.ts";
+import { findPsql } from "./server-facts.ts";
+import { swapDatabase } from "./swap-database.ts";
+import { dropDatabase, findOid } from "./swap-roll-back.ts";
+import type { CreateStep } from "./swap-steps.ts";
+
+interface Replacement {
+  readonly database: string;
+  readonly staged: StagedDatabase | undefined;
+  readonly shape: DatabaseShape | undefined;
+}
+
+/** A restore of one database, or of several, beside those that are there; then they change names. */
+export class DatabaseRestore implements RestoreSession {
+  readonly #options: PostgresqlOptions;
+  readonly #restoring: RestoreOptions;
+  readonly #context: DriverContext;
+  readonly #server: Server;
+  readonly #mark = createRestoreMark();
+  readonly #replacements: Replacement[] = [];
+  #contents: Contents = emptyContents;
+  #swapped = false;
+
+  static async open(
+    options: PostgresqlOptions,
+    restoring: RestoreOptions,
+    context: DriverContext,
+    signal: AbortSignal,
+  ): Promise<DatabaseRestore> {
+    const server = { access: await resolveAccess(options, "restore", signal), psql: await findPsql(options, signal) };
+    return new DatabaseRestore(options, restoring, context, server);
+  }
+
+  private constructor(options: PostgresqlOptions, restoring: RestoreOptions, context: DriverContext, server: Server) {
+    this.#options = options;
+    this.#restoring = restoring;
+    this.#context = context;
+    this.#server = server;
+  }
+
+  get #ownDatabase(): string {
+    return this.#server.access.connection.database ?? describeUser(this.#server.access);
+  }
+
+  inspect(signal: AbortSignal): Promise<TargetFacts> {
+    return this.#explained(signal, () => inspectServer(this.#server, this.#options, this.#ownDatabase, this.#restoring, signal));
+  }
+
+  stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
+    return this.#explained(signal, () => this.#stage(entries, signal));
+  }
+
+  async #stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
+    if (this.#restoring.absent) {
+      this.#replacements.push({ database: this.#ownDatabase, staged: undefined, shape: undefined });
+      return emptyContents;
+    }
+    let expected: Contents | undefined;
+    async function* watch(): AsyncGenerator<StoredEntry, void, undefined> {
+      for await (const entry of entries) {
+        expected ??= entry.contents;
+        yield entry;
+      }
+    }
+    const counted: CountedDatabase[] = [];
+    const roles = new RoleStatements();
+    let isCluster = false;
+    for await (const part of readParts(watch(), this.#context, this.#server.access.identity, roles, signal)) {
+      isCluster ||= part.origin === "cluster";
+      const database = this.#chooseTarget(part);
+      counted.push({ database: part.dump.database, contents: await this.#stagePart(part, database, roles, signal) });
+    }
+    if (this.#replacements.length === 0) throw new HoldfastError("backup-incomplete", "the backup holds roles, and no database");
+    this.#contents = createCountedContents(counted, isCluster || counted.length > 1 ? "by-database" : "plain", expected);
+    return this.#contents;
+  }
+
+  /** A single database goes where the options say, which may have another name; several keep their own. */
+  #chooseTarget({ dump, origin }: DumpPart): string {
+    const isSeveral = origin === "cluster" || this.#options.databases !== undefined || this.#options.format === "cluster";
+    if (!isSeveral) {
+      if (this.#replacements.length === 0) return this.#ownDatabase;
+      throw new HoldfastError("target-unsafe", "the backup holds several databases, and the configuration names one", {
+        hint: "Set `databases: all`, or name those that are to be restored.",
+      });
+    }
+    if (dump.database === undefined) throw new HoldfastError("backup-incomplete", `${dump.name} does not say of which database it is`);
+    return dump.database;
+  }
+
+  async #stagePart(part: DumpPart, database: string, roles: RoleStatements, signal: AbortSignal): Promise<StagedDatabase["contents"]> {
+    const name = createSideName(database, "new", this.#mark);
+    await using session = await openMaintenance(this.#server, [database], signal);
+    const major = await readMajor(session);
+    const examined = await examineDump(this.#server, this.#options, part.dump, major, signal);
+    const added = await roles.addMissing(session, examined.needs.roles);
+    if (added.length > 0) this.#context.progress({ phase: `adding the roles ${added.join(", ")}` });
+    await requireNeeds(session, examined.needs, major);
+    const old = await readProperties(session, database);
+    const shape =
+      old === undefined
+        ? (shapeFromStatements([...part.statements, ...examined.needs.statements]) ?? shapePlainly(examined.needs.encoding))
+        : shapeLike(old);
+    await this.#restoring.record?.({ op: "create", database: name } satisfies CreateStep);
+    // Closing removes what is half-made, too.
+    const at = this.#replacements.push({ database, staged: { name, oid: "", contents: { rows: new Map(), largeObjects: 0 } }, shape }) - 1;
+    const staged = await stageDatabase(this.#server, session, examined, { name, shape, jobs: this.#options.jobs }, signal);
+    this.#replacements[at] = { database, staged, shape: old === undefined ? shape : undefined };
+    return staged.contents;
+  }
+
+  swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    return this.#explained(signal, () => this.#swap(record, signal));
+  }
+
+  async #swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    if (this.#replacements.length === 0) throw new HoldfastError("internal", "Bug: a restore was swapped before it was staged");
+    this.#swapped = true;
+    for (const { database, staged, shape } of this.#replacements) {
+      await using session = await openMaintenance(this.#server, [database], signal);
+      await swapDatabase(session, { database, staged, shape, mark: this.#mark }, record, signal);
+    }
+  }
+
+  /** A rename changes no row: what was counted before anybody could connect is what is there. */
+  summarize(signal: AbortSignal): Promise<Contents> {
+    return this.#explained(signal, async () => {
+      for (const { database, staged } of this.#replacements) {
+        await using session = await openMaintenance(this.#server, [database], signal);
+        if ((await findOid(session, database)) !== staged?.oid)
+          throw new HoldfastError("restore-failed", `${database} is not the database that was restored`);
+      }
+      return this.#contents;
+    });
+  }
+
+  async #explained<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+    try {
+      signal.throwIfAborted();
+      return await act();
+    } catch (error) {
+      if (signal.aborted) throw createAbortError(signal, `The restore of "${this.#context.name}" was stopped`);
+      throw explainRestore(this.#context.name, error);
+    }
+  }
+
+  /** After the swap has begun what is where is the roll-back's business. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const names = this.#swapped ? [] : this.#replacements.flatMap(({ staged }) => staged?.name ?? []);
+    if (names.length === 0) return;
+    const signal = AbortSignal.timeout(closeMs);
+    try {
+      await using session = await openMaintenance(this.#server, names, signal);
+      for (const name of names) await dropDatabase(session, name);
+    } catch (error) {
+      // Recorded, where a journal is kept: the roll-back tries again.
+      if (this.#restoring.record !== undefined) return;
+      throw new HoldfastError("restore-failed", `Cannot remove the staging database ${names.join(", ")}: ${describeCause(error)}`, {
+        cause: error,
+      });
+    }
+  }
+}
+
+const closeMs = 60_000;

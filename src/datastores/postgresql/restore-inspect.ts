@@ -1,0 +1,203 @@
+import { z } from "zod";
+import { describeBytes } from "../../base/describe-amount.ts";
+import { HoldfastError } from "../../base/errors.ts";
+import type { Note } from "../../base/note.ts";
+import type { RestoreOptions, TargetFacts } from "../contract.ts";
+import { describeUser, selectDatabase } from "./connection.ts";
+import { defaults, type PostgresqlOptions } from "./options.ts";
+import { openMaintenance, openDatabase, selectRows, type Server } from "./restore-sql.ts";
+import { quoteLiteral, quoteName } from "./quote-sql.ts";
+import { chooseDatabases, readServerFacts, readsManyDatabases } from "./server-facts.ts";
+import type { SqlSession } from "./sql-session.ts";
+import { openSession } from "./session.ts";
+
+const roleRow = z.object({ superuser: z.boolean(), createdb: z.boolean(), standby: z.boolean(), signals: z.boolean() });
+
+/** What a restore would find now, and whether it can be made at all. @throws target-unsafe */
+export async function inspectServer(
+  server: Server,
+  options: PostgresqlOptions,
+  ownDatabase: string,
+  restoring: RestoreOptions,
+  signal: AbortSignal,
+): Promise<TargetFacts> {
+  const isMany = readsManyDatabases(options);
+  await using session = await openWaiting(server, options, isMany ? [] : [ownDatabase], signal);
+  await requireAbilities(session, server);
+  const facts = await readServerFacts(session);
+  const found = isMany
+    ? chooseDatabases(options, facts).databases.filter(({ template }) => !template)
+    : facts.databases.filter(({ name }) => name === ownDatabase);
+  const template = found.find((each) => each.template || (!isMany && each.name === "template0"));
+  if (template !== undefined) {
+    throw new HoldfastError("target-unsafe", `${template.name} is a template: new databases are made from it`, {
+      hint: "Restore to another name: restoreConnection: {database: …}.",
+    });
+  }
+  const bytes = found.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
+  const notes: Note[] = [];
+  for (const { name, connectable } of found) notes.push(...(await describeDatabase(session, server, name, connectable, signal)));
+  return {
+    summary: describeFound(
+      found.map(({ name }) => name),
+      ownDatabase,
+      isMany,
+      bytes,
+      facts.version,
+    ),
+    present: found.length > 0,
+    bytes,
+    method: describeMethod(restoring, found.length > 0),
+    neededBytes: bytes,
+    notes,
+    // They are processes of the server, maybe on another machine: their number stands in a note.
+    users: [],
+  };
+}
+
+function describeFound(names: readonly string[], own: string, isMany: boolean, bytes: number, version: string): string {
+  const where = `PostgreSQL ${version}`;
+  if (!isMany && names.length === 0) return `${where}: database ${own} does not exist`;
+  const what = names.length === 1 ? `database ${names[0] ?? ""}` : `${names.length} databases`;
+  return `${where}: ${what}, ${describeBytes(bytes)}`;
+}
+
+function describeMethod({ absent, parts }: RestoreOptions, present: boolean): string {
+  if (absent) return "renames the database, which nobody can connect to then";
+  if (parts !== undefined) return "replaces the rows of the tables in one transaction; the rest is not touched";
+  return present
+    ? "loads a new database, then swaps it in by renaming; connections are ended and must be made again"
+    : "loads a new database, then gives it its name";
+}
+
+/** A server that is just being started is waited for. */
+async function openWaiting(
+  server: Server,
+  options: PostgresqlOptions,
+  spared: readonly string[],
+  signal: AbortSignal,
+): Promise<SqlSession> {
+  const name = spared.includes("postgres") ? "template1" : "postgres";
+  const waitForMs = options.waitFor ?? defaults.waitForMs;
+  try {
+    return await openSession(selectDatabase(server.access, name), { psql: server.psql, waitForMs }, signal);
+  } catch (error) {
+    if (!(error instanceof HoldfastError) || error.code !== "source-missing") throw error;
+    return await openMaintenance(server, spared, signal);
+  }
+}
+
+async function requireAbilities(session: SqlSession, server: Server): Promise<void> {
+  const [role] = await selectRows(
+    session,
+    `SELECT r.rolsuper AS superuser, r.rolcreatedb AS createdb, pg_is_in_recovery() AS standby,
+       r.rolsuper OR pg_has_role('pg_signal_backend', 'MEMBER') AS signals FROM pg_roles r WHERE r.rolname = current_user`,
+    roleRow,
+  );
+  const user = describeUser(server.access);
+  if (role?.standby === true) {
+    throw new HoldfastError("target-unsafe", "the server is a standby, which cannot be written to", {
+      hint: "Restore to its primary: restoreConnection: {host: …}.",
+    });
+  }
+  if (role !== undefined && !role.superuser && !role.createdb) {
+    throw new HoldfastError("target-unsafe", `the role ${user} may not create databases`, {
+      hint: `Run \`ALTER ROLE ${quoteName(user)} CREATEDB;\` on the server, or set restoreConnection to a role that may.`,
+    });
+  }
+}
+
+const stateRow = z.object({
+  connections: z.number(),
+  slots: z.array(z.string()),
+  prepared: z.array(z.string()),
+  standbys: z.array(z.string()),
+  subscriptions: z.array(z.string()),
+  publications: z.array(z.string()),
+});
+
+/** What a swap would disturb, each with the remedy. */
+async function describeDatabase(
+  session: SqlSession,
+  server: Server,
+  database: string,
+  connectable: boolean,
+  signal: AbortSignal,
+): Promise<readonly Note[]> {
+  const name = quoteLiteral(database);
+  const [state] = await selectRows(
+    session,
+    `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = ${name} AND pid <> pg_backend_pid()) AS connections,
+      ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE database = ${name}) AS slots,
+      ARRAY(SELECT gid FROM pg_prepared_xacts WHERE database = ${name}) AS prepared,
+      ARRAY(SELECT DISTINCT application_name FROM pg_stat_replication) AS standbys,
+      ARRAY(SELECT s.subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = ${name}) AS subscriptions,
+      ARRAY[]::text[] AS publications`,
+    stateRow,
+  ).catch(async (error: unknown) => {
+    // Only a superuser may read what is replicated.
+    if (signal.aborted) throw error;
+    return await selectRows(
+      session,
+      `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = ${name} AND pid <> pg_backend_pid()) AS connections,
+        ARRAY[]::text[] AS slots, ARRAY(SELECT gid FROM pg_prepared_xacts WHERE database = ${name}) AS prepared, ARRAY[]::text[] AS standbys,
+        ARRAY[]::text[] AS subscriptions, ARRAY[]::text[] AS publications`,
+      stateRow,
+    );
+  });
+  if (state === undefined) return [];
+  const publications = connectable ? await listPublications(server, database, signal) : [];
+  return createNotes(database, { ...state, publications });
+}
+
+async function listPublications(server: Server, database: string, signal: AbortSignal): Promise<string[]> {
+  try {
+    await using session = await openDatabase(server, database, signal);
+    const rows = await selectRows(session, "SELECT pubname::text AS name FROM pg_publication", z.object({ name: z.string() }));
+    return rows.map(({ name }) => name);
+  } catch (error) {
+    // It may be too damaged to be asked: that is why it is restored.
+    if (signal.aborted) throw error;
+    return [];
+  }
+}
+
+function createNotes(database: string, state: z.output<typeof stateRow>): readonly Note[] {
+  const notes: Note[] = [];
+  const add = (level: Note["level"], code: string, message: string): void => {
+    notes.push({ level, code, message });
+  };
+  const list = (names: readonly string[]): string => names.join(", ");
+  if (state.connections > 0)
+    add(
+      "info",
+      "connections",
+      `${state.connections} connections to ${database} are there now; they are ended by the swap and must be made again`,
+    );
+  if (state.prepared.length > 0)
+    add(
+      "warning",
+      "prepared-transactions",
+      `${database} has prepared transactions (${list(state.prepared)}): end them with COMMIT PREPARED or ROLLBACK PREPARED, or the swap is refused`,
+    );
+  if (state.slots.length > 0)
+    add(
+      "warning",
+      "replication-slots",
+      `logical replication slots of ${database} (${list(state.slots)}) go with the old database: their readers must be set up again`,
+    );
+  if (state.publications.length > 0)
+    add(
+      "warning",
+      "publications",
+      `${database} publishes tables (${list(state.publications)}): subscribers must be refreshed with a new copy of the data`,
+    );
+  if (state.subscriptions.length > 0)
+    add(
+      "warning",
+      "subscriptions",
+      `${database} subscribes to other servers (${list(state.subscriptions)}): the restored ones are disabled until ALTER SUBSCRIPTION … ENABLE; drop the old ones before their database can be removed`,
+    );
+  if (state.standbys.length > 0) add("info", "standbys", `standbys (${list(state.standbys)}) get the restored data too, as a whole`);
+  return notes;
+}
