@@ -1,4 +1,5 @@
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
+import { resolveGiven } from "./resolve-given.ts";
 import type { Verb } from "./verb.ts";
 
 interface Options {
@@ -24,6 +25,7 @@ export const backupVerb: Verb = {
       "holdfast backup nightly",
       "holdfast backup nightly --note 'before migration 42' || exit 1    # in a deploy script",
       "holdfast backup nightly --destination usb --only crm",
+      "holdfast backup nightly --destination /mnt/stick/backups    # once: holdfast destination init /mnt/stick/backups",
     ],
   },
   define(command, run) {
@@ -31,7 +33,7 @@ export const backupVerb: Verb = {
       .description("Back up a job now, wait for it, and exit by its outcome")
       .argument("<job>", "job of the config")
       .option("--note <text>", "what it is for; kept with the backup")
-      .option("--destination <name>", "another destination for this one call")
+      .option("--destination <name or path>", "another destination for this one call, or the path of a directory that was made one")
       .option("--only <datastore...>", "only these datastores of the job")
       .option("--detach", "print the task and do not wait")
       .action((job: string, options: Options) =>
@@ -40,7 +42,7 @@ export const backupVerb: Verb = {
           const { note, destination, only } = options;
           const body = {
             ...(note === undefined ? {} : { note }),
-            ...(destination === undefined ? {} : { destination }),
+            ...(destination === undefined ? {} : { destination: resolveGiven(destination) }),
             ...(only === undefined ? {} : { datastores: only }),
           };
           const path = `/jobs/${encodeURIComponent(job)}/backups`;

@@ -1,3 +1,4 @@
+import { resolveGiven } from "./resolve-given.ts";
 import type { Verb } from "./verb.ts";
 
 const descriptions = {
@@ -23,12 +24,15 @@ export const destinationVerb: Verb = {
       command
         .command(mode)
         .description(descriptions[mode])
-        .argument("<name>", "destination of the config")
-        .action((name: string) =>
+        .argument("<name>", "destination of the config; or the path of a directory, for backup --destination PATH")
+        .action((given: string) =>
           run(async ({ loadConfig, terminal, signal }) => {
             const { openDestination } = await import("../operations/verify.ts");
             const { describeDestination } = await import("../operations/find-config.ts");
-            await using destination = await openDestination(describeDestination(await loadConfig(), name));
+            const { findPlace } = await import("../operations/find-place.ts");
+            const config = await loadConfig();
+            const name = await findPlace(config, resolveGiven(given));
+            await using destination = await openDestination(describeDestination(config, name));
             await destination.initialize(mode, signal);
             const { summary } = await destination.probe(signal);
             if (terminal.json === "json") terminal.printJson({ destination: name, summary });

@@ -6,6 +6,7 @@ import type { FinalRunState, JsonValue } from "../catalog/contract.ts";
 import { applyRetention } from "./apply-retention.ts";
 import { describeBackup } from "./catalog-backup.ts";
 import type { Core } from "./core.ts";
+import { isPlace } from "./find-config.ts";
 import { markBackup } from "./mark-backup.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
@@ -41,7 +42,8 @@ export async function completeTask(core: Core, payload: TaskPayload, result: unk
 
 function completeBackup(core: Core, payload: PayloadOf<"backup">, result: OperationResult<"backup">): Completion {
   const backup = describeBackup({ ...result, destination: payload.destination }, []);
-  core.catalog.backups.put(backup);
+  const isKnown = !isPlace(payload.destination);
+  if (isKnown) core.catalog.backups.put(backup);
   const state = backup.suspect.length > 0 ? "suspect" : backup.status;
   const took = describeDuration(backup.finishedAtMs - backup.createdAtMs);
   const lacks = result.manifest.members.flatMap((member) =>
@@ -51,9 +53,10 @@ function completeBackup(core: Core, payload: PayloadOf<"backup">, result: Operat
     `${backup.name}, ${describeBytes(backup.storedBytes)} from ${describeBytes(backup.plainBytes)} in ${took}`,
     ...(backup.suspect.length > 0 ? [`suspect: ${backup.suspect.join("; ")}`] : []),
     ...(lacks.length > 0 ? [`partial: ${lacks.join("; ")}`] : []),
+    ...(isKnown ? [] : [`only \`holdfast list --offline ${payload.destination}\` lists it, and no retention removes it`]),
   ].join("; ");
   const job = core.config.jobs.get(payload.job);
-  if (job !== undefined) {
+  if (job !== undefined && isKnown) {
     requestCopies(core, job, backup);
     applyRetention(core, job);
   }

@@ -1,3 +1,4 @@
+import { isAbsolute } from "node:path";
 import { findClosest } from "../base/closest-name.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { ConcurrencyKey } from "../base/concurrency-key.ts";
@@ -27,7 +28,18 @@ export function findDestination(config: Config, name: string): DestinationConfig
   return findNamed("destination", name, config.destinations);
 }
 
+/** Whether a destination is a directory that the config does not know, named by its path: its backups are not in the catalog. */
+export function isPlace(destination: string): boolean {
+  return isAbsolute(destination);
+}
+
+/** A directory that the config does not know, as a destination. */
+export function describePlace(path: string): DestinationSetup {
+  return { name: path, kind: "local", options: { path } };
+}
+
 export function describeDestination(config: Config, name: string): DestinationSetup {
+  if (isPlace(name)) return describePlace(name);
   const { kind, options } = findDestination(config, name);
   return { name, kind, options };
 }

@@ -5,7 +5,8 @@ import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Enqueued, Priority } from "../queue/contract.ts";
 import { assertTables, chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
-import { createBackupKey, findDatastore, findDestination, findJob, identifyDatastores } from "./find-config.ts";
+import { createBackupKey, findDatastore, findJob, identifyDatastores, isPlace } from "./find-config.ts";
+import { assertPlace, findPlace } from "./find-place.ts";
 import { noticeVanished } from "./notice-vanished.ts";
 import type { TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
@@ -23,14 +24,16 @@ export async function requestBackup(
     readonly job: string;
     readonly trigger: string;
     readonly note?: string;
+    /** A name of the config, or the absolute path of a directory that was made a destination. */
     readonly destination?: string;
     readonly datastores?: readonly string[];
   },
   signal: AbortSignal,
 ): Promise<Enqueued> {
   const job = findJob(core.config, request.job);
-  const destination = findDestination(core.config, request.destination ?? job.destination).name;
-  await noticeVanished(core, destination, signal);
+  const destination = await findPlace(core.config, request.destination ?? job.destination);
+  if (isPlace(destination)) await assertPlace(core.config, job, destination, signal);
+  else await noticeVanished(core, destination, signal);
   const datastores = request.datastores ?? job.datastores;
   const stranger = datastores.find((name) => !job.datastores.includes(name));
   if (stranger !== undefined)
