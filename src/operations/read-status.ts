@@ -177,6 +177,12 @@ export function describeTask(core: Core, task: Task, waitingBecause: string | un
             bytes: progress.bytes ?? null,
             totalBytes: progress.totalBytes ?? null,
           },
-    waitingBecause: waitingBecause ?? null,
+    waitingBecause: waitingBecause === undefined ? null : describeWait(task, waitingBecause),
   };
+}
+
+/** Whoever waits for a second attempt is told what became of the first. */
+function describeWait(task: Task, because: string): string {
+  if (task.error === undefined || task.failures === 0) return because;
+  return `${because}: attempt ${task.failures} of ${task.maxAttempts} failed: ${task.error.message}`;
 }
