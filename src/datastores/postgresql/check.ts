@@ -2,8 +2,7 @@ import { mkdir, rm } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
-import { Readable } from "node:stream";
-import { pipeline } from "node:stream/promises";
+import { Readable, type Writable } from "node:stream";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { createAbortError, openProgram } from "../../base/subprocess.ts";
@@ -126,10 +125,20 @@ async function readThrough(
   return dump.finish();
 }
 
-async function feed(input: AsyncIterable<Uint8Array>, stdin: NodeJS.WritableStream): Promise<void> {
-  await pipeline(Readable.from(input), stdin).catch((error: unknown) => {
-    if (!(error instanceof Error) || !("code" in error) || error.code !== "EPIPE") throw error;
-  });
+/** Reads the input to its end, whether the program wants all of it or not: tar leaves the padding of an archive alone. */
+async function feed(input: AsyncIterable<Uint8Array>, stdin: Writable): Promise<void> {
+  stdin.on("error", () => undefined);
+  for await (const chunk of input) {
+    if (stdin.destroyed || stdin.write(chunk) || stdin.destroyed) continue;
+    await new Promise<void>((resolve) => {
+      const go = (): void => {
+        stdin.off("drain", go).off("close", go);
+        resolve();
+      };
+      stdin.on("drain", go).on("close", go);
+    });
+  }
+  stdin.end();
 }
 
 async function checkDirectory(entry: StoredEntry, context: DriverContext, signal: AbortSignal): Promise<DumpReading> {

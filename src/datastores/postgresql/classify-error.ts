@@ -57,10 +57,22 @@ const rules: readonly Rule[] = [
     hint: "Is the server running, and are host and port right?",
   },
   {
+    // pg_dump waits for locks under a statement timeout.
     states: /^55P03$/,
-    text: /lock timeout|could not obtain lock/,
+    text: /lock timeout|could not obtain lock|statement timeout[^]*LOCK TABLE/,
     code: "source-locked",
     hint: "Another session holds a lock (a migration, ALTER TABLE, VACUUM FULL …): run it again later, or raise lockTimeout.",
+  },
+  {
+    text: /conflict with recovery/,
+    code: "source-changed",
+    hint: "A standby cancels what is in the way of replaying changes: dump from the primary, or set hot_standby_feedback, or raise max_standby_streaming_delay.",
+    retryable: true,
+  },
+  {
+    text: /unsupported startup parameter|prepared statement .* (does not exist|already exists)|no such database: |pgbouncer|server login has been failing/i,
+    code: "source-unreadable",
+    hint: "A connection pooler answers there: dump from the server itself (its own port, usually 5432), or from a pool in session mode.",
   },
   {
     states: /^57014$/,

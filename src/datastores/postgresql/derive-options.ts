@@ -8,13 +8,20 @@ interface KnownEntry {
   readonly sourcePath: string;
 }
 
+const endings = [
+  [".sql", "plain"],
+  [".db", "sqlite"],
+] as const;
+
 /** The connection without its secrets, and what was dumped by it. A password comes from a passfile, or from the config. */
 export function deriveOptions(entries: readonly KnownEntry[]): unknown {
   const dumps = entries.filter(({ name }) => name !== globalsName);
   const [first] = dumps;
   if (first === undefined) return {};
   const database = findDatabase(first.sourcePath);
-  const format = dumps.some(({ form }) => form === "tree") ? "directory" : first.name.endsWith(".sql") ? "plain" : "custom";
+  const format = dumps.some(({ form }) => form === "tree")
+    ? "directory"
+    : (endings.find(([ending]) => first.name.endsWith(ending))?.[1] ?? "custom");
   if (database === undefined) return { url: first.sourcePath, format: "cluster" };
   if (dumps.length === 1) return { url: first.sourcePath, format };
   // Such an address has no password.

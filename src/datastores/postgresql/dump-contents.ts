@@ -189,7 +189,7 @@ export class DumpReader {
 }
 
 /** `postgres`, `"My Db"`, or `"dbname='it''s'"` in the quoting of connection strings. */
-function parseConnectTarget(target: string): string {
+export function parseConnectTarget(target: string): string {
   const text = unquote(target);
   const [, value] = /^dbname='(.*)'$/s.exec(text) ?? [];
   return value === undefined ? text : value.replaceAll(/\\(.)/gs, "$1");

@@ -19,7 +19,8 @@ export async function* dumpPostgresql(
 ): AsyncGenerator<DumpEntry, DumpFacts, undefined> {
   const limit = new AbortController();
   const maxDurationMs = options.maxDuration ?? defaults.maxDurationMs;
-  const timer = setTimeout(() => limit.abort(createTooLongError(maxDurationMs)), maxDurationMs);
+  // A dump that nobody ends keeps no process alive.
+  const timer = setTimeout(() => limit.abort(createTooLongError(maxDurationMs)), maxDurationMs).unref();
   const limited = AbortSignal.any([signal, limit.signal]);
   try {
     context.progress({ phase: "connecting" });

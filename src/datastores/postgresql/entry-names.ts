@@ -2,12 +2,12 @@ import { parseConnectionUrl } from "./connection-url.ts";
 
 export const globalsName = "globals.sql";
 
-const endings = { custom: ".backup", plain: ".sql", directory: ".tar", cluster: ".sql" } as const;
+const endings = { custom: ".backup", plain: ".sql", directory: ".tar", cluster: ".sql", sqlite: ".db" } as const;
 const maxNameBytes = 200;
 
 /** A database's name as a file name; what a file name may not have, or what looks like something else there, is percent-encoded. */
 export function formatEntryName(database: string, format: keyof typeof endings): string {
-  const safe = [...database]
+  const safe = Array.from(database)
     .map((char, at) => (/[/%\p{Cc}\p{Cf}\p{Zl}\p{Zp}\\]/u.test(char) || (at === 0 && /[-.~]/.test(char)) ? encodeChar(char) : char))
     .join("");
   const short = Buffer.byteLength(safe) > maxNameBytes ? encodeURIComponent(database).slice(0, maxNameBytes) : safe;

@@ -19,9 +19,11 @@ const fields = z.strictObject({
     .describe("Goes before the connection above when something is restored: another role, another database name.")
     .optional(),
   format: z
-    .enum(["custom", "plain", "directory", "cluster"])
+    .enum(["custom", "plain", "directory", "cluster", "sqlite"])
     .default("custom")
-    .describe("`custom`: for pg_restore; `plain`: SQL; `directory`: dumped by parallel jobs; `cluster`: everything, by pg_dumpall."),
+    .describe(
+      "`custom`: for pg_restore; `plain`: SQL; `directory`: dumped by parallel jobs; `cluster`: everything, by pg_dumpall; `sqlite`: the rows of every table in one SQLite file.",
+    ),
   compression: z
     .union([z.literal("none"), z.strictObject({ level: z.number().int().min(1).max(9) })])
     .default("none")
@@ -73,12 +75,16 @@ function* findContradictions(options: Fields): Generator<readonly [keyof Fields,
   if (options.entry !== undefined && options.databases !== undefined) yield ["entry", "names one file, and `databases` may give several"];
   if (options.excludeDatabases.length > 0 && options.databases === undefined && format !== "cluster")
     yield ["excludeDatabases", "means nothing without `databases: all`"];
-  if (options.compression !== "none" && (format === "plain" || format === "cluster"))
+  if (options.compression !== "none" && format !== "custom" && format !== "directory")
     yield ["compression", `means nothing for format ${format}: use the job's compression`];
   if (format === "cluster") {
     for (const name of selections.filter((each) => isSet(options[each]))) yield [name, "means nothing for format cluster"];
     if (options.databases !== undefined) yield ["databases", "means nothing for format cluster, which has all: use excludeDatabases"];
     if (options.globals === "without-passwords") yield ["globals", "format cluster has them in the dump, with passwords"];
+  }
+  if (format === "sqlite") {
+    for (const name of ["schemaOnly", "dataOnly", "excludeTableData", "databases", "globals"] as const)
+      if (isSet(options[name])) yield [name, "means nothing for format sqlite"];
   }
   if (format === "directory" && options.via !== undefined)
     yield ["format", "directory cannot be used with `via`: it needs files, not a stream"];

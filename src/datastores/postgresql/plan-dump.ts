@@ -19,8 +19,11 @@ export interface PlannedEntry {
 export interface DumpPlan {
   readonly access: Access;
   readonly facts: ServerFacts;
-  readonly toolset: Toolset;
+  /** Absent for format sqlite, which needs no tool. */
+  readonly toolset: Toolset | undefined;
   readonly entries: readonly PlannedEntry[];
+  /** How many there are. */
+  readonly databases: number;
   /** An upper estimate as far as the server tells it. */
   readonly bytes: number;
   readonly notes: readonly Note[];
@@ -41,6 +44,9 @@ export async function planDump(options: PostgresqlOptions, signal: AbortSignal):
     if (options.optional) return undefined;
     throw createMissingError(access, []);
   }
+  const bytes = chosen.databases.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
+  const plan = { access, facts, databases: chosen.databases.length, bytes, notes: [...describeLeftOut(chosen)] };
+  if (options.format === "sqlite") return { ...plan, toolset: undefined, entries: [] };
   const isCluster = options.format === "cluster";
   const toolset = await findTools(options, isCluster ? "pg_dumpall" : "pg_dump", facts.major, signal);
   const entries = [
@@ -49,8 +55,7 @@ export async function planDump(options: PostgresqlOptions, signal: AbortSignal):
       ? [planCluster(options, access, toolset)]
       : chosen.databases.map(({ name }) => planDatabase(options, access, toolset, name))),
   ];
-  const bytes = chosen.databases.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
-  return { access, facts, toolset, entries, bytes, notes: [...describeLeftOut(chosen)] };
+  return { ...plan, toolset, entries };
 }
 
 async function askServer(options: PostgresqlOptions, access: Access, signal: AbortSignal): Promise<ServerFacts | undefined> {

@@ -20,7 +20,7 @@ export async function probePostgresql(options: PostgresqlOptions, context: Drive
     return {
       summary: describePlan(options, plan),
       estimatedBytes: plan.bytes,
-      stagingBytes: options.format === "directory" ? plan.bytes : 0,
+      stagingBytes: options.format === "directory" || options.format === "sqlite" ? plan.bytes : 0,
       absent: false,
       notes: [...plan.notes, ...describeConnection(plan.access), ...(await describeUpgrade(options, plan, signal))],
     };
@@ -29,8 +29,7 @@ export async function probePostgresql(options: PostgresqlOptions, context: Drive
   }
 }
 
-function describePlan(options: PostgresqlOptions, { facts, toolset, entries, bytes }: DumpPlan): string {
-  const databases = entries.filter(({ sourcePath }) => !/\/(\?|$)/.test(sourcePath)).length;
+function describePlan(options: PostgresqlOptions, { facts, toolset, databases, bytes }: DumpPlan): string {
   const what =
     options.format === "cluster"
       ? "the whole server"
@@ -39,7 +38,7 @@ function describePlan(options: PostgresqlOptions, { facts, toolset, entries, byt
         : `${databases} database${databases === 1 ? "" : "s"}`;
   const where = options.via === undefined ? "" : ` ${describeVia(options.via)}`;
   const standby = facts.standby ? ", a standby" : "";
-  return `PostgreSQL ${facts.version}${where}${standby}, ${what}, ${describeBytes(bytes)}, by pg_dump ${toolset.version}`;
+  return `PostgreSQL ${facts.version}${where}${standby}, ${what}, ${describeBytes(bytes)}${toolset === undefined ? "" : `, by pg_dump ${toolset.version}`}`;
 }
 
 const poolerPorts: ReadonlySet<string> = new Set(["6432", "6543"]);
@@ -55,7 +54,7 @@ function* describeConnection({ connection: { port } }: Access): Generator<Note> 
 }
 
 async function* collectUpgrade(options: PostgresqlOptions, { facts }: DumpPlan, signal: AbortSignal): AsyncGenerator<Note> {
-  if (options.via !== undefined) return; // the image brings both
+  if (options.via !== undefined || options.format === "sqlite") return; // the image brings both
   const newest = (await listToolsets(options, "pg_dump", signal)).at(-1);
   if (newest === undefined || newest.major > facts.major) return;
   yield {

@@ -35,8 +35,13 @@ const knownPlaces: readonly (readonly [string, RegExp])[] = [
 export async function listToolsets(search: ToolSearch, tool: ToolName, signal: AbortSignal): Promise<readonly Toolset[]> {
   if (search.via !== undefined) return [await readToolset(search, tool, signal)];
   const directories = search.binDir === undefined ? await listPlaces() : [search.binDir];
-  const found = await Promise.all(directories.map((binDir) => readInstalled(binDir, tool, signal)));
-  const unique = new Map(found.flatMap((each) => (each === undefined ? [] : [[each.binDir, each] as const])));
+  // None is left running when another one fails.
+  const found = await Promise.allSettled(directories.map((binDir) => readInstalled(binDir, tool, signal)));
+  const failed = found.find((each) => each.status === "rejected");
+  if (failed !== undefined) throw failed.reason;
+  const unique = new Map(
+    found.flatMap((each) => (each.status === "rejected" || each.value === undefined ? [] : [[each.value.binDir, each.value] as const])),
+  );
   return [...unique.values()].toSorted((one, other) => compareVersions(one.version, other.version));
 }
 

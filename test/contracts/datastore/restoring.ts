@@ -36,8 +36,8 @@ export function describeRestoring(fixture: DatastoreFixture): void {
     assert.deepEqual(compareContents(contents, staged), []);
     assert.deepEqual(compareContents(contents, found), []);
     assert.equal(await source.readData(), data);
-    await driver.settle(steps, quiet);
-    await driver.settle(steps, quiet);
+    await driver.settle(steps, quiet, source.options);
+    await driver.settle(steps, quiet, source.options);
     assert.equal(await source.readData(), data);
     assert.deepEqual(listLeftovers(directory), []);
     assert.deepEqual(listChildren(), []);
@@ -80,7 +80,7 @@ export function describeRestoring(fixture: DatastoreFixture): void {
     const nothing = await source.readData();
     const { steps } = await restoreAll(driver, source.options, directory, entries);
     assert.equal(await source.readData(), data);
-    await driver.rollBack(steps, quiet);
+    await driver.rollBack(steps, quiet, source.options);
     assert.equal(await source.readData(), nothing);
     assert.deepEqual(listLeftovers(directory), []);
   });
@@ -91,7 +91,7 @@ export function describeRestoring(fixture: DatastoreFixture): void {
     const data = await source.readData();
     const { steps } = await restoreAll(driver, source.optionalOptions, directory, [], { absent: true });
     assert.equal((await dumpAll(driver, source.optionalOptions, directory)).facts.absent, true);
-    await driver.rollBack(steps, quiet);
+    await driver.rollBack(steps, quiet, source.options);
     assert.equal(await source.readData(), data);
     assert.deepEqual(listLeftovers(directory), []);
   });
@@ -125,9 +125,9 @@ export function describeRestoring(fixture: DatastoreFixture): void {
     await restoreAll(driver, source.options, directory, entries, { record }).catch((error: unknown) => {
       if (!(error instanceof Stop)) throw error;
     });
-    await driver.rollBack(recorded, quiet);
+    await driver.rollBack(recorded, quiet, source.options);
     assert.equal(await source.readData(), data, `stopped ${when} record ${stopAt}`);
-    await driver.rollBack(recorded, quiet);
+    await driver.rollBack(recorded, quiet, source.options);
     assert.equal(await source.readData(), data, `rolled back twice, stopped ${when} record ${stopAt}`);
     return ended;
   }

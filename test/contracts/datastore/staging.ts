@@ -31,7 +31,7 @@ export function describeStaging(fixture: DatastoreFixture): void {
         const steps = await killStaging(fixture.kind, source.options, directory, entries, share);
         if (share > 0) assert.notDeepEqual(listLeftovers(directory), [], "there was something to remove");
         for (let time = 1; time <= 2; time += 1) {
-          await driver[end](steps, quiet);
+          await driver[end](steps, quiet, source.options);
           assert.deepEqual(listLeftovers(directory), []);
           assert.equal(await source.readData(), data);
         }
