@@ -34,7 +34,7 @@ async function* chain(first: StoredEntry, rest: AsyncIterator<StoredEntry>): Asy
 }
 
 /** By its first bytes, whatever it is called. */
-export async function isSqliteEntry(entry: StoredEntry, signal: AbortSignal): Promise<boolean> {
+async function isSqliteEntry(entry: StoredEntry, signal: AbortSignal): Promise<boolean> {
   if (entry.form !== "file" || entry.bytes < magic.length) return false;
   let start: Uint8Array = Buffer.alloc(0);
   for await (const chunk of entry.open(signal)) {
@@ -63,11 +63,29 @@ async function checkExport(
 }
 
 /** A private copy, which SQLite needs to read it. */
-export async function writeEntry(entry: StoredEntry, path: string, signal: AbortSignal): Promise<void> {
+async function writeEntry(entry: StoredEntry, path: string, signal: AbortSignal): Promise<void> {
   await pipeline(Readable.from(entry.open(signal)), createWriteStream(path, { flags: "wx", mode: 0o600, flush: true }), { signal });
 }
 
-/** Throws `backup-damaged` where a second file follows. */
-export function requireLast(next: IteratorResult<StoredEntry, unknown>): void {
+/** Copies the one file of a member to a new place. @throws refused for a member that is no SQLite export */
+export async function takeExport(entries: AsyncIterable<StoredEntry>, path: string, signal: AbortSignal): Promise<StoredEntry> {
+  const iterator = entries[Symbol.asyncIterator]();
+  try {
+    const first = await iterator.next();
+    if (first.done === true) throw new HoldfastError("backup-incomplete", "the backup has no file");
+    if (!(await isSqliteEntry(first.value, signal))) {
+      throw new HoldfastError("refused", `"${first.value.name}" is a dump and no SQLite export, as the config says`, {
+        hint: "Restore it with the `format` in the config with which it was made.",
+      });
+    }
+    await writeEntry(first.value, path, signal);
+    requireLast(await iterator.next());
+    return first.value;
+  } finally {
+    await iterator.return?.();
+  }
+}
+
+function requireLast(next: IteratorResult<StoredEntry, unknown>): void {
   if (next.done !== true) throw new HoldfastError("backup-damaged", "not one SQLite export: it holds several files");
 }

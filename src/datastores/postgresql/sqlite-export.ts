@@ -2,7 +2,7 @@ import type Database from "better-sqlite3";
 import { z } from "zod";
 import { describeCause, HoldfastError } from "../../base/errors.ts";
 import type { PostgresqlOptions } from "./options.ts";
-import { quoteLiteral, quoteName } from "./quote-sql.ts";
+import { quoteName } from "./quote-sql.ts";
 import { quoteTable } from "./restore-names.ts";
 import { selectRows } from "./restore-sql.ts";
 import type { SqlSession } from "./sql-session.ts";
@@ -136,9 +136,4 @@ async function readSequences(session: SqlSession, source: SourceSchema): Promise
     }
   }
   return records;
-}
-
-/** As SQL's literal that names a relation. */
-export function quoteRegclass({ schema, sequence }: { readonly schema: string; readonly sequence: string }): string {
-  return `${quoteLiteral(`${quoteName(schema)}.${quoteName(sequence)}`)}::regclass`;
 }

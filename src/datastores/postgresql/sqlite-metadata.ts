@@ -15,6 +15,7 @@ const tableFields = z.object({
   table: z.string(),
   rows: z.int(),
   columns: z.array(columnFields).readonly(),
+  partitionOf: z.array(z.string()).readonly(),
   leftOut: z.array(z.string()).readonly(),
 });
 const sequenceFields = z.object({

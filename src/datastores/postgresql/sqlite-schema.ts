@@ -1,4 +1,5 @@
 import type { Relation, SourceColumn, SourceConstraint, SourceSchema } from "./sqlite-source.ts";
+import { formatTableKey } from "./dump-contents.ts";
 import { quoteName } from "./quote-sql.ts";
 import { chooseStorage, declaredTypes, type Storage } from "./sqlite-types.ts";
 
@@ -17,6 +18,8 @@ export interface ExportTable {
   readonly schema: string;
   readonly table: string;
   readonly columns: readonly ExportColumn[];
+  /** Keys of the partitioned tables that it is a partition of. */
+  readonly partitionOf: readonly string[];
   /** What SQLite cannot hold of it, for people. */
   readonly leftOut: readonly string[];
 }
@@ -78,7 +81,12 @@ export function planExport(source: SourceSchema): ExportPlan {
     }
     const wanted = relation.schema === "public" ? relation.table : `${relation.schema}.${relation.table}`;
     const lost = relation.kind === "p" ? [] : [...describeLost(source, relation)];
-    const table: ExportTable = { name: names.choose(wanted), schema: relation.schema, table: relation.table, columns, leftOut: lost };
+    const partitionOf = relation.ancestors.flatMap((oid) => {
+      const parent = source.partitioned.find((each) => each.oid === oid);
+      return parent === undefined ? [] : [formatTableKey(parent.schema, parent.table)];
+    });
+    const { schema, table: tableName } = relation;
+    const table: ExportTable = { name: names.choose(wanted), schema, table: tableName, columns, partitionOf, leftOut: lost };
     planned.set(relation.oid, { relation, table, byColumn: new Map(columns.map((column) => [column.column, column])) });
   }
   const tables: ExportTable[] = [];
