@@ -1,10 +1,12 @@
 import { HoldfastError } from "../base/errors.ts";
 import type { DatastoreDriver } from "./contract.ts";
 import { filesDatastore } from "./files/files-datastore.ts";
+import { postgresqlDriver } from "./postgresql/postgresql.ts";
+import { redisDriver } from "./redis/redis.ts";
 import { sqliteDriver } from "./sqlite/sqlite.ts";
 
 /** Every datastore kind. A driver is added here, and nowhere else. */
-const drivers: readonly DatastoreDriver[] = [filesDatastore, sqliteDriver];
+const drivers: readonly DatastoreDriver[] = [filesDatastore, sqliteDriver, postgresqlDriver, redisDriver];
 
 export function listDatastoreDrivers(): readonly DatastoreDriver[] {
   return drivers;

@@ -2,11 +2,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { listDatastoreDrivers } from "../../src/datastores/registry.ts";
 import { looseFixture, sqliteFixture, treeFixture } from "../support/datastore-fixtures.ts";
+import { redisFixture } from "../support/redis-fixture.ts";
 import { describeDatastore, listCoveredKinds } from "./datastore.ts";
 
 describeDatastore("files, a tree", treeFixture);
 describeDatastore("files, single ones", looseFixture);
 describeDatastore("sqlite", sqliteFixture);
+describeDatastore("redis", redisFixture);
 
 test("every registered datastore passes this suite", () => {
   assert.deepEqual(

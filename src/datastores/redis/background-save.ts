@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
 import { createAbortError } from "../../base/subprocess.ts";
-import type { RedisConnection } from "./connection.ts";
+import type { RedisConnection } from "./redis-connection.ts";
 import { readRdbHeader } from "./scan-rdb.ts";
 import { readInfo, readServerSeconds, readSetting, type Info } from "./server-facts.ts";
 

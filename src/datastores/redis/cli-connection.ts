@@ -1,7 +1,7 @@
 import { HoldfastError } from "../../base/errors.ts";
 import { runProgram } from "../../base/subprocess.ts";
 import { wrapCommand, type OuterCommand } from "../via.ts";
-import type { RedisConnection, Reply } from "./connection.ts";
+import type { RedisConnection, Reply } from "./redis-connection.ts";
 import { describeEndpoint, type Endpoint } from "./endpoint.ts";
 import { explainRedisError } from "./explain-error.ts";
 

@@ -5,16 +5,7 @@ import { createAbortError } from "../../base/subprocess.ts";
 import { openCliConnection } from "./cli-connection.ts";
 import { describeEndpoint, readTlsFiles, type Endpoint } from "./endpoint.ts";
 import { explainRedisError } from "./explain-error.ts";
-
-export type Reply = string | number | null | readonly Reply[];
-
-/** A way to give commands to a server. Every failure is a HoldfastError, or the server's own words where no rule explains them. */
-export interface RedisConnection extends AsyncDisposable {
-  readonly where: string;
-  /** The address that our end of the connection has; undefined for sockets and through programs. */
-  readonly localAddress: string | undefined;
-  call(...command: readonly string[]): Promise<Reply>;
-}
+import type { RedisConnection, Reply } from "./redis-connection.ts";
 
 const connectMs = 10_000;
 const commandMs = 120_000;

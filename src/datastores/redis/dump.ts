@@ -3,9 +3,11 @@ import { dirname } from "node:path";
 import { emptyContents } from "../../base/contents.ts";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
+import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
 import { locateRdb, saveInBackground } from "./background-save.ts";
-import { openConnection, type RedisConnection } from "./connection.ts";
+import { openConnection } from "./connection.ts";
+import type { RedisConnection } from "./redis-connection.ts";
 import { describeEndpoint, isLocal, resolveEndpoint, type Endpoint } from "./endpoint.ts";
 import { explainRedisError, prefixError } from "./explain-error.ts";
 import type { RedisOptions } from "./options.ts";
@@ -22,7 +24,10 @@ export async function* dumpServer(
   context: DriverContext,
   signal: AbortSignal,
 ): AsyncGenerator<DumpEntry, DumpFacts, undefined> {
-  const explain = (error: unknown): unknown => prefixError(`Cannot dump "${context.name}"`, explainRedisError(error, "its address"));
+  const explain = (error: unknown): unknown => {
+    if (signal.aborted) return createAbortError(signal, `The dump of "${context.name}" was stopped`);
+    return prefixError(`Cannot dump "${context.name}"`, explainRedisError(error, "its address"));
+  };
   await using resources = new AsyncDisposableStack();
   let prepared;
   try {

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import { createAbortError } from "../../base/subprocess.ts";
-import type { RedisConnection } from "./connection.ts";
+import type { RedisConnection } from "./redis-connection.ts";
 import type { Following } from "./live-target.ts";
 import type { ScratchServer } from "./scratch-server.ts";
 import { parseKeyspace, readInfo, readSetting, type Info, type Keyspace } from "./server-facts.ts";

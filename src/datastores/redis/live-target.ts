@@ -1,7 +1,9 @@
+import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { Secret } from "../../base/secret.ts";
-import type { RedisConnection } from "./connection.ts";
-import { isLoopback, resolveEndpoint, type Endpoint } from "./endpoint.ts";
+import { openConnection } from "./connection.ts";
+import type { RedisConnection } from "./redis-connection.ts";
+import { isLoopback, type Endpoint } from "./endpoint.ts";
 import type { RedisOptions } from "./options.ts";
 import type { RdbScan } from "./scan-rdb.ts";
 import { describeVersion, readInfo, readSetting, readVersion, type Info, type ServerVersion } from "./server-facts.ts";
@@ -12,14 +14,32 @@ export interface LiveTarget {
   readonly version: ServerVersion;
 }
 
-/** The connection for restores. */
-export function resolveTarget(options: RedisOptions): Endpoint {
-  return resolveEndpoint(options.restoreConnection === undefined ? options : { ...options.restoreConnection, via: options.via });
+/** The same server by its connection for restores. */
+export function chooseTargetOptions(options: RedisOptions): RedisOptions {
+  if (options.restoreConnection === undefined) return options;
+  const { url: _url, host: _host, port: _port, socket: _socket, user: _user, password: _password, tls: _tls, ...rest } = options;
+  return { ...rest, ...options.restoreConnection };
+}
+
+/**
+ * Connects to a server that is to be restored into; undefined when it is stopped and its files are known, which are replaced then.
+ * @throws source-missing when it is stopped and nothing can be done
+ */
+export async function openTarget(options: RedisOptions, endpoint: Endpoint, signal: AbortSignal): Promise<RedisConnection | undefined> {
+  if (options.rdbPath === undefined) return openConnection(endpoint, options.waitFor, signal);
+  try {
+    return await openConnection(endpoint, 0, signal);
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    if (error.code === "source-missing") return undefined;
+    if (error.code === "source-locked") return openConnection(endpoint, options.waitFor, signal);
+    throw error;
+  }
 }
 
 /** @throws refused, with the reason, for a server whose data cannot or must not be replaced live */
 export async function readLiveTarget(connection: RedisConnection): Promise<LiveTarget> {
-  const info = await readInfo(connection, "server", "replication", "cluster", "keyspace", "memory");
+  const info = await readInfo(connection, "server", "replication", "cluster", "keyspace", "memory", "clients", "stats");
   if (info.get("cluster_enabled") === "1" || info.get("redis_mode") === "cluster") {
     throw createRefusal(
       connection,
@@ -64,6 +84,34 @@ export function refuseUnreadable(where: string, version: ServerVersion, scan: Pi
     { hint: "Restore into a server of at least the version that the backup was made from." },
   );
 }
+
+/** What is in the RDB must have room in the server, and be of kinds that it knows: some of this would end it. @throws refused */
+export async function refuseUnfit(connection: RedisConnection, { info, version }: LiveTarget, scan: RdbScan): Promise<void> {
+  refuseUnreadable(connection.where, version, scan);
+  const databases = Number(await readSetting(connection, "databases").catch(() => undefined));
+  const last = Math.max(-1, ...scan.databases.keys());
+  if (last >= databases) {
+    const why = `the backup has a database ${last}, and it has ${databases} (its setting databases)`;
+    throw createRefusal(connection, why, "Raise databases in its config and restart it.");
+  }
+  if (scan.moduleTypes.length > 0) {
+    const types = scan.moduleTypes.join(", ");
+    const why = `the backup has values of modules (${types}), and private servers here load no modules`;
+    throw createRefusal(
+      connection,
+      why,
+      "Set rdbPath and stop the server by a stop hook: then its files are replaced; it needs the modules itself.",
+    );
+  }
+  const [limit, used] = [Number(info.get("maxmemory") ?? 0), Number(scan.aux.get("used-mem") ?? 0)];
+  if (limit > 0 && used > limit * memoryTolerance) {
+    const why = `the backup is of a server that used ${describeBytes(used)}, and its maxmemory is ${describeBytes(limit)}: it would throw keys away`;
+    throw createRefusal(connection, why, "Raise its maxmemory.");
+  }
+}
+
+/** A server that is used as a cache stands at its limit, or just above. */
+const memoryTolerance = 1.2;
 
 function createRefusal({ where }: RedisConnection, why: string, hint: string): HoldfastError {
   return new HoldfastError("refused", `the server at ${where} cannot be restored into: ${why}`, { hint });

@@ -1,6 +1,6 @@
-import type { Contents } from "../../base/contents.ts";
+import { emptyContents, type Contents } from "../../base/contents.ts";
 import type { RdbScan, ScannedDatabase } from "./scan-rdb.ts";
-import type { Keyspace } from "./server-facts.ts";
+import { parseKeyspace, type Info } from "./server-facts.ts";
 
 /** Keys of each database with and without a time to live, as the RDB holds them; names and types of those that stay. */
 export function describeScan(scan: RdbScan): Contents {
@@ -65,10 +65,12 @@ function isWithin(expires: number, { expires: most, alive }: ScannedDatabase): b
  * The same where only a running server's own figures are known. Names of keys are then taken as the RDB has them: the server has loaded
  * all of it, checksum included.
  */
-export function describeKeyspace(expected: RdbScan, found: ReadonlyMap<number, Keyspace>): Contents {
+export function describeKeyspace(expected: RdbScan, info: Info): Contents {
   const contents = describeScan(expected);
   if (expected.unknown !== undefined) return contents;
-  const counts: Record<string, number> = { ...contents.counts };
+  const found = parseKeyspace(info);
+  const libraries = info.get("number_of_libraries");
+  const counts: Record<string, number> = { ...contents.counts, ...(libraries === undefined ? {} : { functions: Number(libraries) }) };
   for (const index of new Set([...expected.databases.keys(), ...found.keys()])) {
     const database = expected.databases.get(index) ?? emptyDatabase;
     const { keys, expires } = found.get(index) ?? { keys: 0, expires: 0 };
@@ -77,6 +79,13 @@ export function describeKeyspace(expected: RdbScan, found: ReadonlyMap<number, K
     Object.assign(counts, Object.fromEntries(nameCounts(index, keys, expires)));
   }
   return { ...contents, counts };
+}
+
+/** What a server that should be empty holds. */
+export function describeFilled(info: Info): Contents {
+  const counts = [...parseKeyspace(info)].flatMap(([index, { keys, expires }]) => nameCounts(index, keys, expires));
+  const libraries = Number(info.get("number_of_libraries") ?? 0);
+  return { ...emptyContents, counts: Object.fromEntries(libraries === 0 ? counts : [...counts, ["functions", libraries]]) };
 }
 
 export function countKeys(scan: RdbScan): number {

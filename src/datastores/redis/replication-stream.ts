@@ -106,7 +106,7 @@ function explainStream(error: unknown, endpoint: Endpoint, said: readonly string
     describeEndpoint(endpoint),
   );
   if (explained instanceof HoldfastError && explained.code !== "tool-failed") return explained;
-  return new HoldfastError("source-unreadable", `${error.message}`, {
+  return new HoldfastError("source-unreadable", error.message, {
     cause: error,
     retryable: true,
     hint: "The server's log says why it did not send its data: a failed fork (memory), a stop, a user without `+psync`.",

@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { chown, link, mkdir, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { join } from "node:path";
@@ -7,7 +7,8 @@ import { HoldfastError } from "../../base/errors.ts";
 import { findProgram } from "../../base/find-program.ts";
 import { Secret } from "../../base/secret.ts";
 import { createAbortError, openProgram, type RunningProgram } from "../../base/subprocess.ts";
-import { openConnection, type RedisConnection } from "./connection.ts";
+import { openConnection } from "./connection.ts";
+import type { RedisConnection } from "./redis-connection.ts";
 import type { Endpoint } from "./endpoint.ts";
 import type { RdbScan } from "./scan-rdb.ts";
 import { readInfo, readVersion, type ServerVersion } from "./server-facts.ts";
@@ -54,8 +55,8 @@ export async function openScratchServer(settings: ScratchSettings, signal: Abort
   resources.defer(() => rm(directory, { recursive: true, force: true, maxRetries: 2 }));
   const foreign = process.geteuid?.() === 0;
   if (settings.rdb !== undefined) {
-    await link(settings.rdb.path, join(directory, loadedName));
-    if (foreign) await chown(join(directory, loadedName), nobody.uid, nobody.gid);
+    await link(settings.rdb.path, join(directory, rdbName));
+    if (foreign) await chown(join(directory, rdbName), nobody.uid, nobody.gid);
   }
   if (foreign) await chown(directory, nobody.uid, nobody.gid);
   const port = settings.listener === undefined ? 0 : (settings.listener.port ?? (await findFreePort(settings.listener.bind)));
@@ -70,8 +71,7 @@ export async function openScratchServer(settings: ScratchSettings, signal: Abort
   return { connection, version, port, directory, [Symbol.asyncDispose]: () => owned.disposeAsync() };
 }
 
-const loadedName = "load.rdb";
-export const savedName = "saved.rdb";
+const rdbName = "load.rdb";
 const socketName = "s";
 const adminName = "holdfast";
 
@@ -90,7 +90,7 @@ function findServerProgram(scan: RdbScan | undefined): string {
   });
 }
 
-/** The config goes through standard input: it holds passwords. */
+/** The config goes through standard input: there is no file of it. */
 function createConfig({ rdb, listener }: ScratchSettings, port: number, adminPassword: Secret): string {
   const databases = Math.max(16, ...[...(rdb?.scan.databases.keys() ?? [])].map((index) => index + 1));
   const lines = [
@@ -100,7 +100,7 @@ function createConfig({ rdb, listener }: ScratchSettings, port: number, adminPas
     "unixsocketperm 700",
     `port ${port}`,
     `bind ${listener?.bind ?? "127.0.0.1"}`,
-    `dbfilename ${rdb === undefined ? savedName : loadedName}`,
+    `dbfilename ${rdbName}`,
     'save ""',
     "appendonly no",
     `databases ${databases}`,
@@ -108,19 +108,23 @@ function createConfig({ rdb, listener }: ScratchSettings, port: number, adminPas
     "repl-diskless-sync yes",
     "repl-diskless-sync-delay 0",
     "client-output-buffer-limit replica 0 0 0",
-    "user default off",
-    `user ${adminName} on >${adminPassword.reveal()} ~* &* +@all`,
+    `user ${adminName} on ${hashPassword(adminPassword)} ~* &* +@all`,
   ];
-  if (listener !== undefined) {
-    const rights = "~* &* +@all";
-    const { user = "default", password } = listener;
-    lines.push(`user ${user} reset on ${quoteConfig(`>${password.reveal()}`)} ${rights}`);
-  }
+  const user = listener === undefined ? undefined : (listener.user ?? "default");
+  if (user !== "default") lines.push("user default off");
+  if (listener !== undefined) lines.push(`user ${user} on ${hashPassword(listener.password)} ~* &* +@all`);
   return `${lines.join("\n")}\n`;
 }
 
-function quoteConfig(text: string): string {
-  return `"${text.replaceAll(/["\\]/g, String.raw`\$&`)}"`;
+/** As the server takes it in place of the password: so it is in no config, and in no message of the server. */
+function hashPassword(password: Secret): string {
+  return `#${createHash("sha256").update(password.reveal()).digest("hex")}`;
+}
+
+/** Has the server write what it holds; the file is replaced by the next save. The file that it has loaded keeps its bytes. */
+export async function saveScratch({ connection, directory }: ScratchServer): Promise<string> {
+  await connection.call("SAVE");
+  return join(directory, rdbName);
 }
 
 interface StartedServer extends AsyncDisposable {

@@ -1,4 +1,4 @@
-import type { RedisConnection, Reply } from "./connection.ts";
+import type { RedisConnection, Reply } from "./redis-connection.ts";
 
 export type Info = ReadonlyMap<string, string>;
 

@@ -1,42 +1,53 @@
 import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
 
-/** A directory or file with a copy of data was, or was about to be, made. */
+/** A directory for everything that a restore writes was, or was about to be, made. While it is there, the restore is not ended. */
 export type StageStep = { readonly op: "stage"; readonly path: string };
-/** The present data of a running server was, or was about to be, written to `path`. */
-export type AsideStep = { readonly op: "aside"; readonly path: string };
 /**
- * A running server was, or was about to be, made a replica of a private one. `replicationId` and `runId` are its own from before: it
- * keeps them as long as nothing was done to it.
+ * A running server was, or was about to be, made a replica of a private one. What tells how far it came: `replicationId`, `runId` and
+ * `receivedBytes` are the server's own from before (-1 where it does not count them), `scratchId` is what it has when it has loaded all.
  */
 export type ReplaceStep = {
   readonly op: "replace";
+  /** The former data as an RDB; there before the step is recorded. */
   readonly aside: string;
   readonly replicationId: string;
   readonly runId: string;
+  readonly receivedBytes: number;
+  readonly scratchId: string;
   /** The private server's address, as the target has it for its master. */
-  readonly master: string;
+  readonly announce: string;
+  readonly bind: string;
+  readonly port: number;
   /** Settings that were changed for it, and are put back. */
   readonly setPassword: boolean;
   readonly setPlain: boolean;
   /** Where the server is, for a roll-back that has no options; no password. */
-  readonly socket: string | null;
-  readonly host: string | null;
-  readonly port: number | null;
-  readonly user: string | null;
+  readonly source: string;
 };
-/** A file or directory was, or was about to be, renamed. `birth` and `ino` tell which of the two names it has now. */
-export type MoveStep = { readonly op: "move"; readonly from: string; readonly to: string; readonly birth: string; readonly ino: number };
-/** A staged file or directory was put in place. */
+/** A file or directory was, or was about to be, renamed. */
+export type MoveStep = { readonly op: "move"; readonly from: string; readonly to: string };
+/** A staged file or directory was, or was about to be, put in place; nothing has the name. */
 export type PlaceStep = { readonly op: "place"; readonly from: string; readonly to: string };
 
-export type RedisStep = StageStep | AsideStep | ReplaceStep | MoveStep | PlaceStep;
+export type RedisStep = StageStep | ReplaceStep | MoveStep | PlaceStep;
 
 const fields: Readonly<Record<RedisStep["op"], readonly string[]>> = {
   stage: ["path"],
-  aside: ["path"],
-  replace: ["aside", "replicationId", "runId", "master", "setPassword", "setPlain"],
-  move: ["from", "to", "birth", "ino"],
+  replace: [
+    "aside",
+    "replicationId",
+    "runId",
+    "receivedBytes",
+    "scratchId",
+    "announce",
+    "bind",
+    "port",
+    "setPassword",
+    "setPlain",
+    "source",
+  ],
+  move: ["from", "to"],
   place: ["from", "to"],
 };
 

@@ -1,0 +1,76 @@
+import { stat } from "node:fs/promises";
+import { describeBytes } from "../../base/describe-amount.ts";
+import type { Note } from "../../base/note.ts";
+import type { TargetFacts } from "../contract.ts";
+import type { RedisConnection } from "./redis-connection.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { findReachability, openTarget, planFollowing, readLiveTarget, refuseManaged, type LiveTarget } from "./live-target.ts";
+import type { RedisOptions } from "./options.ts";
+import { findServerFiles } from "./replace-files.ts";
+import { describeVersion, parseKeyspace } from "./server-facts.ts";
+import { Secret } from "../../base/secret.ts";
+
+/** What a restore would find now. How it replaces is decided again when it does: the server may stop or start meanwhile. */
+export async function inspectServer(options: RedisOptions, endpoint: Endpoint, absent: boolean, signal: AbortSignal): Promise<TargetFacts> {
+  await using connection = await openTarget(options, endpoint, signal);
+  if (connection === undefined) return await inspectFiles(options, options.rdbPath ?? "", absent);
+  const target = await readLiveTarget(connection);
+  await refuseManaged(connection, target);
+  const { announce } = findReachability(options, endpoint, connection);
+  await planFollowing(connection, { announce, bind: announce }, new Secret("unused"));
+  return describeLive(connection, target, announce, absent);
+}
+
+function describeLive(connection: RedisConnection, { info, version }: LiveTarget, announce: string, absent: boolean): TargetFacts {
+  const keys = [...parseKeyspace(info).values()].reduce((sum, database) => sum + database.keys, 0);
+  const bytes = Number(info.get("used_memory") ?? 0);
+  const clients = Number(info.get("connected_clients") ?? 1) - 1;
+  const pid = Number(info.get("process_id") ?? 0);
+  const what = absent ? "empties the server" : "replaces everything in the server (all databases, and functions)";
+  const notes: Note[] = [
+    {
+      level: "info",
+      code: "read-only",
+      message: `${connection.where} follows a private server (${announce}) for a while: its clients can read, and get READONLY for what they write`,
+    },
+  ];
+  if (clients > 0) {
+    notes.push({
+      level: "warning",
+      code: "clients",
+      message: `${clients} client${clients === 1 ? " is" : "s are"} connected; what they write while the restore begins is lost`,
+    });
+  }
+  return {
+    summary: `${describeVersion(version)} at ${connection.where}, ${describeBytes(bytes)} in memory, ${keys} key${keys === 1 ? "" : "s"}`,
+    present: true,
+    bytes,
+    method: `${what}, by replication from a private server`,
+    // The present data is put aside as a file, too.
+    neededBytes: 2 * bytes,
+    notes,
+    // The server itself: with clients at work, what is in it right after a restore need not be what was restored.
+    users: clients > 0 ? [pid] : [],
+  };
+}
+
+async function inspectFiles(options: RedisOptions, rdb: string, absent: boolean): Promise<TargetFacts> {
+  const { aof } = await findServerFiles(options, rdb);
+  const size = async (path: string): Promise<number | undefined> =>
+    stat(path).then(
+      (stats) => stats.size,
+      () => undefined,
+    );
+  const bytes = await size(rdb);
+  const present = bytes !== undefined || (aof !== undefined && (await size(aof.path)) !== undefined);
+  const files = aof === undefined ? rdb : `${rdb} and ${aof.path}`;
+  return {
+    summary: present ? `a stopped server, ${files}, ${describeBytes(bytes ?? 0)}` : `${rdb} does not exist`,
+    present,
+    bytes: bytes ?? 0,
+    method: absent ? `puts ${files} aside` : `replaces ${files}`,
+    neededBytes: bytes ?? 0,
+    notes: [],
+    users: [],
+  };
+}

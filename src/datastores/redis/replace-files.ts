@@ -1,0 +1,119 @@
+import { chmod, link, lstat, mkdir, open, readdir, rename, writeFile } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { syncDirectory } from "../../base/atomic-file.ts";
+import { HoldfastError, readErrno } from "../../base/errors.ts";
+import type { SwapStep } from "../contract.ts";
+import { giveTo, readOwner } from "./file-owner.ts";
+import type { RedisOptions } from "./options.ts";
+
+type Record = (step: SwapStep) => Promise<void>;
+
+/** The files of a stopped server: it reads its append-only files where it has them, and only without them its RDB. */
+export interface ServerFiles {
+  readonly rdb: string;
+  /** A directory of files (since 7.0), or one file that may begin with an RDB. */
+  readonly aof: { readonly path: string; readonly form: "directory" | "file"; readonly prefix: string } | undefined;
+}
+
+const usualAof = "appendonly.aof";
+
+export async function findServerFiles(options: RedisOptions, rdb: string): Promise<ServerFiles> {
+  const directory = options.aofDir ?? join(dirname(rdb), "appendonlydir");
+  const names = await readdir(directory).catch(() => []);
+  const manifest = names.find((name) => name.endsWith(".manifest"));
+  // Named in the config: the server has one, even when nothing is in it now.
+  if (manifest !== undefined || options.aofDir !== undefined)
+    return { rdb, aof: { path: directory, form: "directory", prefix: manifest?.slice(0, -".manifest".length) ?? usualAof } };
+  const old = join(dirname(rdb), usualAof);
+  const present = await isThere(old);
+  return { rdb, aof: present ? { path: old, form: "file", prefix: usualAof } : undefined };
+}
+
+/**
+ * Puts a staged RDB, and append-only files that begin with it where the server has such, in the place of a stopped server's files.
+ * What was there lies in `directory` afterwards, which must be on the same file system.
+ * @param staged nothing: what is there is put aside only
+ */
+export async function replaceFiles(files: ServerFiles, staged: string | undefined, directory: string, record: Record): Promise<void> {
+  const { rdb, aof } = files;
+  const owner = await readOwner(rdb);
+  if (staged !== undefined) {
+    await giveTo(staged, owner);
+    await chmod(staged, owner.mode);
+  }
+  const stagedAof = staged === undefined || aof === undefined ? undefined : await stageAof(aof, staged, directory, owner);
+  const old = join(directory, "former");
+  await mkdir(old, { mode: 0o700 });
+  await syncDirectory(directory);
+  for (const target of [...(aof === undefined ? [] : [aof.path]), rdb]) {
+    if (!(await isThere(target))) continue;
+    await refuseElsewhere(target, directory);
+    const to = join(old, basename(target));
+    await record({ op: "move", from: target, to });
+    await rename(target, to);
+    await syncDirectory(dirname(target));
+    await syncDirectory(old);
+  }
+  if (staged !== undefined) await place(staged, rdb, record);
+  if (stagedAof !== undefined && aof !== undefined) await place(stagedAof, aof.path, record);
+}
+
+async function place(from: string, to: string, record: Record): Promise<void> {
+  await record({ op: "place", from, to });
+  if (await isThere(to)) {
+    throw new HoldfastError("target-in-use", `another program has created ${to}`, {
+      hint: "Keep the server stopped during a restore of its files.",
+    });
+  }
+  await rename(from, to);
+  await syncDirectory(dirname(to));
+}
+
+/** Append-only files whose base is the RDB: beside an empty one the server would start empty (an RDB alone does not count then). */
+async function stageAof(
+  { form, prefix }: NonNullable<ServerFiles["aof"]>,
+  rdb: string,
+  directory: string,
+  owner: Awaited<ReturnType<typeof readOwner>>,
+): Promise<string> {
+  const staged = join(directory, "aof");
+  if (form === "file") {
+    await link(rdb, staged);
+    return staged;
+  }
+  await mkdir(staged, { mode: 0o750 });
+  await giveTo(staged, owner);
+  const [base, increment] = [`${prefix}.1.base.rdb`, `${prefix}.1.incr.aof`];
+  await link(rdb, join(staged, base));
+  const texts = [
+    [increment, ""],
+    [`${prefix}.manifest`, `file ${base} seq 1 type b\nfile ${increment} seq 1 type i\n`],
+  ] as const;
+  for (const [name, text] of texts) {
+    const path = join(staged, name);
+    await using file = await open(path, "wx", owner.mode);
+    await writeFile(file, text);
+    await file.sync();
+    await giveTo(path, owner);
+  }
+  await syncDirectory(staged);
+  return staged;
+}
+
+async function refuseElsewhere(target: string, directory: string): Promise<void> {
+  const [one, other] = [await lstat(target), await lstat(directory)];
+  if (one.dev === other.dev && !one.isSymbolicLink()) return;
+  throw new HoldfastError("target-unsafe", `${target} is a link, or on another file system than the RDB file`, {
+    hint: "Set rdbPath and aofDir to the files themselves, in one file system.",
+  });
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    (error: unknown) => {
+      if (readErrno(error) === "ENOENT" || readErrno(error) === "ENOTDIR") return false;
+      throw error;
+    },
+  );
+}

@@ -1,0 +1,186 @@
+import { constants, copyFile, open } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { compareContents, emptyContents, type Contents } from "../../base/contents.ts";
+import { HoldfastError } from "../../base/errors.ts";
+import { createAbortError } from "../../base/subprocess.ts";
+import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import { requireSingleRdb, scanRdbFile, writeAndScan } from "./check-rdb.ts";
+import type { RedisConnection } from "./redis-connection.ts";
+import { describeEndpoint, resolveEndpoint, type Endpoint } from "./endpoint.ts";
+import { explainRedisError, prefixError, targetCodes } from "./explain-error.ts";
+import { promote, waitUntilKept } from "./follow.ts";
+import { inspectServer } from "./inspect-target.ts";
+import { chooseTargetOptions, openTarget, readLiveTarget, refuseManaged, refuseUnfit, type LiveTarget } from "./live-target.ts";
+import type { RedisOptions } from "./options.ts";
+import { describeFilled, describeKeyspace, describeScan } from "./rdb-contents.ts";
+import { findServerFiles, replaceFiles } from "./replace-files.ts";
+import { openFeed, refuseOlder, replaceLive, type Feed } from "./replace-live.ts";
+import { saveAside } from "./save-aside.ts";
+import type { RdbScan } from "./scan-rdb.ts";
+import { readInfo } from "./server-facts.ts";
+import { findServerDirectory, makeWorkDirectory, removeWorkDirectory } from "./work-directory.ts";
+
+const contentSections = ["keyspace", "memory"] as const;
+
+/** A restore to where the server is: live while it runs, by its files while it is stopped. Which of both is decided again by the swap. */
+export class OriginalRestore implements RestoreSession {
+  readonly #options: RedisOptions;
+  readonly #endpoint: Endpoint;
+  readonly #absent: boolean;
+  readonly #record: RestoreOptions["record"];
+  readonly #context: DriverContext;
+  readonly #resources = new AsyncDisposableStack();
+  #directory: string | undefined;
+  #scan: RdbScan | undefined;
+  #feed: Feed | undefined;
+  #swapping = false;
+
+  constructor(options: RedisOptions, { absent, record }: RestoreOptions, context: DriverContext) {
+    this.#options = chooseTargetOptions(options);
+    this.#endpoint = resolveEndpoint(this.#options);
+    this.#absent = absent;
+    this.#record = record;
+    this.#context = context;
+  }
+
+  inspect(signal: AbortSignal): Promise<TargetFacts> {
+    return this.#explained(signal, () => inspectServer(this.#options, this.#endpoint, this.#absent, signal));
+  }
+
+  stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
+    return this.#explained(signal, async () => {
+      await using connection = await openTarget(this.#options, this.#endpoint, signal);
+      const target = connection === undefined ? undefined : await this.#readTarget(connection);
+      this.#directory = await makeWorkDirectory(await this.#chooseParent(connection), this.#record);
+      for await (const entry of entries) {
+        requireSingleRdb(entry, this.#scan);
+        this.#scan = await writeAndScan(entry, this.#rdb, signal, (bytes) => this.#context.progress({ phase: "staging", bytes }));
+      }
+      if (this.#scan === undefined && !this.#absent) throw new HoldfastError("backup-incomplete", "the backup has no RDB");
+      if (connection !== undefined && target !== undefined) await this.#prepareFeed(connection, target, signal);
+      return this.#scan === undefined ? emptyContents : describeScan(this.#scan);
+    });
+  }
+
+  swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    return this.#explained(signal, async () => {
+      this.#swapping = true;
+      await using connection = await openTarget(this.#options, this.#endpoint, signal);
+      if (connection === undefined) await this.#swapFiles(record);
+      else await this.#swapLive(connection, record, signal);
+    });
+  }
+
+  summarize(signal: AbortSignal): Promise<Contents> {
+    return this.#explained(signal, async () => {
+      await using connection = await openTarget(this.#options, this.#endpoint, signal);
+      if (connection !== undefined) return await this.#describeLive(connection, signal);
+      if (this.#scan === undefined) return emptyContents;
+      return describeScan(await scanRdbFile(this.#requireRdbPath(), Date.now(), signal));
+    });
+  }
+
+  get #rdb(): string {
+    return join(this.#directory ?? "", "restored.rdb");
+  }
+
+  /** On the disk of the server where that is this machine's, so that a crash of this one loses nothing. */
+  async #chooseParent(connection: RedisConnection | undefined): Promise<string> {
+    const { asideDir, rdbPath } = this.#options;
+    if (connection === undefined) return dirname(this.#requireRdbPath());
+    const own = asideDir ?? (await findServerDirectory(connection, this.#endpoint));
+    return own ?? (rdbPath === undefined ? this.#context.stagingDir : dirname(rdbPath));
+  }
+
+  async #readTarget(connection: RedisConnection): Promise<LiveTarget> {
+    const target = await readLiveTarget(connection);
+    await refuseManaged(connection, target);
+    return target;
+  }
+
+  /** The data is proven to load before anything is touched. */
+  async #prepareFeed(connection: RedisConnection, target: LiveTarget, signal: AbortSignal): Promise<Feed> {
+    if (this.#scan !== undefined) await refuseUnfit(connection, target, this.#scan);
+    if (this.#feed !== undefined) return this.#feed;
+    this.#context.progress({ phase: "loading" });
+    const rdb = this.#scan === undefined ? {} : { rdb: { path: this.#rdb, scan: this.#scan } };
+    const directory = this.#directory ?? this.#context.stagingDir;
+    const feed = this.#resources.use(await openFeed(this.#options, this.#endpoint, connection, { directory, ...rdb }, signal));
+    refuseOlder(target, feed, connection);
+    this.#feed = feed;
+    return feed;
+  }
+
+  async #swapLive(connection: RedisConnection, record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const before = await this.#readTarget(connection);
+    const feed = await this.#prepareFeed(connection, before, signal);
+    const aside = join(this.#directory ?? "", "former.rdb");
+    await saveAside(this.#options, this.#endpoint, connection, aside, signal);
+    const target = await this.#readTarget(connection);
+    this.#context.progress({ phase: "replacing" });
+    await replaceLive(this.#options, connection, { target, feed, aside }, record, signal);
+    const expected = this.#scan === undefined ? emptyContents : describeScan(this.#scan);
+    // Now nobody can have changed anything yet.
+    const differences = compareContents(expected, await this.#describeLive(connection, signal));
+    if (differences.length > 0)
+      throw new HoldfastError("restore-failed", `the server at ${connection.where} holds other data than the backup: ${differences[0]}`);
+    await promote(connection, feed.following);
+    await waitUntilKept(connection, this.#options.saveTimeout, signal);
+  }
+
+  async #swapFiles(record: (step: SwapStep) => Promise<void>): Promise<void> {
+    const path = this.#requireRdbPath();
+    await this.#resources.disposeAsync();
+    let directory = this.#directory ?? "";
+    let staged = this.#scan === undefined ? undefined : this.#rdb;
+    if (dirname(directory) !== dirname(path)) {
+      directory = await makeWorkDirectory(dirname(path), record);
+      staged &&= await copyInto(staged, join(directory, "restored.rdb"));
+    }
+    await replaceFiles(await findServerFiles(this.#options, path), staged, directory, record);
+  }
+
+  async #describeLive(connection: RedisConnection, signal: AbortSignal): Promise<Contents> {
+    const info = await readInfo(connection, ...contentSections);
+    if (this.#scan === undefined) return describeFilled(info);
+    const contents = describeKeyspace(this.#scan, info);
+    if (compareContents(describeScan(this.#scan), contents).length === 0) return contents;
+    // More keys may have come to their time since the RDB was looked at.
+    return describeKeyspace(await scanRdbFile(this.#rdb, Date.now(), signal), info);
+  }
+
+  #requireRdbPath(): string {
+    const { rdbPath } = this.#options;
+    if (rdbPath !== undefined) return rdbPath;
+    throw new HoldfastError(
+      "restore-failed",
+      `the server at ${describeEndpoint(this.#endpoint)} is stopped, and where its files are is not known`,
+      {
+        hint: "Start it, or set rdbPath.",
+      },
+    );
+  }
+
+  async #explained<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+    try {
+      signal.throwIfAborted();
+      return await act();
+    } catch (error) {
+      if (signal.aborted) throw createAbortError(signal, `The restore of "${this.#context.name}" was stopped`);
+      const explained = explainRedisError(error, describeEndpoint(this.#endpoint));
+      throw prefixError(`Cannot restore "${this.#context.name}"`, explained, targetCodes);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
+    if (!this.#swapping && this.#directory !== undefined) await removeWorkDirectory(this.#directory);
+  }
+}
+
+async function copyInto(from: string, to: string): Promise<string> {
+  await copyFile(from, to, constants.COPYFILE_EXCL);
+  await using file = await open(to, "r+");
+  await file.sync();
+  return to;
+}

@@ -1,0 +1,21 @@
+import type { DriverContext, RestoreOptions, RestoreSession, RestoreTarget } from "../contract.ts";
+import { HoldfastError } from "../../base/errors.ts";
+import { DirectoryRestore } from "./restore-directory.ts";
+import { OriginalRestore } from "./restore-original.ts";
+import type { RedisOptions } from "./options.ts";
+
+/** @throws refused for parts: a server's data is replaced as a whole */
+export async function openRedisRestore(
+  options: RedisOptions,
+  target: RestoreTarget,
+  restoring: RestoreOptions,
+  context: DriverContext,
+): Promise<RestoreSession> {
+  if (restoring.parts !== undefined) {
+    throw new HoldfastError("refused", `Cannot restore "${context.name}": a Redis server has no parts, its data is replaced as a whole`, {
+      hint: "Restore into a directory (--to), load the RDB into another server, and copy the keys from there.",
+    });
+  }
+  if (target.kind === "original") return new OriginalRestore(options, restoring, context);
+  return new DirectoryRestore(options, target, restoring, context);
+}

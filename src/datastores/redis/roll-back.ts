@@ -1,0 +1,166 @@
+import { lstat, rename, rm } from "node:fs/promises";
+import { dirname } from "node:path";
+import { syncDirectory } from "../../base/atomic-file.ts";
+import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
+import type { SwapStep } from "../contract.ts";
+import { scanRdbFile } from "./check-rdb.ts";
+import { openConnection } from "./connection.ts";
+import type { RedisConnection } from "./redis-connection.ts";
+import { resolveEndpoint } from "./endpoint.ts";
+import { prefixError, explainRedisError } from "./explain-error.ts";
+import { followScratch, promote, waitUntilKept } from "./follow.ts";
+import { chooseTargetOptions } from "./live-target.ts";
+import { redisOptions, type RedisOptions } from "./options.ts";
+import { openFeedAt, readReceivedBytes } from "./replace-live.ts";
+import { readInfo, type Info } from "./server-facts.ts";
+import { readSource } from "./source-address.ts";
+import { parseStep, type MoveStep, type PlaceStep, type RedisStep, type ReplaceStep } from "./swap-steps.ts";
+import { removeWorkDirectory } from "./work-directory.ts";
+
+/**
+ * Undoes a swap, last step first. Each step may or may not have happened, and may have been undone already. The restore's own directory
+ * goes last of all: while it is there, not everything has been put back.
+ * @throws restore-stuck when a server does not answer, or something else has taken a name that is needed
+ */
+export async function rollBackSwap(steps: readonly SwapStep[], signal: AbortSignal, options: RedisOptions | undefined): Promise<void> {
+  const known = steps.map(parseStep);
+  try {
+    for (const step of known.toReversed()) await undoStep(step, known, signal, options);
+  } catch (error) {
+    throw prefixError("Cannot roll back the restore", explainRedisError(error, "its address"), { "source-missing": "restore-stuck" });
+  }
+}
+
+async function undoStep(
+  step: RedisStep,
+  steps: readonly RedisStep[],
+  signal: AbortSignal,
+  options: RedisOptions | undefined,
+): Promise<void> {
+  switch (step.op) {
+    case "stage":
+      return removeWorkDirectory(step.path);
+    case "replace":
+      return undoReplace(step, options, signal);
+    case "place":
+      return undoPlace(step, steps);
+    case "move":
+      return undoMove(step);
+  }
+}
+
+/** What has the name is ours, or what a server has made of it since; the former file waits to get its name back, or there was none. */
+async function undoPlace({ from, to }: PlaceStep, steps: readonly RedisStep[]): Promise<void> {
+  if (!(await isThere(dirname(from))) || (await isThere(from))) return;
+  const moved = steps.find((step): step is MoveStep => step.op === "move" && step.from === to);
+  if (moved !== undefined && !(await isThere(moved.to))) return;
+  await rm(to, { recursive: true, force: true });
+  await syncDirectory(dirname(to));
+}
+
+async function undoMove({ from, to }: MoveStep): Promise<void> {
+  if (!(await isThere(to))) return;
+  if (await isThere(from)) {
+    throw new HoldfastError("restore-stuck", `another program has created ${from}; what was there before is ${to}`, {
+      hint: `Stop the server, move ${from} away, then repeat the rollback.`,
+    });
+  }
+  await rename(to, from);
+  await syncDirectory(dirname(from));
+  await syncDirectory(dirname(to));
+}
+
+async function undoReplace(step: ReplaceStep, given: RedisOptions | undefined, signal: AbortSignal): Promise<void> {
+  const hasAside = await isThere(step.aside);
+  const options = given === undefined ? readStepOptions(step) : chooseTargetOptions(given);
+  await using connection = await connect(step, hasAside, options, signal);
+  if (connection === undefined) return;
+  const info = await readInfo(connection, "server", "replication", "stats");
+  const follows = isFollowing(info, step);
+  if (info.get("role") === "slave" && !follows) {
+    throw new HoldfastError("restore-stuck", `the server at ${connection.where} is now a replica of another one`, {
+      hint: "Make it a master (REPLICAOF NO ONE), then restart Holdfast.",
+    });
+  }
+  if (!hasAside) return await settleWithoutAside(connection, info, step);
+  if (isUntouched(info, step)) return await promote(connection, step);
+  // Its password for masters is one of ours, as far as we have set it.
+  await promote(connection, step);
+  await putBack(connection, step, options, signal);
+  await rm(step.aside, { force: true });
+  await syncDirectory(dirname(step.aside));
+}
+
+/** When there is nothing to put back any more, a server that is away is no trouble. */
+async function connect(
+  step: ReplaceStep,
+  hasAside: boolean,
+  options: RedisOptions,
+  signal: AbortSignal,
+): Promise<RedisConnection | undefined> {
+  if (!hasAside && !(await isThere(dirname(step.aside)))) return undefined;
+  return openConnection(resolveEndpoint(options), options.waitFor, signal);
+}
+
+async function settleWithoutAside(connection: RedisConnection, info: Info, step: ReplaceStep): Promise<void> {
+  if (isFollowing(info, step)) await promote(connection, step);
+  const holdsRestored = info.get("master_replid") === step.scratchId || info.get("master_replid2") === step.scratchId;
+  if (!holdsRestored) return;
+  throw new HoldfastError("restore-stuck", `the server at ${connection.where} holds the restored data, and ${step.aside} is gone`, {
+    hint: "Restore the pre-restore backup: it has the former data.",
+  });
+}
+
+/** The aside data takes the way that the restored data took. */
+async function putBack(connection: RedisConnection, step: ReplaceStep, options: RedisOptions, signal: AbortSignal): Promise<void> {
+  const scan = await scanRdbFile(step.aside, Date.now(), signal);
+  const settings = { directory: dirname(step.aside), rdb: { path: step.aside, scan } };
+  const reach = { announce: step.announce, bind: step.bind };
+  const port = options.announcePort;
+  await using feed = await openFeedAt(reach, port, connection, settings, signal);
+  try {
+    const following = { announce: step.announce, following: feed.following, syncTimeoutMs: options.syncTimeout };
+    await followScratch(connection, feed.scratch, following, signal);
+  } finally {
+    await promote(connection, feed.following);
+  }
+  await waitUntilKept(connection, options.saveTimeout, signal);
+}
+
+function isFollowing(info: Info, { announce, port }: ReplaceStep): boolean {
+  return info.get("role") === "slave" && info.get("master_host") === announce && info.get("master_port") === String(port);
+}
+
+/**
+ * A server that has received nothing of another's data still has its own. One that does not count what it receives has its own as long as
+ * nobody has made it a replica.
+ */
+function isUntouched(info: Info, step: ReplaceStep): boolean {
+  if (info.get("run_id") !== step.runId) return false;
+  if (step.receivedBytes >= 0) return readReceivedBytes(info) === step.receivedBytes;
+  return info.get("role") === "master" && info.get("master_replid") === step.replicationId;
+}
+
+/** For a roll-back without a config: enough for a server that needs no password. */
+function readStepOptions(step: ReplaceStep): RedisOptions {
+  const parsed = redisOptions.safeParse(readSource([{ name: "former.rdb", sourcePath: step.source }]));
+  if (parsed.success && !step.source.includes("via=")) return parsed.data;
+  throw new HoldfastError("restore-stuck", "how to connect to the server is not known without its datastore in the config", {
+    hint: "Bring the datastore back into the config, then restart Holdfast.",
+  });
+}
+
+/** Removes what a finished swap put aside. */
+export async function settleSwap(steps: readonly SwapStep[]): Promise<void> {
+  for (const step of steps.map(parseStep)) if (step.op === "stage") await removeWorkDirectory(step.path);
+}
+
+async function isThere(path: string): Promise<boolean> {
+  return lstat(path).then(
+    () => true,
+    (error: unknown) => {
+      if (readErrno(error) === "ENOENT" || readErrno(error) === "ENOTDIR") return false;
+      throw new HoldfastError("restore-stuck", describeCause(error), { cause: error });
+    },
+  );
+}
