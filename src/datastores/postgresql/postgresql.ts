@@ -5,6 +5,8 @@ import { createPostgresqlDatastore } from "./datastore.ts";
 import { deriveOptions } from "./derive-options.ts";
 import { identifyPostgresql } from "./identify.ts";
 import { postgresqlOptions } from "./options.ts";
+import { withSqliteCheck } from "./sqlite-check.ts";
+import { isImportStep, rollBackImport, settleImport } from "./sqlite-undo.ts";
 import { rollBackRestore, settleRestore } from "./swap-roll-back.ts";
 
 export const postgresqlDriver: DatastoreDriver = defineDatastore({
@@ -15,7 +17,8 @@ export const postgresqlDriver: DatastoreDriver = defineDatastore({
   identify: identifyPostgresql,
   open: (options, context) => Promise.resolve(createPostgresqlDatastore(options, context)),
   deriveOptions,
-  check: checkDump,
-  rollBack: rollBackRestore,
-  settle: settleRestore,
+  parts: "tables",
+  check: withSqliteCheck(checkDump),
+  rollBack: (steps, signal, options) => (steps.some(isImportStep) ? rollBackImport : rollBackRestore)(steps, signal, options),
+  settle: (steps, signal, options) => (steps.some(isImportStep) ? settleImport : settleRestore)(steps, signal, options),
 });
