@@ -20,6 +20,14 @@ export function pickContents({ counts, digests, facts }: Contents, found: Conten
   return { counts: pick(counts, found.counts), digests: pick(digests, found.digests), facts };
 }
 
+/** Rows, and keys that stay until somebody removes them; undefined where neither is counted. */
+export function countItems({ counts }: Contents): number | undefined {
+  const named = Object.entries(counts);
+  const sum = (prefix: string): number => named.reduce((all, [name, count]) => (name.startsWith(prefix) ? all + count : all), 0);
+  if (!named.some(([name]) => name.startsWith("rows.") || name.startsWith("keys."))) return undefined;
+  return sum("rows.") + sum("keys.") - sum("expires.");
+}
+
 /** One difference per line, for people; none when a restored copy holds what was backed up. */
 export function compareContents(expected: Contents, found: Contents): readonly string[] {
   return [...compareRecords(expected.counts, found.counts), ...compareRecords(expected.digests, found.digests)];

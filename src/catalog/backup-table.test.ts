@@ -151,14 +151,14 @@ test("property: after replacing a destination exactly what was read is there, wh
 
 test("the history begins with sequence 0 and no predecessor, and goes on per job and destination", () => {
   withCatalog(({ backups }) => {
-    assert.deepEqual(backups.readHistory(nightly, 5), { sequence: 0, previous: null, sizes: {}, ratios: {} });
+    assert.deepEqual(backups.readHistory(nightly, 5), { sequence: 0, previous: null, sizes: {}, items: {}, ratios: {} });
     backups.put(createBackup(7, { createdAtMs: 1, members: [] }));
     backups.put(createBackup(6, { members: [] }));
     backups.put(createBackup(8, { destination: "offsite" }));
     backups.put(createBackup(9, { job: "weekly" }));
     // The clock went back between 6 and 7: the running number decides.
     const previous = createBackup(7).manifestSha256;
-    assert.deepEqual(backups.readHistory(nightly, 5), { sequence: 7, previous, sizes: {}, ratios: {} });
+    assert.deepEqual(backups.readHistory(nightly, 5), { sequence: 7, previous, sizes: {}, items: {}, ratios: {} });
   });
 });
 

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { HoldfastError } from "../base/errors.ts";
-import { collectRatios, collectSizes } from "./collect-sizes.ts";
+import { collectItems, collectRatios, collectSizes } from "./collect-sizes.ts";
 import type { CatalogFile, Cell } from "./catalog-file.ts";
 import type {
   BackupFilter,
@@ -92,7 +92,7 @@ export class BackupTable implements Backups {
     const [last] = this.#select(`${where} ORDER BY job_sequence DESC, ${newestFirst} LIMIT 1`, ...values);
     const measures = this.#select(`${where} AND ${isMeasure} ORDER BY ${newestFirst} LIMIT ?`, ...values, limit);
     const { sequence = 0, manifestSha256: previous = null } = last ?? {};
-    return { sequence, previous, sizes: collectSizes(measures), ratios: collectRatios(measures) };
+    return { sequence, previous, sizes: collectSizes(measures), items: collectItems(measures), ratios: collectRatios(measures) };
   }
 
   findFreeze(job: string, host?: string): Freeze | undefined {

@@ -38,6 +38,8 @@ export interface CatalogMember {
   /** Not known of backups that an older version has put on record. */
   readonly storedBytes?: number;
   readonly entries: number;
+  /** Rows, or keys without a time to live; absent where they are not counted, or not known. */
+  readonly items?: number;
 }
 
 /** What came later, from the events file. */
@@ -92,6 +94,8 @@ export interface BackupHistory {
    * absence that was accepted is the beginning of that datastore's history: it is not reported twice.
    */
   readonly sizes: Readonly<Record<string, readonly number[]>>;
+  /** Rows or keys of each datastore in the same backups, newest first. */
+  readonly items: Readonly<Record<string, readonly number[]>>;
   /** The worst compression of each datastore in the same backups: stored by plain bytes. */
   readonly ratios: Readonly<Record<string, number>>;
 }

@@ -199,3 +199,24 @@ test("two runs of one second get names of their own", async () => {
   for (let index = 0; index < 3; index += 1) names.push((await bed.run(bed.describe([source], facts))).manifest.name);
   assert.deepEqual(names, ["always.tar", "always-2.tar", "always-3.tar"]);
 });
+
+test("W8 F50 a database that lost most of its rows is suspect even when its file is as large as ever", async () => {
+  await using bed = await openBackupBed();
+  const path = join(bed.dir, "chat.db");
+  const run = (sql: string): Buffer => execFileSync("sqlite3", [path, sql]);
+  run("CREATE TABLE message (text); INSERT INTO message SELECT 'some text' FROM generate_series(1, 2000)");
+  const chat: DatastoreSetup = { name: "chat", kind: "sqlite", options: { path }, shrink };
+  const whole = await bed.run(bed.describe([chat]));
+  const { contents, entries } = whole.manifest.members[0] ?? assert.fail();
+  const bytes = entries[0]?.plain.bytes ?? 0;
+  const history = { ...sizes({ chat: [bytes, bytes, bytes] }), items: { chat: [2000, 1900, 2000] } };
+  assert.equal(contents.counts["rows.message"], 2000);
+  assert.deepEqual((await bed.run(bed.describe([chat], { history }))).manifest.suspect, []);
+  run("DELETE FROM message WHERE rowid > 5");
+  const { manifest } = await bed.run(bed.describe([chat], { history }));
+  assert.equal(manifest.members[0]?.entries[0]?.plain.bytes, bytes, "the file is no smaller");
+  assert.deepEqual(manifest.suspect, ["chat has 5 rows or keys; the last 3 backups had 2000 rows or keys in the middle"]);
+  // A handful tells nothing.
+  const few = { ...history, items: { chat: [11, 12, 11] } };
+  assert.deepEqual((await bed.run(bed.describe([chat], { history: few }))).manifest.suspect, []);
+});

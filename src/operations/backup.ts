@@ -14,6 +14,7 @@ import { assertSpace } from "./forecast.ts";
 import { detectShrink } from "./detect-shrink.ts";
 import { openSource, type LeftOutSource, type OpenedSource } from "./open-source.ts";
 import type { BackupSetup, TaskPorts } from "./setup.ts";
+import { writeFixedCopies, type FixedCopyOutcome } from "./write-fixed-copies.ts";
 
 /** A published backup. */
 export interface BackupResult {
@@ -21,6 +22,7 @@ export interface BackupResult {
   readonly manifestKey: string;
   readonly manifestSha256: string;
   readonly manifest: Manifest;
+  readonly fixedCopies: readonly FixedCopyOutcome[];
 }
 
 /**
@@ -86,9 +88,8 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
     suspect: [
       ...detectShrink(
         setup.datastores,
-        // What was left out has not shrunk.
-        new Map(members.flatMap(({ member, plainBytes }) => (member.status === "failed" ? [] : [[member.datastore, plainBytes] as const]))),
-        setup.history.sizes,
+        members.map(({ member, plainBytes }) => ({ member, bytes: plainBytes })),
+        setup.history,
       ),
     ],
     createdAt: formatInstant(startedAtMs),
@@ -107,10 +108,14 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   ports.progress({ phase: "publishing" });
   const { manifest, name: manifestName, body } = await finished.finish(draft, signal);
   await publication?.publish({ name: manifestName, body }, signal);
+  const key = manifestKey({ folder: setup.folder, name, layout: setup.layout });
+  const published = { destination, folder: setup.folder, manifestKey: key };
+  const fixedCopies = await writeFixedCopies(setup.fixedCopies ?? [], published, ports, signal);
   await closeAfterSuccess(resources, ports);
   return {
     folder: setup.folder,
-    manifestKey: manifestKey({ folder: setup.folder, name, layout: setup.layout }),
+    manifestKey: key,
+    fixedCopies,
     manifestSha256: parseManifest(body, name).sha256,
     manifest,
   };

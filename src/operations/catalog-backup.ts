@@ -1,5 +1,6 @@
 import { countPlainBytes, countStoredBytes, type Manifest } from "../archive/manifest.ts";
 import { foldEvents, type BackupEvent } from "../archive/events.ts";
+import { countItems, type Contents } from "../base/contents.ts";
 import type { BackupMarks, CatalogBackup } from "../catalog/contract.ts";
 
 interface Found {
@@ -35,16 +36,22 @@ export function describeBackup(
     trigger: manifest.trigger,
     storedBytes: countStoredBytes(manifest),
     plainBytes: countPlainBytes(manifest),
-    members: manifest.members.map(({ datastore, kind, status, entries }) => ({
+    members: manifest.members.map(({ datastore, kind, status, entries, contents }) => ({
       datastore,
       kind,
       status,
       plainBytes: entries.reduce((sum, entry) => sum + entry.plain.bytes, 0),
       storedBytes: entries.reduce((sum, entry) => sum + entry.stored.bytes, 0),
       entries: entries.length,
+      ...describeItems(contents),
     })),
     ...describeMarks(events, manifest.finishedAt),
   };
+}
+
+function describeItems(contents: Contents): { readonly items?: number } {
+  const items = countItems(contents);
+  return items === undefined ? {} : { items };
 }
 
 /** What the events of a backup that is at its destination add up to. */

@@ -1,24 +1,42 @@
+import type { ManifestMember } from "../archive/manifest.ts";
+import { countItems } from "../base/contents.ts";
 import { describeBytes } from "../base/describe-amount.ts";
-import type { DatastoreSetup } from "./setup.ts";
+import type { BackupHistory, DatastoreSetup } from "./setup.ts";
+
+/** Of fewer rows or keys a few are a large share. */
+const fewItems = 20;
 
 /**
- * Why a backup is suspect: each datastore that shrank below its rule, with figures. No history, no suspicion.
- * @param bytes plain bytes of each datastore in this backup
+ * Why a backup is suspect: each datastore that shrank below its rule, with figures. No history, no suspicion. What is deleted need not make
+ * a database smaller, so its rows or keys are compared as well.
+ * @param found what is in this backup; a datastore that was left out has not shrunk
  */
 export function detectShrink(
   datastores: readonly DatastoreSetup[],
-  bytes: ReadonlyMap<string, number>,
-  sizes: Readonly<Record<string, readonly number[]>>,
+  found: readonly { readonly member: Pick<ManifestMember, "datastore" | "status" | "contents">; readonly bytes: number }[],
+  { sizes, items }: Pick<BackupHistory, "sizes" | "items">,
 ): readonly string[] {
   return datastores.flatMap(({ name, shrink }) => {
-    const history = sizes[name] ?? [];
-    const now = bytes.get(name);
-    if (shrink === "off" || now === undefined || history.length < Math.max(1, shrink.minHistory)) return [];
-    const median = findMedian(history);
-    if (now >= median * shrink.ratio) return [];
-    return [`${name} has ${describeBytes(now)}; the last ${history.length} backups had ${describeBytes(median)} in the middle`];
+    const now = found.find(({ member }) => member.datastore === name);
+    if (shrink === "off" || now === undefined || now.member.status === "failed") return [];
+    const least = Math.max(1, shrink.minHistory);
+    const compare = (
+      figure: number | undefined,
+      history: readonly number[] = [],
+      describe: (figure: number) => string,
+      few = 0,
+    ): string[] => {
+      if (figure === undefined || history.length < least) return [];
+      const median = findMedian(history);
+      if (median < few || figure >= median * shrink.ratio) return [];
+      return [`${name} has ${describe(figure)}; the last ${history.length} backups had ${describe(median)} in the middle`];
+    };
+    const smaller = compare(now.bytes, sizes[name], describeBytes);
+    return smaller.length > 0 ? smaller : compare(countItems(now.member.contents), items?.[name], describeItems, fewItems);
   });
 }
+
+const describeItems = (count: number): string => `${count} rows or keys`;
 
 function findMedian(values: readonly number[]): number {
   const sorted = values.toSorted((one, other) => one - other);

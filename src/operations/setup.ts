@@ -1,6 +1,7 @@
 import type { Compression } from "../archive/compression.ts";
 import type { InfoFileName } from "../archive/info-files.ts";
 import type { Manifest } from "../archive/manifest.ts";
+import type { FixedCopy } from "../config/config.ts";
 
 /** A datastore as a task gets it: everything resolved, nothing looked up later. */
 export interface DatastoreSetup {
@@ -21,7 +22,7 @@ export interface DestinationSetup {
   readonly options: unknown;
 }
 
-/** A run is suspect when a datastore's plain bytes fall below `ratio` × the median of its history, once that has `minHistory` entries. */
+/** A run is suspect when a datastore's plain bytes, or its rows or keys, fall below `ratio` × the median of its history, once that has `minHistory` entries. */
 export interface ShrinkRule {
   readonly ratio: number;
   readonly minHistory: number;
@@ -50,6 +51,8 @@ export interface BackupSetup extends Surroundings {
   readonly infoFiles: readonly InfoFileName[];
   readonly datastores: readonly DatastoreSetup[];
   readonly destination: DestinationSetup;
+  /** Written once the backup is published. */
+  readonly fixedCopies?: readonly FixedCopy[];
   /** The job's config without secrets, for the manifest. */
   readonly config: unknown;
   readonly history: BackupHistory;
@@ -62,6 +65,8 @@ export interface BackupHistory {
   readonly previous: string | null;
   /** Plain bytes of each datastore in the last believed backups, newest first. */
   readonly sizes: Readonly<Record<string, readonly number[]>>;
+  /** Rows or keys of each datastore in the same backups, newest first. */
+  readonly items?: Readonly<Record<string, readonly number[]>>;
   /** The worst compression of each datastore in the same backups: stored by plain bytes. */
   readonly ratios?: Readonly<Record<string, number>>;
 }
