@@ -160,10 +160,11 @@ export class DumpReader {
     if (text === "PostgreSQL database cluster dump") this.#isCluster = true;
     else if (text === "PostgreSQL database dump") {
       if (this.#reader !== undefined) throw damaged("a database's part is cut");
-      this.#reader = new DatabaseReader(this.#connected);
+      this.#reader = new DatabaseReader(undefined);
     } else if (text === "PostgreSQL database dump complete") {
       if (this.#reader === undefined) throw damaged("a database's part has an end and no beginning");
-      this.#databases.push(this.#reader.finish());
+      // A database that the dump creates is connected to within its own part.
+      this.#databases.push({ ...this.#reader.finish(), database: this.#connected });
       this.#reader = undefined;
       this.#ended = !this.#isCluster;
     } else if (text === "PostgreSQL database cluster dump complete") this.#ended = true;
