@@ -23,6 +23,32 @@ export function checkPlaces(parts: ConfigParts, refuse: Refuse): void {
     }
     for (const name of new Set(job.datastores)) checkContainment(name, job, parts, refuse);
   }
+  checkFixedCopies(parts, refuse);
+}
+
+/** A copy must be of the job, its own, and never in the place of what is backed up. */
+function checkFixedCopies({ jobs, datastores }: ConfigParts, refuse: Refuse): void {
+  const taken = new Map<string, string>();
+  const sources = new Map(
+    [...datastores.values()].flatMap(({ name, kind, options }) =>
+      findDatastoreDriver(kind)
+        .configure(options)
+        .sourcePaths.map((path) => [path, name] as const),
+    ),
+  );
+  for (const job of jobs.values()) {
+    for (const [at, { datastore, path }] of job.fixedCopies.entries()) {
+      const place = ["jobs", job.name, "fixedCopies", at];
+      if (!job.datastores.includes(datastore))
+        refuse([...place, "datastore"], { message: `the job does not back up a datastore ${JSON.stringify(datastore)}` });
+      const source = sources.get(path);
+      if (source !== undefined)
+        refuse([...place, "path"], { message: `${path} is the datastore ${JSON.stringify(source)} itself, which the copy would replace` });
+      const owner = taken.get(path);
+      if (owner !== undefined) refuse([...place, "path"], { message: `the job ${JSON.stringify(owner)} writes ${path} already` });
+      taken.set(path, job.name);
+    }
+  }
 }
 
 function checkLayout(job: JobConfig, parts: ConfigParts, refuse: Refuse): void {

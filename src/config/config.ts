@@ -99,6 +99,16 @@ export interface RestoreConfig {
   readonly askToStart: boolean;
 }
 
+/** A file under a name of its own that always holds a datastore as the last good backup has it. */
+export interface FixedCopy {
+  readonly datastore: string;
+  /** Absolute. */
+  readonly path: string;
+  /** `user:group`; by default that of the file that is replaced, else that of its directory. */
+  readonly owner?: string;
+  readonly mode: number;
+}
+
 export interface JobConfig {
   readonly name: string;
   readonly enabled: boolean;
@@ -118,6 +128,8 @@ export interface JobConfig {
   readonly folder: string;
   /** Further destinations that get a copy. */
   readonly copies: readonly string[];
+  /** Files beside the backups, replaced after each good one. */
+  readonly fixedCopies: readonly FixedCopy[];
   readonly layout: Layout;
   /** Checked with `checkNameTemplate`. */
   readonly nameTemplate: string;

@@ -36,6 +36,7 @@ test("D9 a job with nothing but what it must have gets the defaults, and no rete
     enabled: true,
     datastores: ["crm"],
     onMissing: "fail",
+    fixedCopies: [],
     atStart: false,
     atStartMinAgeMs: 3_600_000,
     catchUp: true,

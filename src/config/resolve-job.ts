@@ -23,6 +23,12 @@ export function resolveJob(name: string, parsed: ParsedJob, settings: Settings):
     destination: parsed.destination,
     folder: parsed.folder === undefined ? name : normalize(parsed.folder),
     copies: parsed.copies ?? [],
+    fixedCopies: (parsed.fixedCopies ?? []).map(({ datastore, path, owner, mode = "0640" }) => ({
+      datastore,
+      path: normalize(path),
+      mode: Number.parseInt(mode, 8),
+      ...pickDefined({ owner }),
+    })),
     layout,
     nameTemplate: parsed.name ?? "{job}_{YYYYMMDD}_{HHmmss}",
     nameZone: parsed.nameZone ?? "job",

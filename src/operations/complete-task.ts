@@ -44,7 +44,8 @@ function completeBackup(core: Core, payload: PayloadOf<"backup">, result: Operat
   const backup = describeBackup({ ...result, destination: payload.destination }, []);
   const isKnown = !isPlace(payload.destination);
   if (isKnown) core.catalog.backups.put(backup);
-  const state = backup.suspect.length > 0 ? "suspect" : backup.status;
+  const unplaced = result.fixedCopies.flatMap(({ problem }) => problem ?? []);
+  const state = backup.suspect.length > 0 ? "suspect" : unplaced.length > 0 ? "partial" : backup.status;
   const took = describeDuration(backup.finishedAtMs - backup.createdAtMs);
   const lacks = result.manifest.members.flatMap((member) =>
     member.notes.filter(({ level }) => level === "partial").map(({ message }) => `${member.datastore}: ${message}`),
@@ -53,6 +54,7 @@ function completeBackup(core: Core, payload: PayloadOf<"backup">, result: Operat
     `${backup.name}, ${describeBytes(backup.storedBytes)} from ${describeBytes(backup.plainBytes)} in ${took}`,
     ...(backup.suspect.length > 0 ? [`suspect: ${backup.suspect.join("; ")}`] : []),
     ...(lacks.length > 0 ? [`partial: ${lacks.join("; ")}`] : []),
+    ...unplaced,
     ...(isKnown ? [] : [`only \`holdfast list --offline ${payload.destination}\` lists it, and no retention removes it`]),
   ].join("; ");
   const job = core.config.jobs.get(payload.job);
@@ -68,7 +70,7 @@ function completeBackup(core: Core, payload: PayloadOf<"backup">, result: Operat
     summary,
     backupId: backup.id,
     bytes: backup.storedBytes,
-    details: { name: backup.name, destination: backup.destination, suspect: [...backup.suspect], notes },
+    details: { name: backup.name, destination: backup.destination, suspect: [...backup.suspect], notes: [...notes, ...unplaced] },
   };
 }
 

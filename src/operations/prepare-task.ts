@@ -78,6 +78,7 @@ function prepareBackup(core: Core, payload: PayloadOf<"backup">, stagingDir: str
     note: payload.note,
     destination: describeDestination(core.config, payload.destination),
     nameTemplate: job.nameTemplate,
+    fixedCopies: job.fixedCopies,
     history: core.catalog.backups.readHistory(
       { job: job.name, destination: payload.destination, host: core.config.settings.hostname },
       historyLength,

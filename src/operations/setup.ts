@@ -1,6 +1,7 @@
 import type { Compression } from "../archive/compression.ts";
 import type { InfoFileName } from "../archive/info-files.ts";
 import type { Manifest } from "../archive/manifest.ts";
+import type { FixedCopy } from "../config/config.ts";
 
 /** A datastore as a task gets it: everything resolved, nothing looked up later. */
 export interface DatastoreSetup {
@@ -50,6 +51,8 @@ export interface BackupSetup extends Surroundings {
   readonly infoFiles: readonly InfoFileName[];
   readonly datastores: readonly DatastoreSetup[];
   readonly destination: DestinationSetup;
+  /** Written once the backup is published. */
+  readonly fixedCopies?: readonly FixedCopy[];
   /** The job's config without secrets, for the manifest. */
   readonly config: unknown;
   readonly history: BackupHistory;

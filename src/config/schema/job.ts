@@ -1,3 +1,4 @@
+import { isAbsolute } from "node:path";
 import { z } from "zod";
 import { checkCompression, compressionMethods, type Compression } from "../../archive/compression.ts";
 import { checkNameTemplate, namePlaceholders } from "../../archive/name-template.ts";
@@ -122,6 +123,24 @@ const restoreSchema = z.strictObject({
   askToStart: z.boolean().optional().describe("Ask before the applications are started again."),
 });
 
+const fixedCopyField = z.strictObject({
+  datastore: z.string().min(1).describe("One of the job's datastores, which must be a single file in the backup."),
+  path: z
+    .string()
+    .refine((path) => isAbsolute(path) && !path.endsWith("/") && !path.includes("\0"), "must be the absolute path of a file")
+    .describe("The file; its directory must be there."),
+  owner: z
+    .string()
+    .regex(/^[^:\s]+:[^:\s]+$/, 'must be "user:group"')
+    .optional()
+    .describe("user:group; by default that of the file that is replaced, else that of its directory."),
+  mode: z
+    .string('must be an octal mode in quotes, such as "0640"')
+    .regex(/^0?[0-7]{3}$/, 'must be an octal mode in quotes, such as "0640"')
+    .optional()
+    .describe("Octal; 0640 by default."),
+});
+
 export const jobSchema = z.strictObject({
   enabled: z.boolean().optional(),
   datastores: names.min(1).describe("What is backed up."),
@@ -134,6 +153,10 @@ export const jobSchema = z.strictObject({
   destination: z.string().min(1).describe("Where the backups go."),
   folder: folderField.optional().describe("Folder in the destination; the job's name by default."),
   copies: names.optional().describe("Further destinations."),
+  fixedCopies: z
+    .array(fixedCopyField)
+    .optional()
+    .describe("Files under names of their own, as they are, replaced at once after each good backup: for applications that read them."),
   layout: z.enum(layouts).optional().describe("directory: a folder per backup. archive: one tar file. file: the one file as it is."),
   name: nameField.optional(),
   nameZone: z.enum(["job", "utc"]).optional().describe("Whose clock the times in the name follow."),

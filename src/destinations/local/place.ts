@@ -3,12 +3,8 @@ import { lstat, mkdir, open, stat, statfs, type FileHandle } from "node:fs/promi
 import { dirname, join } from "node:path";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { describeCause, HoldfastError, readErrno, type ErrorCode } from "../../base/errors.ts";
+import type { Owner } from "../../base/find-owner.ts";
 import { parseKey } from "../parse-key.ts";
-
-export interface Owner {
-  readonly uid: number;
-  readonly gid: number;
-}
 
 export interface PlaceSettings {
   readonly name: string;

@@ -16,6 +16,7 @@ export function listWritablePaths(config: Config): readonly string[] {
   // A restore renames beside what it replaces.
   const wanted = [
     ...[...config.destinations.values()].flatMap((destination) => findLocalPath(destination) ?? []),
+    ...[...config.jobs.values()].flatMap(({ fixedCopies }) => fixedCopies.map(({ path }) => dirname(path))),
     ...sources.map((path) => dirname(path.replace(/\/\.?$/, ""))),
     stateDir,
     runtimeDir,

@@ -8,6 +8,7 @@ import { checkConfigFiles } from "./check-config-files.ts";
 import { checkContainment } from "./check-containment.ts";
 import { checkDestinations } from "./check-destinations.ts";
 import { checkDisks } from "./check-disks.ts";
+import { checkFixedCopies } from "./check-fixed-copies.ts";
 import { checkOldJobs } from "./check-old-jobs.ts";
 import { checkSources } from "./check-sources.ts";
 import { checkSpace } from "./check-space.ts";
@@ -41,6 +42,7 @@ export async function runChecks(config: Config, signal: AbortSignal): Promise<re
       ...checkDisks(config, sources.facts, destinations.facts),
     ];
   });
+  await look("fixed copies", () => checkFixedCopies(config, signal));
   await look("places", () => Promise.resolve(checkContainment(config)));
   await look("clock", () => checkClock(config, systemClock.now(), signal));
   await look("notifications", () => Promise.resolve(checkChannels(config)));
