@@ -11,8 +11,8 @@ export interface LoadSettings {
   readonly toolset: Toolset;
   /** Parallel connections, where the dump can be loaded by several. */
   readonly jobs: number;
-  /** Lines of `pg_restore --list` that are loaded, in a file beside the dump; everything by default. */
-  readonly list?: string;
+  /** Arguments that make pg_restore load only a part; everything by default. A dump in SQL is always loaded whole. */
+  readonly selection?: readonly string[];
 }
 
 /** Below it a second connection costs more than it saves. */
@@ -42,7 +42,12 @@ function relax(access: Access): Access {
   return { ...access, connection: { ...connection, settings: { ...connection.settings, options } } };
 }
 
-async function runPgRestore(access: Access, dump: SpooledDump, { toolset, jobs, list }: LoadSettings, signal: AbortSignal): Promise<void> {
+async function runPgRestore(
+  access: Access,
+  dump: SpooledDump,
+  { toolset, jobs, selection = [] }: LoadSettings,
+  signal: AbortSignal,
+): Promise<void> {
   // A container has none of our files: then the dump comes by standard input, which only one connection can read.
   const isRemote = access.via !== undefined;
   const { database = "" } = access.connection;
@@ -51,7 +56,7 @@ async function runPgRestore(access: Access, dump: SpooledDump, { toolset, jobs, 
     "--no-password",
     ...(access.connection.settings["service"] === undefined ? [`--dbname=dbname='${database.replaceAll(/[\\']/g, String.raw`\$&`)}'`] : []),
     ...(!isRemote && jobs > 1 && dump.bytes >= parallelBytes ? [`--jobs=${jobs}`] : []),
-    ...(list === undefined ? [] : [`--use-list=${list}`]),
+    ...selection,
     ...(isRemote ? [] : [dump.path]),
   ];
   const tool = prepareTool(access, toolset.path("pg_restore"), args);
@@ -82,9 +87,22 @@ function requireRestrict({ major, version }: Toolset): void {
 async function runPsql(access: Access, dump: SpooledDump, toolset: Toolset, signal: AbortSignal): Promise<void> {
   requireRestrict(toolset);
   const key = randomBytes(24).toString("hex");
+  await feedPsql(access, toolset.path("psql"), readRestricted(dump, key), signal);
+}
+
+/**
+ * Has psql run a script, which ends at the first error. Where the script's source fails psql gets no more, and what is not committed is
+ * gone. Throws what psql says.
+ */
+export async function feedPsql(
+  access: Access,
+  psql: string,
+  script: AsyncIterable<Uint8Array | string>,
+  signal: AbortSignal,
+): Promise<void> {
   const done = randomBytes(16).toString("hex");
   const args = ["--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"];
-  const tool = prepareTool(access, toolset.path("psql"), args);
+  const tool = prepareTool(access, psql, args);
   await using program = openProgram(tool.program, tool.args, { ...tool.options, stdin: "pipe" }, signal);
   const { stdin, stdout } = program;
   if (stdin === null || stdout === null) throw new HoldfastError("internal", "psql has no standard input or output");
@@ -93,18 +111,18 @@ async function runPsql(access: Access, dump: SpooledDump, toolset: Toolset, sign
   stdout.setEncoding("utf8").on("data", (text: string) => {
     output = (output + text).slice(-200);
   });
-  for await (const chunk of readRestricted(dump, key, done)) {
+  for await (const chunk of script) {
     if (stdin.write(chunk)) continue;
     // It may end before it has read everything.
     await Promise.race([new Promise((resolve) => stdin.once("drain", resolve)), program.finished]);
   }
-  stdin.end();
+  stdin.end(`\\echo ${done}\n`);
   await program.finished;
   if (!output.trimEnd().endsWith(done)) throw new HoldfastError("restore-failed", "psql ended before it came to the end of the dump");
 }
 
 /** A dump of a single database, without its own restriction, in ours. */
-async function* readRestricted(dump: SpooledDump, key: string, done: string): AsyncGenerator<Uint8Array | string, void, undefined> {
+async function* readRestricted(dump: SpooledDump, key: string): AsyncGenerator<Uint8Array | string, void, undefined> {
   await using file = await open(dump.path);
   const { size } = await file.stat();
   const head = Buffer.alloc(Math.min(size, edgeBytes));
@@ -121,5 +139,5 @@ async function* readRestricted(dump: SpooledDump, key: string, done: string): As
     yield piece.subarray(0, bytesRead);
     at += bytesRead;
   }
-  yield `\n\\unrestrict ${key}\n\\echo ${done}\n`;
+  yield `\n\\unrestrict ${key}\n`;
 }

@@ -24,7 +24,13 @@ export interface DumpNeeds {
   /** Statements that make the database and its settings; none in a plain dump. */
   readonly statements: readonly string[];
   readonly encoding: string | undefined;
+  /** Keys of tables, by formatTableKey. */
+  readonly tables: readonly string[];
+  /** Whether it makes nothing at all. */
+  readonly isEmpty: boolean;
 }
+
+const noDefinitions = new DatabaseReader(undefined).finish().schema;
 
 /** Reads the definitions of a dump, by pg_restore where it has a format of its own. */
 export async function readNeeds(access: Access, toolset: Toolset, dump: SpooledDump, signal: AbortSignal): Promise<DumpNeeds> {
@@ -53,9 +59,19 @@ export async function readNeeds(access: Access, toolset: Toolset, dump: SpooledD
     throw signal.aborted ? error : explainLoad(error);
   }
   scanner.finish();
-  const { roles, extensions } = reader.finish();
+  const { roles, extensions, rows, largeObjects, schema } = reader.finish();
+  const isEmpty = rows.size === 0 && largeObjects === 0 && schema === noDefinitions;
   const major = Number.parseInt(version, 10);
-  return { roles, extensions, tablespaces: [...tablespaces], statements, encoding, major: Number.isNaN(major) ? undefined : major };
+  return {
+    roles,
+    extensions,
+    tablespaces: [...tablespaces],
+    tables: [...rows.keys()],
+    isEmpty,
+    statements,
+    encoding,
+    major: Number.isNaN(major) ? undefined : major,
+  };
 }
 
 function readTablespace(statement: string): string | undefined {

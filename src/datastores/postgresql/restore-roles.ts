@@ -30,11 +30,8 @@ export class RoleStatements {
   }
 
   /** Adds those that are not there, with their attributes and memberships; changes none that is there. Gives the names of those added. */
-  async addMissing(session: SqlSession, wanted: readonly string[]): Promise<readonly string[]> {
-    const missing = await findMissingRoles(
-      session,
-      wanted.filter((role) => this.#roles.includes(role)),
-    );
+  async addMissing(session: SqlSession): Promise<readonly string[]> {
+    const missing = await findMissingRoles(session, this.#roles);
     for (const role of missing) await session.query(`CREATE ROLE ${quoteName(role)}${this.#attributes.get(role) ?? ""}`);
     for (const { group, member } of this.#memberships) {
       if (!missing.includes(member) && !missing.includes(group)) continue;

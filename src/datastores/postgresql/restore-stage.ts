@@ -82,8 +82,8 @@ export interface StageSettings {
   readonly name: string;
   readonly shape: DatabaseShape;
   readonly jobs: number;
-  /** See LoadSettings. */
-  readonly list?: string;
+  /** One after the other; see LoadSettings. */
+  readonly selections?: readonly (readonly string[])[];
 }
 
 /** Makes a database, loads a dump into it and counts what it has then. `session` is with another database of the server. */
@@ -91,14 +91,14 @@ export async function stageDatabase(
   server: Server,
   session: SqlSession,
   { dump, toolset }: Pick<DumpToStage, "dump" | "toolset">,
-  { name, shape, jobs, list }: StageSettings,
+  { name, shape, jobs, selections = [[]] }: StageSettings,
   signal: AbortSignal,
 ): Promise<StagedDatabase> {
   await session.query(shape.create(name));
   for (const statement of shape.grant(name)) await session.query(statement);
   const oid = await readOid(session, name);
-  const loading = { toolset, jobs, ...(list === undefined ? {} : { list }) };
-  await loadDump(selectDatabase(server.access, name), dump, loading, signal);
+  const access = selectDatabase(server.access, name);
+  for (const selection of selections) await loadDump(access, dump, { toolset, jobs, selection }, signal);
   await using staged = await openDatabase(server, name, signal);
   // Without statistics the first queries of the application would be slow for hours.
   await staged.query("ANALYZE");

@@ -1,4 +1,166 @@
-import type { Server } from "./restore-sql.ts";
+import { z } from "zod";
+import { HoldfastError } from "../../base/errors.ts";
+import { selectDatabase } from "./connection.ts";
+import { explainLoad } from "./restore-explain.ts";
+import { feedPsql } from "./restore-load.ts";
+import { quoteTable, type TableName } from "./restore-names.ts";
+import { quoteLiteral, quoteName } from "./quote-sql.ts";
+import { openDatabase, selectRows, type Server } from "./restore-sql.ts";
+import {
+  readForeignKeys,
+  readSequences,
+  readTables,
+  readTriggers,
+  sameTable,
+  type SequenceState,
+  type TableFacts,
+} from "./restore-table-set.ts";
+import type { SqlSession } from "./sql-session.ts";
 import type { TablesStep } from "./swap-steps.ts";
-export async function undoTables(_server: Server, _step: TablesStep, _signal: AbortSignal): Promise<void> {}
-export async function dropAsideTables(_server: Server, _step: TablesStep, _signal: AbortSignal): Promise<void> {}
+
+/** A table in the live database, and where its new rows are: in `from` of the session `source`. */
+export interface TableReplacement {
+  readonly table: TableFacts;
+  readonly from: TableName;
+  readonly sequences: readonly SequenceState[];
+}
+
+const asideRow = z.object({ schema: z.string(), table: z.string(), aside: z.string(), sequences: z.string() });
+const contentName = "content";
+
+/**
+ * Replaces the rows of tables in one transaction, with their sequences; nobody sees half of it. Foreign keys from and to them are checked
+ * anew by the server. The old rows are kept in `schema`, which is there if and only if it was done; with null they are not kept.
+ * @throws target-unsafe where a foreign key would be broken, or a lock is not to be had
+ */
+export async function replaceTables(
+  server: Server,
+  source: SqlSession,
+  { database, schema, drop }: { readonly database: string; readonly schema: string | null; readonly drop?: string },
+  replacements: readonly TableReplacement[],
+  signal: AbortSignal,
+): Promise<void> {
+  await using session = await openDatabase(server, database, signal);
+  const plan = await planScript(session, schema, replacements);
+  async function* write(): AsyncGenerator<Uint8Array | string, void, undefined> {
+    yield `BEGIN;\nSET LOCAL search_path = pg_catalog;\nSET LOCAL lock_timeout = '60s';\nSET LOCAL row_security = off;\n`;
+    yield* plan.before.map((statement) => `${statement};\n`);
+    for (const { table, from } of replacements) {
+      const columns = `(${table.columns.flatMap(({ name, generated }) => (generated ? [] : [quoteName(name)])).join(", ")})`;
+      yield `TRUNCATE ONLY ${quoteTable(table)};\n`;
+      if (columns === "()") continue;
+      yield `COPY ${quoteTable(table)} ${columns} FROM stdin;\n`;
+      yield* source.copyOut(`COPY ${quoteTable(from)} ${columns} TO STDOUT`);
+      yield "\\.\n";
+    }
+    yield* plan.after.map((statement) => `${statement};\n`);
+    if (drop !== undefined) yield `DROP SCHEMA ${quoteName(drop)} CASCADE;\n`;
+    yield "COMMIT;\n";
+  }
+  try {
+    await feedPsql(selectDatabase(server.access, database), server.psql, write(), signal);
+  } catch (error) {
+    throw signal.aborted ? error : explainTables(error);
+  }
+}
+
+interface Script {
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+
+async function planScript(session: SqlSession, schema: string | null, replacements: readonly TableReplacement[]): Promise<Script> {
+  const tables = replacements.map(({ table }) => table);
+  const before: string[] = [`LOCK TABLE ${tables.map((table) => `ONLY ${quoteTable(table)}`).join(", ")} IN ACCESS EXCLUSIVE MODE`];
+  const after: string[] = [];
+  if (schema !== null) {
+    before.push(`CREATE SCHEMA ${quoteName(schema)}`, `REVOKE ALL ON SCHEMA ${quoteName(schema)} FROM PUBLIC`);
+    before.push(`CREATE TABLE ${quoteTable({ schema, table: contentName })} (schema text, "table" text, aside text, sequences text)`);
+  }
+  for (const key of await readForeignKeys(session, tables)) {
+    before.push(`ALTER TABLE ${quoteTable(key)} DROP CONSTRAINT ${quoteName(key.name)}`);
+    after.push(`ALTER TABLE ${quoteTable(key)} ADD CONSTRAINT ${quoteName(key.name)} ${key.definition}`);
+    if (key.comment !== null)
+      after.push(`COMMENT ON CONSTRAINT ${quoteName(key.name)} ON ${quoteTable(key)} IS ${quoteLiteral(key.comment)}`);
+  }
+  for (const [index, { table, sequences }] of replacements.entries()) {
+    for (const { name, mode } of await readTriggers(session, table)) {
+      before.push(`ALTER TABLE ${quoteTable(table)} DISABLE TRIGGER ${quoteName(name)}`);
+      after.push(`ALTER TABLE ${quoteTable(table)} ENABLE ${mode === "A" ? "ALWAYS " : ""}TRIGGER ${quoteName(name)}`);
+    }
+    if (schema !== null) {
+      const aside = `t${index + 1}`;
+      const states = JSON.stringify(await readSequences(session, table));
+      before.push(`CREATE TABLE ${quoteTable({ schema, table: aside })} AS TABLE ONLY ${quoteTable(table)}`);
+      const values = [table.schema, table.table, aside, states].map(quoteLiteral).join(", ");
+      before.push(`INSERT INTO ${quoteTable({ schema, table: contentName })} VALUES (${values})`);
+    }
+    for (const each of sequences) {
+      if (!table.sequences.some(({ schema: own, name }) => own === each.schema && name === each.name)) continue;
+      const sequence = quoteLiteral(quoteTable({ schema: each.schema, table: each.name }));
+      after.push(`SELECT pg_catalog.setval(${sequence}::pg_catalog.regclass, ${BigInt(each.last)}, ${each.called})`);
+    }
+    after.push(`ANALYZE ${quoteTable(table)}`);
+  }
+  return { before, after };
+}
+
+function explainTables(error: unknown): unknown {
+  if (!(error instanceof HoldfastError)) return error;
+  const stderr = error.details?.["stderr"];
+  const text = typeof stderr === "string" ? stderr : error.message;
+  const [, broken] = /ERROR: {2}(.*violates foreign key constraint[^\n]*)/.exec(text) ?? [];
+  if (broken !== undefined) {
+    const detail = /DETAIL: {2}([^\n]*)/.exec(text)?.[1];
+    return new HoldfastError(
+      "target-unsafe",
+      `the restored rows would break a foreign key: ${broken}${detail === undefined ? "" : ` (${detail})`}`,
+      {
+        cause: error,
+        hint: "Restore the tables at both ends of it together, or the whole database.",
+      },
+    );
+  }
+  if (/lock timeout/.test(text)) {
+    return new HoldfastError("target-in-use", "the tables are locked by another session for more than 60 s", {
+      cause: error,
+      hint: "Stop the program that holds the lock, then restore again.",
+    });
+  }
+  return explainLoad(error);
+}
+
+/** Puts the old rows back. That the schema is there says that they were replaced; it goes in the same transaction. */
+export async function undoTables(server: Server, { database, schema }: TablesStep, signal: AbortSignal): Promise<void> {
+  await using session = await openDatabase(server, database, signal);
+  if (!(await hasSchema(session, schema))) return;
+  const rows = await selectRows(session, `SELECT * FROM ${quoteTable({ schema, table: contentName })}`, asideRow);
+  const present = await readTables(session);
+  const replacements = rows.map(({ aside, sequences, ...name }) => {
+    const table = present.find((each) => sameTable(each, name));
+    if (table === undefined) {
+      throw new HoldfastError(
+        "restore-stuck",
+        `${quoteTable(name)} is not there any more; its old rows are in ${quoteTable({ schema, table: aside })}`,
+        {
+          hint: "Make the table again, then repeat the rollback.",
+        },
+      );
+    }
+    return { table, from: { schema, table: aside }, sequences: parseStates(sequences) };
+  });
+  await replaceTables(server, session, { database, schema: null, drop: schema }, replacements, signal);
+}
+
+function parseStates(text: string): readonly SequenceState[] {
+  return z.array(z.object({ schema: z.string(), name: z.string(), last: z.string(), called: z.boolean() })).parse(JSON.parse(text));
+}
+
+export async function dropAsideTables(server: Server, { database, schema }: TablesStep, signal: AbortSignal): Promise<void> {
+  await using session = await openDatabase(server, database, signal);
+  await session.query(`DROP SCHEMA IF EXISTS ${quoteName(schema)} CASCADE`);
+}
+
+async function hasSchema(session: SqlSession, schema: string): Promise<boolean> {
+  return (await session.query("SELECT FROM pg_namespace WHERE nspname = $1", [schema])).length > 0;
+}
