@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { compareContents } from "../../base/contents.ts";
+import { HoldfastError, type ErrorCode } from "../../base/errors.ts";
+import { checkAll, dumpAll, each, makeContext, makeTestDirectory, quiet } from "../../../test/support/datastore.ts";
+import { majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
+import type { StoredEntry, SwapStep } from "../contract.ts";
+import { postgresqlDriver as driver } from "./postgresql.ts";
+
+const formats = ["custom", "plain", "directory"] as const;
+
+function fill(server: PostgresServer): void {
+  server.execute("CREATE DATABASE shop");
+  server.execute(
+    `CREATE TABLE customer (id serial PRIMARY KEY, name text, upper text GENERATED ALWAYS AS (upper(name)) STORED);
+     CREATE TABLE "Or.der" (id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY, customer int REFERENCES customer ON DELETE CASCADE, body text);
+     COMMENT ON CONSTRAINT "Or.der_customer_fkey" ON "Or.der" IS 'kept';
+     CREATE TABLE log (at date, line text) PARTITION BY RANGE (at);
+     CREATE TABLE log_1 PARTITION OF log FOR VALUES FROM ('2020-01-01') TO ('2021-01-01');
+     CREATE TABLE log_2 PARTITION OF log FOR VALUES FROM ('2021-01-01') TO ('2022-01-01');
+     CREATE VIEW names AS SELECT name FROM customer;
+     CREATE FUNCTION fire() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.name = NEW.name || ' fired'; RETURN NEW; END $$;
+     CREATE TRIGGER t BEFORE INSERT ON customer FOR EACH ROW EXECUTE FUNCTION fire();
+     INSERT INTO customer (name) SELECT E'name\\n' || i FROM generate_series(1, 50) i;
+     INSERT INTO "Or.der" (customer, body) SELECT 1 + i % 50, E'\\\\.' FROM generate_series(1, 200) i;
+     INSERT INTO log VALUES ('2020-05-05', 'one'), ('2021-05-05', NULL)`,
+    "shop",
+  );
+}
+
+function read(server: PostgresServer): string {
+  return server.execute(
+    `SELECT count(*), md5(string_agg(c::text, '' ORDER BY id)) FROM customer c; SELECT count(*), md5(string_agg(o::text, '' ORDER BY id)) FROM "Or.der" o;
+     SELECT * FROM log ORDER BY 1; SELECT last_value, is_called FROM customer_id_seq; SELECT last_value, is_called FROM "Or.der_id_seq";
+     SELECT conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint') FROM pg_constraint WHERE contype = 'f'; SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal;
+     SELECT nspname FROM pg_namespace WHERE nspname ~ 'holdfast'`,
+    "shop",
+  );
+}
+
+interface Outcome {
+  readonly steps: readonly SwapStep[];
+  readonly keys: readonly string[];
+}
+
+async function restoreTables(
+  options: unknown,
+  directory: string,
+  entries: readonly StoredEntry[],
+  parts: readonly string[],
+): Promise<Outcome> {
+  const { contents } = await checkAll(driver, entries, directory);
+  await using datastore = await driver.configure(options).open(makeContext(directory));
+  const steps: SwapStep[] = [];
+  const record = async (step: SwapStep): Promise<void> => {
+    steps.push(step);
+  };
+  await using session = await datastore.openRestore({ kind: "original" }, { absent: false, parts, record }, quiet);
+  assert.match((await session.inspect(quiet)).method, /rows of the tables/);
+  const staged = await session.stage(each(entries.map((entry) => ({ ...entry, contents }))), quiet);
+  const picked = Object.fromEntries(Object.keys(staged.counts).map((key) => [key, contents.counts[key] ?? -1]));
+  assert.deepEqual(compareContents({ counts: picked, digests: {}, facts: {} }, staged), []);
+  await session.swap(record, quiet);
+  return { steps, keys: Object.keys(staged.counts) };
+}
+
+for (const major of majors) {
+  for (const format of formats) {
+    test(`A6 PostgreSQL ${major} ${format}: only the named tables come back, with their sequences; undone and settled`, async (t) => {
+      const directory = makeTestDirectory(t);
+      await using server = await openPostgres(major);
+      fill(server);
+      const options = server.options({ database: "shop", format, binDir: server.binDir });
+      const { entries } = await dumpAll(driver, options, directory);
+      const original = read(server);
+      server.execute(`DELETE FROM "Or.der" WHERE id > 7; UPDATE log SET line = 'later'; SELECT setval('"Or.der_id_seq"', 900)`, "shop");
+      const changed = read(server);
+      const databases = server.execute("SELECT datname FROM pg_database");
+
+      const { steps, keys } = await restoreTables(options, directory, entries, ["Or.der", "log"]);
+      assert.deepEqual(keys, [`rows.public."Or.der"`, "rows.public.log_1", "rows.public.log_2"]);
+      assert.equal(read(server).replace(/holdfast\w+\n/, ""), original);
+      assert.equal(server.execute("SELECT datname FROM pg_database"), databases);
+      for (let look = 0; look < 2; look += 1) {
+        await driver.rollBack(steps, quiet, options);
+        assert.equal(read(server), changed);
+      }
+      // Referenced by another table, with a trigger, a generated column and a view: the rows that it has are those of then.
+      server.execute("UPDATE customer SET name = 'changed'", "shop");
+      const again = await restoreTables(options, directory, entries, ["public.customer", `public."Or.der"`, "log_1", "log_2"]);
+      for (let look = 0; look < 2; look += 1) {
+        await driver.settle(again.steps, quiet, options);
+        assert.equal(read(server), original);
+      }
+    });
+  }
+
+  test(`A6 PostgreSQL ${major}: a table whose rows would break a foreign key, or that has changed, is refused and nothing is touched`, async (t) => {
+    const directory = makeTestDirectory(t);
+    await using server = await openPostgres(major);
+    fill(server);
+    const options = server.options({ database: "shop", binDir: server.binDir });
+    const { entries } = await dumpAll(driver, options, directory);
+    const isRefused =
+      (code: ErrorCode, message: RegExp) =>
+      (error: unknown): boolean => {
+        assert.ok(error instanceof HoldfastError);
+        assert.equal(error.code, code);
+        assert.match(error.message, message);
+        assert.notEqual(error.hint, undefined);
+        return true;
+      };
+    const refuses = async (parts: readonly string[], code: ErrorCode, message: RegExp): Promise<void> => {
+      const before = read(server) + server.execute("SELECT datname FROM pg_database");
+      await assert.rejects(restoreTables(options, directory, entries, parts), isRefused(code, message));
+      assert.equal(read(server) + server.execute("SELECT datname FROM pg_database"), before);
+    };
+    server.execute(`INSERT INTO customer (name) VALUES ('new'); UPDATE "Or.der" SET customer = 51 WHERE id = 3`, "shop");
+    await refuses(["customer"], "target-unsafe", /would break a foreign key.*Or\.der.*\(51\)/);
+    await refuses(["nothing"], "unknown-name", /no table "nothing"/);
+    server.execute("ALTER TABLE log ADD COLUMN extra int", "shop");
+    await refuses(["log"], "target-unsafe", /log_1 has other columns.*extra integer/);
+    server.execute("ALTER TABLE log DROP COLUMN extra; DROP TABLE log_1", "shop");
+    await refuses(["log"], "target-unsafe", /log_1 is not in shop any more/);
+  });
+}
