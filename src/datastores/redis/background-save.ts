@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { open, type FileHandle } from "node:fs/promises";
+import { open, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
@@ -36,6 +36,7 @@ export async function saveInBackground(
   const askedAtSeconds = await readServerSeconds(connection);
   const limitMs = performance.now() + timeoutMs;
   const before = await waitForChildren(connection, limitMs, signal);
+  const former = await identifyFile(path);
   await startSave(connection, limitMs, signal);
   const after = await waitForChildren(connection, limitMs, signal);
   if (after.get("rdb_last_bgsave_status") !== "ok") {
@@ -49,7 +50,15 @@ export async function saveInBackground(
       hint: "Was it restarted meanwhile? Run it again.",
     });
   }
-  return openFresh(path, askedAtSeconds, after);
+  return openFresh(path, former, askedAtSeconds, after);
+}
+
+/** A save gives the name to a new file. */
+async function identifyFile(path: string): Promise<string | undefined> {
+  return stat(path, { bigint: true }).then(
+    ({ dev, ino, ctimeNs }) => `${dev}:${ino}:${ctimeNs}`,
+    () => undefined,
+  );
 }
 
 /** Servers since 7.0 count their saves. */
@@ -91,7 +100,7 @@ async function waitForChildren(connection: RedisConnection, limitMs: number, sig
   }
 }
 
-async function openFresh(path: string, askedAtSeconds: number, info: Info): Promise<SavedRdb> {
+async function openFresh(path: string, former: string | undefined, askedAtSeconds: number, info: Info): Promise<SavedRdb> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: unknown) => {
     throw new HoldfastError(
       "source-unreadable",
@@ -107,11 +116,12 @@ async function openFresh(path: string, askedAtSeconds: number, info: Info): Prom
     const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(4096), position: 0 });
     const header = readRdbHeader(buffer.subarray(0, bytesRead));
     const madeAtSeconds = Number(header?.get("ctime"));
+    const same = former !== undefined && (await identifyFile(path)) === former;
     const other =
       header?.get("repl-id") !== undefined &&
       info.get("master_replid") !== undefined &&
       header.get("repl-id") !== info.get("master_replid");
-    if (!stats.isFile() || !(madeAtSeconds >= askedAtSeconds) || other) {
+    if (!stats.isFile() || !(madeAtSeconds >= askedAtSeconds) || other || same) {
       throw new HoldfastError("source-changed", `${path} is not the file that the server has just saved`, {
         hint: "Set rdbPath to where this machine sees the server's file, or method: replication.",
         retryable: false,

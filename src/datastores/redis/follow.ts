@@ -43,7 +43,7 @@ async function waitForSync(
     if (now && !syncing) attempts += 1;
     syncing = now;
     const passedMs = performance.now() - startedMs;
-    if (attempts === 0 && passedMs > reachMs) throw await createUnreachableError(target, scratch, master);
+    if (attempts === 0 && passedMs > Math.min(reachMs, timeoutMs)) throw await createUnreachableError(target, scratch, master);
     if (attempts > 2) {
       throw new HoldfastError("restore-failed", `the server at ${target.where} cannot load what it was sent; its log says why`, {
         hint: "Usual reasons: it is older than the private server that sends it, lacks a module, or has too little memory or disk.",
