@@ -134,10 +134,13 @@ export class DatabaseRestore implements RestoreSession {
 
   async #swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
     if (this.#replacements.length === 0) throw new HoldfastError("internal", "Bug: a restore was swapped before it was staged");
-    this.#swapped = true;
+    const begin = async (step: SwapStep): Promise<void> => {
+      this.#swapped = true;
+      await record(step);
+    };
     for (const { database, staged, shape } of this.#replacements) {
       await using session = await openMaintenance(this.#server, [database], signal);
-      await swapDatabase(session, { database, staged, shape, mark: this.#mark }, record, signal);
+      await swapDatabase(session, { database, staged, shape, mark: this.#mark }, begin, signal);
     }
   }
 

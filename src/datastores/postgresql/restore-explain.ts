@@ -7,6 +7,12 @@ interface Rule {
   readonly hint: string;
 }
 
+const rights: Rule = {
+  text: /permission denied|must be (superuser|owner|able to)|must have/,
+  code: "restore-failed",
+  hint: "Restore as a role that may make what the dump holds: `restoreConnection: {user: …}`, a superuser or the owner of everything in it.",
+};
+
 /** What goes wrong while a dump is loaded, and what helps. */
 const rules: readonly Rule[] = [
   {
@@ -34,11 +40,7 @@ const rules: readonly Rule[] = [
     code: "restore-failed",
     hint: "The dump is of a newer PostgreSQL than the server: restore it to a server of the same version or a newer one.",
   },
-  {
-    text: /permission denied|must be (superuser|owner|able to)|must have/,
-    code: "restore-failed",
-    hint: "Restore as a role that may make what the dump holds: `restoreConnection: {user: …}`, a superuser or the owner of everything in it.",
-  },
+  rights,
   {
     text: /backslash commands are restricted|invalid command/,
     code: "restore-failed",
@@ -71,6 +73,10 @@ const targetCodes: Partial<Record<ErrorCode, ErrorCode>> = {
   "tool-failed": "restore-failed",
 };
 
-export function explainRestore(name: string, error: unknown): unknown {
+export function explainRestore(name: string, thrown: unknown): unknown {
+  const error = classifyError(thrown);
+  // What a role lacks for a backup is not what it lacks for a restore.
+  if (error instanceof HoldfastError && error.code === "source-unreadable" && rights.text.test(error.message))
+    return prefixError(`Cannot restore "${name}"`, new HoldfastError("target-unsafe", error.message, { cause: thrown, hint: rights.hint }));
   return prefixError(`Cannot restore "${name}"`, error, targetCodes);
 }

@@ -68,7 +68,8 @@ export function createDatabaseSql(name: string, like: DatabaseProperties): strin
   return [
     `CREATE DATABASE ${quoteName(name)} TEMPLATE template0 OWNER ${quoteName(like.owner)} ENCODING ${quoteLiteral(like.encoding)}`,
     ` LC_COLLATE ${quoteLiteral(like.collate)} LC_CTYPE ${quoteLiteral(like.ctype)}${providers[like.provider] ?? ""}`,
-    ` TABLESPACE ${quoteName(like.tablespace)}`,
+    // It is where new databases go anyway, and naming it needs a right to it.
+    like.tablespace === "pg_default" ? "" : ` TABLESPACE ${quoteName(like.tablespace)}`,
   ].join("");
 }
 

@@ -37,12 +37,10 @@ export async function readTables(session: SqlSession): Promise<readonly TableFac
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
      ORDER BY 1, 2`,
-    z
-      .object({ ...tableRow.omit({ ancestors: true }).shape, parents: z.string() })
-      .transform(({ parents, ...rest }) => ({
-        ...rest,
-        ancestors: parsePairs(parents).map(([schema, table]) => formatTableKey(schema, table)),
-      })),
+    z.object({ ...tableRow.omit({ ancestors: true }).shape, parents: z.string() }).transform(({ parents, ...rest }) => ({
+      ...rest,
+      ancestors: parsePairs(parents).map(([schema, table]) => formatTableKey(schema, table)),
+    })),
   );
 }
 
