@@ -6,8 +6,8 @@ import { Redis } from "ioredis";
 import type { PostgresServer } from "../test/support/postgres.ts";
 import { mib, sum, type Case, type Phases } from "./compare.ts";
 
-const backedUp = ({ took }: Phases): number => sum(took, ["dumping", "storing", "publishing"]);
-const restored = ({ took }: Phases): number => sum(took, ["staging", "swapping", "removing what was put aside"]);
+const backedUp = ({ took }: Phases): number => sum(took, ["connecting", "saving", "dumping", "storing", "publishing"]);
+const restored = ({ took }: Phases): number => sum(took, ["staging", "loading", "swapping", "replacing", "removing what was put aside"]);
 
 /** Fills the database `bench`: about 1.1 GiB of rows with an index, and some bytes that do not pack. */
 export function fillPostgres(server: PostgresServer, scale: number): void {

@@ -20,6 +20,7 @@ export interface Phases {
 
 export async function runOperation(kind: string, setupPath: string): Promise<Phases> {
   const { stdout, peakBytes } = await measureCommand(process.execPath, [oneOperation, kind, setupPath], { UV_THREADPOOL_SIZE: "4" });
+  if (process.env["BENCH_PHASES"] !== undefined) console.error(kind, JSON.parse(stdout).took);
   return { ...(JSON.parse(stdout) as Omit<Phases, "peakBytes">), peakBytes };
 }
 
