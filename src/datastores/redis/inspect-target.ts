@@ -27,13 +27,7 @@ function describeLive(connection: RedisConnection, { info, version }: LiveTarget
   const clients = Number(info.get("connected_clients") ?? 1) - 1;
   const pid = Number(info.get("process_id") ?? 0);
   const what = absent ? "empties the server" : "replaces everything in the server (all databases, and functions)";
-  const notes: Note[] = [
-    {
-      level: "info",
-      code: "read-only",
-      message: `${connection.where} follows a private server (${announce}) for a while: its clients can read, and get READONLY for what they write`,
-    },
-  ];
+  const notes: Note[] = [];
   if (clients > 0) {
     notes.push({
       level: "warning",
@@ -45,7 +39,7 @@ function describeLive(connection: RedisConnection, { info, version }: LiveTarget
     summary: `${describeVersion(version)} at ${connection.where}, ${describeBytes(bytes)} in memory, ${keys} key${keys === 1 ? "" : "s"}`,
     present: true,
     bytes,
-    method: `${what}, by replication from a private server`,
+    method: `${what}, by replication from a private server here (${announce}); its clients can read meanwhile, and get READONLY for what they write`,
     // The present data is put aside as a file, too.
     neededBytes: 2 * bytes,
     notes,
