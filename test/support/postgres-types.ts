@@ -48,6 +48,8 @@ create table events (at date not null, what text, primary key (at, what)) partit
 create table events_2023 partition of events for values from ('2023-01-01') to ('2024-01-01');
 create table events_2024 (what text not null, at date not null); alter table events attach partition events_2024 for values from ('2024-01-01') to ('2025-01-01');
 insert into events values ('2023-05-05', 'a'), ('2024-05-05', 'b'), ('2024-06-06', 'c');
+create table attendance (at date, what text, who int, foreign key (at, what) references events);
+insert into attendance values ('2024-05-05', 'b', 1), ('2023-05-05', 'a', null);
 create table parent (a int, b text); create table child (c int) inherits (parent);
 insert into parent values (1, 'p'); insert into child values (2, 'c', 3);
 create materialized view totals as select count(*) from posts;

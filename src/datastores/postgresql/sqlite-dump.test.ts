@@ -19,9 +19,14 @@ interface Exported {
   readonly path: string;
 }
 
-async function exportAll(t: TestContext, options: Readonly<Record<string, unknown>>, signal = quiet): Promise<Exported> {
+async function exportAll(
+  t: TestContext,
+  options: Readonly<Record<string, unknown>>,
+  signal = quiet,
+  onExport: () => void = () => undefined,
+): Promise<Exported> {
   const directory = makeTestDirectory(t);
-  const context = makeContext(directory);
+  const context = makeContext(directory, { progress: ({ phase }) => phase === "export" && onExport() });
   const dump = dumpSqlite(postgresqlOptions.parse(options), context, signal);
   const first = await dump.next();
   assert.ok(first.done !== true && first.value.body.kind === "file");
@@ -150,16 +155,32 @@ for (const major of majors)
       });
     });
 
-    test("F35 a locked table ends the export in time, and its own locks stop no writer", async (t) => {
-      const locker = server.execute.bind(server);
-      locker("create table if not exists held (a int)", "prompts");
-      await using lock = await openLock(server, "held");
-      await assert.rejects(exportAll(t, server.options({ database: "prompts", lockTimeout: "200ms" })), {
-        code: "source-locked",
-        retryable: true,
-      });
-      await lock[Symbol.asyncDispose]();
-      server.execute("drop table held", "prompts");
+    test("F35 a locked table ends the export in time", async (t) => {
+      server.execute("create table held (a int)", "prompts");
+      t.after(() => server.execute("drop table held", "prompts"));
+      await using _lock = await openLock(server, "held");
+      const locked = server.options({ database: "prompts", lockTimeout: "200ms" });
+      await assert.rejects(exportAll(t, locked), { code: "source-locked", retryable: true });
+    });
+
+    test("A1 F36 what is written meanwhile waits for nothing, and is in no table of the snapshot", async (t) => {
+      server.execute("create table a_first (n int); create table z_last (n int); insert into a_first values (1)", "prompts");
+      t.after(() => server.execute("drop table if exists a_first, z_last, made_later", "prompts"));
+      let written = 0;
+      const onExport = (): void => {
+        written += 1;
+        if (written > 1) return;
+        server.execute(
+          "set lock_timeout = '1s'; insert into a_first values (2); insert into z_last values (2); delete from users; create table made_later ()",
+          "prompts",
+        );
+        server.execute("insert into users values (1, 'not the same table as \"Users\"')", "prompts");
+      };
+      const { facts } = await exportAll(t, server.options({ database: "prompts" }), quiet, onExport);
+      assert.ok(written > 1);
+      const counts = facts.contents?.counts ?? {};
+      assert.deepEqual([counts["rows.public.a_first"], counts["rows.public.z_last"], counts["rows.public.users"]], [1, 0, 1]);
+      assert.equal(counts["rows.public.made_later"], undefined);
     });
 
     test("F33 a role without rights, row security that hides rows, and a missing database are failures", async (t) => {
