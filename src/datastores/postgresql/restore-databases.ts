@@ -6,7 +6,7 @@ import { describeUser, resolveAccess } from "./connection.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { createCountedContents, type CountedDatabase } from "./restore-contents.ts";
 import { explainRestore } from "./restore-explain.ts";
-import { inspectServer } from "./restore-inspect.ts";
+import { inspectServer, requireWhole } from "./restore-inspect.ts";
 import { createRestoreMark, createSideName } from "./restore-names.ts";
 import { requireNeeds } from "./restore-needs.ts";
 import { readParts, type DumpPart } from "./restore-parts.ts";
@@ -15,7 +15,7 @@ import { RoleStatements } from "./restore-roles.ts";
 import { shapeFromStatements, shapeLike, shapePlainly, type DatabaseShape } from "./restore-shape.ts";
 import { openMaintenance, type Server } from "./restore-sql.ts";
 import { examineDump, readMajor, stageDatabase, type StagedDatabase } from "./restore-stage.ts";
-import { findPsql } from "./server-facts.ts";
+import { chooseDatabases, findPsql, readServerFacts, readsManyDatabases } from "./server-facts.ts";
 import { swapDatabase } from "./swap-database.ts";
 import { dropDatabase, findOid } from "./swap-roll-back.ts";
 import type { CreateStep } from "./swap-steps.ts";
@@ -68,7 +68,7 @@ export class DatabaseRestore implements RestoreSession {
 
   async #stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
     if (this.#restoring.absent) {
-      this.#replacements.push({ database: this.#ownDatabase, staged: undefined, shape: undefined });
+      for (const database of await this.#listPresent(signal)) this.#replacements.push({ database, staged: undefined, shape: undefined });
       return emptyContents;
     }
     let expected: Contents | undefined;
@@ -89,6 +89,14 @@ export class DatabaseRestore implements RestoreSession {
     if (this.#replacements.length === 0) throw new HoldfastError("backup-incomplete", "the backup holds roles, and no database");
     this.#contents = createCountedContents(counted, isCluster || counted.length > 1 ? "by-database" : "plain", expected);
     return this.#contents;
+  }
+
+  /** What an absence puts aside: databases that the options mean, but never those that every server has. */
+  async #listPresent(signal: AbortSignal): Promise<readonly string[]> {
+    if (!readsManyDatabases(this.#options)) return [this.#ownDatabase];
+    await using session = await openMaintenance(this.#server, [], signal);
+    const { databases } = chooseDatabases(this.#options, await readServerFacts(session));
+    return databases.flatMap(({ name, template }) => (template || name === "postgres" ? [] : [name]));
   }
 
   /** A single database goes where the options say, which may have another name; several keep their own. */
@@ -116,6 +124,7 @@ export class DatabaseRestore implements RestoreSession {
     // Every server has them, and nobody has put anything into them.
     if (old !== undefined && part.origin === "cluster" && examined.needs.isEmpty && part.statements.length === 0)
       return { rows: new Map(), largeObjects: 0 };
+    if (old !== undefined) requireWhole(this.#options, database);
     const shape =
       old === undefined
         ? (shapeFromStatements([...part.statements, ...examined.needs.statements]) ?? shapePlainly(examined.needs.encoding))
@@ -133,7 +142,8 @@ export class DatabaseRestore implements RestoreSession {
   }
 
   async #swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
-    if (this.#replacements.length === 0) throw new HoldfastError("internal", "Bug: a restore was swapped before it was staged");
+    if (this.#replacements.length === 0 && !this.#restoring.absent)
+      throw new HoldfastError("internal", "Bug: a restore was swapped before it was staged");
     const begin = async (step: SwapStep): Promise<void> => {
       this.#swapped = true;
       await record(step);

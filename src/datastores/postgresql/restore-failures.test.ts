@@ -314,6 +314,24 @@ for (const major of majors) {
   });
 }
 
+test("what is backed up only in part replaces no whole database, and a new one may be made of it", async (t) => {
+  await using server = await openPostgres(15);
+  fill(server);
+  server.execute("CREATE TABLE other (id int); INSERT INTO other VALUES (1)", "shop");
+  const directory = makeTestDirectory(t);
+  for (const part of [{ tables: ["note"] }, { excludeTableData: ["other"] }, { schemaOnly: true }, { largeObjects: false }]) {
+    const options = server.options({ database: "shop", ...part });
+    const { entries } = await dumpAll(driver, options, directory);
+    const before = look(server);
+    const refusal = isFailure("target-unsafe", /backs up only a part.*lost with shop/, /another name/);
+    await assert.rejects(restoreAll(driver, options, directory, entries), refusal);
+    assert.equal(look(server), before);
+    const copy = { ...options, restoreConnection: { database: "copy" } };
+    const { steps } = await restoreAll(driver, copy, directory, entries);
+    await driver.rollBack(steps, quiet, copy);
+  }
+});
+
 test("F37 a dump of newer tools than are installed is refused, and says what to install", async (t) => {
   await using old = await openPostgres(15);
   await using recent = await openPostgres(18);

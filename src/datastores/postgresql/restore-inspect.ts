@@ -11,6 +11,28 @@ import { chooseDatabases, readServerFacts, readsManyDatabases } from "./server-f
 import type { SqlSession } from "./sql-session.ts";
 import { openSession } from "./session.ts";
 
+const selections = ["tables", "excludeTables", "excludeTableData", "schemas", "excludeSchemas"] as const;
+
+/**
+ * A database that took the place of another would lack what the backup left out, and so would the backup that is made of the present one.
+ * @throws target-unsafe where a job backs up only a part, and the whole would be replaced
+ */
+export function requireWhole(options: PostgresqlOptions, database: string): void {
+  const set = [
+    ...selections.filter((name) => options[name].length > 0),
+    ...(["schemaOnly", "dataOnly"] as const).filter((name) => options[name]),
+    ...(options.largeObjects ? [] : ["largeObjects"]),
+  ];
+  if (set.length === 0) return;
+  throw new HoldfastError(
+    "target-unsafe",
+    `the datastore backs up only a part (${set.join(", ")}): what is not in it would be lost with ${database}`,
+    {
+      hint: "Restore single tables of it, or restore it under another name: restoreConnection: {database: …}.",
+    },
+  );
+}
+
 const roleRow = z.object({ superuser: z.boolean(), createdb: z.boolean(), standby: z.boolean(), signals: z.boolean() });
 
 /** What a restore would find now, and whether it can be made at all. @throws target-unsafe */
@@ -34,6 +56,8 @@ export async function inspectServer(
       hint: "Restore to another name: restoreConnection: {database: …}.",
     });
   }
+  const [present] = found;
+  if (present !== undefined && restoring.parts === undefined && !restoring.absent) requireWhole(options, present.name);
   const bytes = found.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
   const notes: Note[] = [];
   for (const { name, connectable } of found) notes.push(...(await describeDatabase(session, server, name, connectable, signal)));

@@ -110,14 +110,13 @@ export async function renameWhenFree(
   }
 }
 
+/** Of those only that we may end: the others may end by themselves, and the rename tells. */
 async function endConnections(session: SqlSession, databases: readonly string[]): Promise<void> {
   const names = databases.map(quoteLiteral).join(", ");
-  try {
-    await session.query(
-      `SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity WHERE datname IN (${names}) AND pid <> pg_catalog.pg_backend_pid()`,
-    );
-  } catch (error) {
-    // Those that we may not end may end by themselves; the rename tells.
-    if (readState(error) !== "42501") throw error;
-  }
+  await session.query(
+    `SELECT pg_catalog.pg_terminate_backend(a.pid) FROM pg_catalog.pg_stat_activity a JOIN pg_catalog.pg_roles me ON me.rolname = current_user
+       LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.usesysid
+     WHERE a.datname IN (${names}) AND a.pid <> pg_catalog.pg_backend_pid() AND (me.rolsuper OR (r.oid IS NOT NULL AND NOT r.rolsuper
+       AND (pg_catalog.pg_has_role('pg_signal_backend', 'MEMBER') OR pg_catalog.pg_has_role(r.oid, 'MEMBER'))))`,
+  );
 }
