@@ -1,4 +1,5 @@
 import { isAbsolute, join, matchesGlob } from "node:path";
+import { HoldfastError } from "../base/errors.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { ConfigParts, DatastoreConfig, JobConfig } from "./config.ts";
 import type { ConfigProblem } from "./problem.ts";
@@ -30,11 +31,7 @@ export function checkPlaces(parts: ConfigParts, refuse: Refuse): void {
 function checkFixedCopies({ jobs, datastores }: ConfigParts, refuse: Refuse): void {
   const taken = new Map<string, string>();
   const sources = new Map(
-    [...datastores.values()].flatMap(({ name, kind, options }) =>
-      findDatastoreDriver(kind)
-        .configure(options)
-        .sourcePaths.map((path) => [path, name] as const),
-    ),
+    [...datastores.values()].flatMap((datastore) => listSourcePaths(datastore).map((path) => [path, datastore.name] as const)),
   );
   for (const job of jobs.values()) {
     for (const [at, { datastore, path }] of job.fixedCopies.entries()) {
@@ -72,7 +69,7 @@ function checkLayout(job: JobConfig, parts: ConfigParts, refuse: Refuse): void {
 function checkContainment(name: string, job: JobConfig, parts: ConfigParts, refuse: Refuse): void {
   const datastore = parts.datastores.get(name);
   if (datastore === undefined) return;
-  const sources = readPatterns(datastore, "include") ?? findDatastoreDriver(datastore.kind).configure(datastore.options).sourcePaths;
+  const sources = readPatterns(datastore, "include") ?? listSourcePaths(datastore);
   // A relative pattern counts from the source's root.
   const excluded = (readPatterns(datastore, "exclude") ?? []).flatMap((each) =>
     isAbsolute(each) ? [each] : sources.map((source) => join(source, each)),
@@ -86,6 +83,16 @@ function checkContainment(name: string, job: JobConfig, parts: ConfigParts, refu
     refuse(["jobs", job.name, "destination"], {
       message: `the destination ${JSON.stringify(destinationName)} (${place}) lies inside the datastore ${JSON.stringify(name)} (${source}): every backup would hold the earlier ones; exclude it or move it`,
     });
+  }
+}
+
+/** None of options that are wrong, which has been told, or that refer to what is not there. */
+function listSourcePaths({ kind, options }: DatastoreConfig): readonly string[] {
+  try {
+    return findDatastoreDriver(kind).configure(options).sourcePaths;
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === "config-invalid") return [];
+    throw error;
   }
 }
 

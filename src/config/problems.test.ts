@@ -48,6 +48,12 @@ const cases: Readonly<
     title: "F67 unknown and missing keys of a job",
     files: { "holdfast.yaml": `${base}jobs:\n  nightly:\n    datastores: [crm]\n    corn: "0 3 * * *"\n    keep: 5\n    schedul: daily\n` },
   },
+  "server-references": {
+    title: "F67 a server whose address and password are in variables that are not set",
+    files: {
+      "holdfast.yaml": `${base}  db: { kind: postgresql, host: { env: NO_HOST }, password: { env: NO_PASSWORD } }\n  kv: { kind: redis, password: { env: NO_PASSWORD }, port: seven }\njobs:\n  nightly: { datastores: [db, kv], destination: local }\n`,
+    },
+  },
   "job-values": {
     title: "F67 wrong values of a job, all at once",
     files: {
