@@ -6,7 +6,7 @@ import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
 import type { Settings } from "../../config/config.ts";
 import { acquireLocks } from "../../queue/locks.ts";
 import { lockInstance } from "../../queue/instance-lock.ts";
-import { finishRestores, type FinishedRestore } from "../finish-restore.ts";
+import { finishRestores, type FindOptions, type FinishedRestore } from "../finish-restore.ts";
 import { restoreJournalDir } from "../prepare-task.ts";
 import type { TaskPorts } from "../setup.ts";
 import { openStagingDirectory, type StagingDirectory } from "../staging.ts";
@@ -27,9 +27,15 @@ export interface RestoreWork extends AsyncDisposable {
  * Makes this process the one that restores offline, and ends what earlier ones left half-way. Where no daemon works with the state
  * directory none can start meanwhile: it would take the journal of this restore for that of a crash. Beside a running daemon the
  * journal stands apart.
+ * @param findOptions of the datastores as the config has them, for those that lie on servers
  * @throws busy when another offline restore is going on
  */
-export async function openRestoreWork(settings: Settings, ports: TaskPorts, signal: AbortSignal): Promise<RestoreWork> {
+export async function openRestoreWork(
+  settings: Settings,
+  findOptions: FindOptions,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<RestoreWork> {
   await using resources = new AsyncDisposableStack();
   await withPermissionExplained(settings, async () => {
     await makeDirectory(settings.stateDir, 0o711);
@@ -42,8 +48,8 @@ export async function openRestoreWork(settings: Settings, ports: TaskPorts, sign
   const apart = offlineJournalDir(settings.stateDir);
   const usual = restoreJournalDir(settings.stateDir);
   const finished = [
-    ...(await finishRestores(apart, ports, signal)),
-    ...(alone === undefined ? [] : await finishRestores(usual, ports, signal)),
+    ...(await finishRestores(apart, ports, signal, findOptions)),
+    ...(alone === undefined ? [] : await finishRestores(usual, ports, signal, findOptions)),
   ];
   const stuck = finished.find(({ outcome }) => outcome === "failed");
   if (stuck !== undefined) {

@@ -37,7 +37,10 @@ export async function runOfflineRestore(
   signal: AbortSignal,
 ): Promise<OfflineRestoreResult> {
   const { plan, settings } = request;
-  await using work = await openRestoreWork(settings, ports, signal);
+  const findOptions = (datastore: string): unknown =>
+    request.config?.datastores.get(datastore)?.options ??
+    plan.members.find(({ target }) => target.member.datastore === datastore)?.target.options;
+  await using work = await openRestoreWork(settings, findOptions, ports, signal);
   for (const { id, message } of work.finished) ports.log("warn", `The restore ${id} ${message}`);
   const keys: ConcurrencyKey[] = [...(await findBackupKeys(request))];
   for (const { target } of plan.members) keys.push(await target.configured.identify(signal));
