@@ -22,6 +22,17 @@ test("a failing program is an error that tells its status and reason", async () 
   });
 });
 
+test("a directory that is not there is not taken for a missing program, and a status of 127 not for one of ours", async () => {
+  await assert.rejects(runProgram("true", [], { cwd: "/no/such/place" }, signal), {
+    code: "tool-failed",
+    message: "true cannot be run in /no/such/place: there is no such directory",
+  });
+  await assert.rejects(runProgram("sh", ["-c", "echo 'OCI runtime exec failed' >&2; exit 127"], {}, signal), {
+    code: "tool-failed",
+    message: "sh exited with 127: OCI runtime exec failed",
+  });
+});
+
 test("a program that is not installed is named", async () => {
   await assert.rejects(runProgram("no-such-program", [], {}, signal), {
     code: "tool-missing",

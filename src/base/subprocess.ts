@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { execa } from "execa";
 import type { Readable, Writable } from "node:stream";
 import { HoldfastError } from "./errors.ts";
@@ -133,8 +134,13 @@ async function settle(
   const stderr = readStderr().trim();
   if (signal.aborted || result.isCanceled) throw createAbortError(signal, `${program} was stopped`);
   if (result.timedOut) throw new HoldfastError("timeout", `${program} did not end within ${options.timeoutMs} ms`, { details: { stderr } });
-  // setpriv exits with 127 when the program is not there.
-  if (result.exitCode === 127 || result.code === "ENOENT") {
+  if (result.code === "ENOENT" && options.cwd !== undefined && !existsSync(options.cwd)) {
+    throw new HoldfastError("tool-failed", `${program} cannot be run in ${options.cwd}: there is no such directory`, {
+      hint: "Make the directory, or correct the config.",
+    });
+  }
+  // A client of containers exits with 127 as well, when the container has not the program.
+  if ((result.exitCode === 127 && /^setpriv: failed to execute /m.test(stderr)) || result.code === "ENOENT") {
     throw new HoldfastError("tool-missing", `${program} is not installed`, {
       hint: `Install the package that has ${program}, then run \`holdfast check\`.`,
     });
