@@ -1,6 +1,7 @@
 import type { ManifestDraft } from "./manifest-schema.ts";
 import type { CompressionMethod } from "./compression.ts";
 import { describeBytes } from "../base/describe-amount.ts";
+import { describeServerEntry, quote } from "./restore-commands.ts";
 import { formatArchiveFolder } from "./archive-folder.ts";
 
 export const infoFileNames = ["backup_info.txt", "backup-metadata.json"] as const;
@@ -112,6 +113,8 @@ function describeEntry(entry: Entry, kind: string, layout: InfoContext["layout"]
   const from = quote(object);
   const read = { none: `cat ${from}`, gzip: `gzip -dc ${from}`, zstd: `zstd -qdc ${from}` }[method];
   const check = `sha256sum ${from}   # must print ${(layout === "archive" ? entry.plain : entry.stored).sha256}`;
+  const loaded = describeServerEntry(kind, entry, read);
+  if (loaded !== undefined) return [check, ...loaded];
   const target = quotePath(sourcePath);
   if (entry.form === "tree") {
     return [
@@ -144,12 +147,6 @@ function formatTouchTime(mtimeNs: string): string {
   const ns = BigInt(mtimeNs);
   const fraction = ((ns % 1_000_000_000n) + 1_000_000_000n) % 1_000_000_000n;
   return `@${(ns - fraction) / 1_000_000_000n}.${String(fraction).padStart(9, "0")}`;
-}
-
-/** As one word for `sh`; never taken for an option. */
-function quote(text: string): string {
-  const word = text.startsWith("-") ? `./${text}` : text;
-  return /^[\w./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
 /** Paths that are no Unicode text are kept as base64. */

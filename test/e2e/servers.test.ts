@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "node:test";
@@ -81,6 +82,17 @@ describe("servers, with a daemon", { timeout: 600_000 }, () => {
     assert.match(stdout, /^db \(postgresql\): ok, 1 file, /m);
     assert.match(stdout, /^cache \(redis\): ok, 1 file, /m);
     assert.match(stdout, /"?Users"?: 100 rows$/m);
+  });
+
+  it("D10 W3 the commands of RESTORE.txt load both into their servers with the servers' own tools", async () => {
+    const { stdout } = await server.holdfast(["show", whole, "--restore-text"]);
+    const commands = stdout.split("\n").filter((line) => line.startsWith("  "));
+    database.execute("ALTER DATABASE app RENAME TO app_before");
+    await cache.stop();
+    execFileSync("sh", ["-e", "-u", "-c", commands.join("\n")], { cwd: join(disk, "bot", whole), stdio: "pipe" });
+    await cache.start();
+    assert.equal(read(`SELECT count(*), (SELECT count(*) FROM story) FROM "Users"`), "100|1000");
+    assert.equal(cache.call("GET", "greeting"), "hello");
   });
 
   it("A6 one table comes back, the rest is untouched, and the undo touches that table alone", async () => {
