@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test, type TestContext } from "node:test";
@@ -217,6 +218,15 @@ for (const major of majors)
         code: "source-unreachable",
       });
       assert.deepEqual(readdirSync(other.stagingDir), []);
+    });
+
+    test("F14 a staging directory that is full is told as such, with its remedy", async (t) => {
+      const stagingDir = makeTestDirectory(t);
+      execFileSync("mount", ["-t", "tmpfs", "-o", "size=32k", "none", stagingDir]);
+      t.after(() => execFileSync("umount", [stagingDir]));
+      const options = postgresqlOptions.parse(server.options({ database: "prompts" }));
+      await assert.rejects(dumpSqlite(options, makeContext("/", { stagingDir }), quiet).next(), { code: "no-space", hint: /stagingDir/ });
+      assert.deepEqual(readdirSync(stagingDir), []);
     });
 
     test("F1 a damaged, cut or foreign file is found by its check", async (t) => {

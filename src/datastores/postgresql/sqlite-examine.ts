@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import Database from "better-sqlite3";
 import type { Contents } from "../../base/contents.ts";
 import { describeCause, HoldfastError } from "../../base/errors.ts";
@@ -9,6 +10,16 @@ import { readMetadata, type ExportRecord } from "./sqlite-metadata.ts";
 export interface Examined {
   readonly record: ExportRecord;
   readonly contents: Contents;
+}
+
+/** Of which columns the tables have: what is compared of definitions after a restore, where types may have become wider. */
+export function digestColumns(
+  tables: readonly { readonly schema: string; readonly table: string; readonly columns: readonly { readonly column: string }[] }[],
+): string {
+  const lines = tables.map(({ schema, table, columns }) =>
+    JSON.stringify([formatTableKey(schema, table), ...columns.map(({ column }) => column).toSorted()]),
+  );
+  return createHash("sha256").update(lines.toSorted().join("\n")).digest("hex");
 }
 
 /**
@@ -33,7 +44,14 @@ export function examineExport(path: string): Examined {
       if (found !== rows) throw new HoldfastError("backup-damaged", `${name} has ${found} rows instead of ${rows}`);
       counts[`rows.${formatTableKey(schema, table)}`] = found;
     }
-    return { record, contents: { counts, digests: {}, facts: { serverVersion: record.head.serverVersion, format: "sqlite" } } };
+    return {
+      record,
+      contents: {
+        counts,
+        digests: { columns: digestColumns(record.tables) },
+        facts: { serverVersion: record.head.serverVersion, format: "sqlite" },
+      },
+    };
   } catch (error) {
     if (error instanceof HoldfastError) throw error;
     if (error instanceof Database.SqliteError) throw new HoldfastError("backup-damaged", describeCause(error), { cause: error });

@@ -1,6 +1,6 @@
 import type Database from "better-sqlite3";
 import { z } from "zod";
-import { describeCause, HoldfastError } from "../../base/errors.ts";
+import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { quoteName } from "./quote-sql.ts";
 import { quoteTable } from "./restore-names.ts";
@@ -40,9 +40,22 @@ export async function exportTables(work: Export, signal: AbortSignal): Promise<v
     const large = source.largeObjects === 0 ? [] : [{ schema: "pg_catalog", table: "pg_largeobject", reason: "large objects" }];
     writeMetadata(database, { head: work.head, tables, sequences, leftOut: [...plan.leftOut, ...large] });
     database.exec("COMMIT");
+  } catch (error) {
+    throw explainFile(error);
   } finally {
     database.close();
   }
+}
+
+/** What SQLite could not write: its own reasons are those of the staging directory. */
+function explainFile(error: unknown): unknown {
+  const code = error instanceof HoldfastError ? undefined : readErrno(error);
+  if (code === undefined || !/^SQLITE_(FULL|IOERR)/.test(code)) return error;
+  const isFull = code === "SQLITE_FULL" || code === "SQLITE_IOERR_WRITE";
+  return new HoldfastError(isFull ? "no-space" : "disk-failed", `the staging directory cannot hold the export: ${describeCause(error)}`, {
+    hint: "The whole export is staged as a file: set settings.stagingDir to a place with room for it.",
+    cause: error,
+  });
 }
 
 const attempts = 5;
@@ -74,6 +87,7 @@ function run(database: Database.Database, sql: string): void {
   try {
     database.exec(sql);
   } catch (error) {
+    if (readErrno(error) !== "SQLITE_ERROR") throw error;
     throw new HoldfastError("source-unreadable", `SQLite refuses ${JSON.stringify(sql.slice(0, 200))}: ${describeCause(error)}`, {
       hint: "Leave the table out (excludeTables), or back up with `format: custom`; and please report it.",
       cause: error,
@@ -100,9 +114,11 @@ async function exportTable(
     if (rows !== counted) throw new HoldfastError("source-changed", `${rows} rows came, and the snapshot has ${counted}`);
     return rows;
   } catch (error) {
-    if (!(error instanceof Error) || !("code" in error) || !String(error.code).startsWith("SQLITE_")) throw error;
-    const isFull = error.code === "SQLITE_FULL";
-    throw new HoldfastError(isFull ? "no-space" : "source-unreadable", `table ${table.name}: ${error.message}`, { cause: error });
+    if (!/^SQLITE_(CONSTRAINT|TOOBIG|MISMATCH)/.test(readErrno(error) ?? "")) throw error;
+    throw new HoldfastError("source-unreadable", `SQLite refuses a row of ${table.name}: ${describeCause(error)}`, {
+      hint: "Leave the table out (excludeTables), or back up with `format: custom`; and please report it.",
+      cause: error,
+    });
   }
 }
 

@@ -1,15 +1,19 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { after, before, beforeEach, describe, test, type TestContext } from "node:test";
 import Database from "better-sqlite3";
 import { each, makeContext, makeTestDirectory, quiet, storeEntry } from "../../../test/support/datastore.ts";
 import { majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
 import { typesSql } from "../../../test/support/postgres-types.ts";
 import type { RestoreOptions, RestoreTarget, StoredEntry, SwapStep } from "../contract.ts";
+import { resolveAccess } from "./connection.ts";
 import { postgresqlOptions } from "./options.ts";
+import { openSession } from "./session.ts";
 import { dumpSqlite } from "./sqlite-dump.ts";
 import { openSqliteRestore } from "./sqlite-restore.ts";
+import { replaceRows } from "./sqlite-swap.ts";
 import { rollBackImport, settleImport } from "./sqlite-undo.ts";
 
 async function exportEntry(t: TestContext, options: Readonly<Record<string, unknown>>): Promise<StoredEntry> {
@@ -209,6 +213,27 @@ for (const major of majors)
       await assert.rejects(session.swap(record, quiet), { code: "source-unreachable" });
       assert.equal(steps.length, 1);
       await rollBackImport(steps, quiet, parsed);
+      assert.equal(readAll(server, "prompts"), data);
+    });
+
+    test("F1 a roll-back waits for the transaction of a program that died while the server was still at it", async (t) => {
+      const parsed = postgresqlOptions.parse(options());
+      const schema = "holdfast_undo_00ff00ff00";
+      await using session = await openSession(await resolveAccess(parsed, "restore", quiet), { psql: "psql" }, quiet);
+      const [entered, gate] = [Promise.withResolvers<undefined>(), Promise.withResolvers<undefined>()];
+      const fill = async (): Promise<void> => {
+        entered.resolve(undefined);
+        await gate.promise;
+      };
+      const tables = [{ schema: "public", table: "users", columns: ["id", "note"] }];
+      const replacing = replaceRows(session, schema, { tables, sequences: [], fill, lockTimeoutMs: 30_000 });
+      await entered.promise;
+      const undoing = rollBackImport([{ op: "import", database: "prompts", schema }], quiet, parsed);
+      const waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
+      while (server.execute(waiting).trim() !== "1") await setImmediate(undefined, { signal: t.signal });
+      gate.resolve(undefined);
+      await replacing;
+      await undoing;
       assert.equal(readAll(server, "prompts"), data);
     });
 

@@ -17,7 +17,7 @@ import { findPsql, readServerFacts } from "./server-facts.ts";
 import { openSession } from "./session.ts";
 import type { SqlSession } from "./sql-session.ts";
 import { takeExport } from "./sqlite-check.ts";
-import { examineExport, type Examined } from "./sqlite-examine.ts";
+import { digestColumns, examineExport, type Examined } from "./sqlite-examine.ts";
 import { explainImport } from "./sqlite-explain.ts";
 import { countRows } from "./sqlite-export.ts";
 import { FileRestore } from "./sqlite-file-restore.ts";
@@ -120,7 +120,8 @@ class ImportRestore implements RestoreSession {
       this.#examined = examined;
       const keys = new Set(chosen.tables.map(({ schema, table }) => `rows.${formatTableKey(schema, table)}`));
       const { counts, digests, facts } = examined.contents;
-      return { counts: Object.fromEntries(Object.entries(counts).filter(([key]) => keys.has(key))), digests, facts };
+      const picked = Object.fromEntries(Object.entries(counts).filter(([key]) => keys.has(key)));
+      return { counts: picked, digests: this.#parts === undefined ? digests : {}, facts };
     } catch (error) {
       throw explainImport(this.#context.name, error);
     }
@@ -160,10 +161,15 @@ class ImportRestore implements RestoreSession {
   async summarize(signal: AbortSignal): Promise<Contents> {
     try {
       await using session = await this.#connect(signal);
+      const examined = this.#examined;
+      const chosen = examined === undefined ? { tables: [], sequences: [] } : chooseTables(examined.record, this.#parts);
+      // Refuses columns that are not there any more.
+      if (examined !== undefined) await matchTables(session, examined.record, chosen);
       const counts: Record<string, number> = {};
-      for (const { target } of this.#import?.tables ?? [])
-        counts[`rows.${formatTableKey(target.schema, target.table)}`] = await countRows(session, target);
-      return { counts, digests: {}, facts: this.#examined?.contents.facts ?? {} };
+      for (const { schema, table } of chosen.tables)
+        counts[`rows.${formatTableKey(schema, table)}`] = await countRows(session, { schema, table });
+      const digests = this.#parts === undefined ? { columns: digestColumns(chosen.tables) } : {};
+      return { counts, digests, facts: examined?.contents.facts ?? {} };
     } catch (error) {
       throw explainImport(this.#context.name, error);
     }
