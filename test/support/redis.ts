@@ -155,7 +155,7 @@ export async function makeRedis({ config = [], directory, password }: RedisSetti
       'save ""',
       "enable-debug-command yes",
       "repl-diskless-sync-delay 0",
-      ...(password === undefined ? [] : [`requirepass "${password}"`]),
+      ...(password === undefined ? [] : [`requirepass ${JSON.stringify(password)}`]),
       ...config,
     ].join("\n"),
   );
@@ -223,4 +223,20 @@ export async function findFreePort(): Promise<number> {
   server.close();
   await once(server, "close");
   return port;
+}
+
+/** Puts an executable into PATH that stands in for the Docker client, in front of the programs of this machine. */
+export function putDockerStandIn(t: TestContext, container: string): { readonly log: string } {
+  const directory = mkdtempSync(join(tmpdir(), "docker-"));
+  const log = join(directory, "calls");
+  const program = join(import.meta.dirname, "../fixtures/programs/docker-stand-in.ts");
+  const settings = JSON.stringify({ container, log, path: "/usr/bin", env: {} });
+  writeFileSync(join(directory, "docker"), `#!/bin/sh\nexec ${process.execPath} ${program} '${settings}' "$@"\n`, { mode: 0o755 });
+  const before = process.env["PATH"];
+  process.env["PATH"] = `${directory}:${before ?? ""}`;
+  t.after(() => {
+    process.env["PATH"] = before;
+    rmSync(directory, { recursive: true, force: true });
+  });
+  return { log };
 }

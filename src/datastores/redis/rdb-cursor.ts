@@ -14,6 +14,7 @@ export class RdbCursor {
   #crc = emptyCrc64;
   #ended = false;
   #before = 0;
+  #headBytes = 0;
 
   /** Where the next byte stands in the stream. */
   get offset(): number {
@@ -83,6 +84,73 @@ export class RdbCursor {
     return Buffer.concat(parts);
   }
 
+  /** The next byte without waiting; undefined when there is none yet. */
+  takeByte(): number | undefined {
+    const byte = this.#chunk[this.#at];
+    if (byte !== undefined) this.#at += 1;
+    return byte;
+  }
+
+  /** So many bytes without waiting, as a view that is valid until the next read; undefined, and nothing is passed, when they are not all there. */
+  takeBytes(bytes: number): Buffer | undefined {
+    if (this.#chunk.length - this.#at < bytes) return undefined;
+    this.#at += bytes;
+    return this.#chunk.subarray(this.#at - bytes, this.#at);
+  }
+
+  /**
+   * The length that begins at a place; how many bytes tell it is left in `#headBytes`. -1 when it is not all there, or is none of these.
+   * Almost all strings are in the chunk, and a generator for each would cost ten times what it reads.
+   */
+  #peekLength(at: number): number {
+    const first = this.#chunk[at] ?? 0xff;
+    this.#headBytes = 1;
+    if (first < 0x40) return first;
+    this.#headBytes = 2;
+    if (first < 0x80) return at + 1 < this.#chunk.length ? ((first & 63) << 8) | (this.#chunk[at + 1] ?? 0) : -1;
+    this.#headBytes = 5;
+    return first === 0x80 && at + 5 <= this.#chunk.length ? this.#chunk.readUInt32BE(at + 1) : -1;
+  }
+
+  /** A string that is stored as it is, without waiting, as a view; undefined, and nothing is passed, for any other. */
+  takeString(): Buffer | undefined {
+    const bytes = this.#peekLength(this.#at);
+    const from = this.#at + this.#headBytes;
+    if (bytes < 0 || from + bytes > this.#chunk.length) return undefined;
+    this.#at = from + bytes;
+    return this.#chunk.subarray(from, this.#at);
+  }
+
+  /** Passes a string without waiting; false, and nothing is passed, when it is not all there. */
+  skipString(): boolean {
+    const to = this.#peekStringEnd();
+    if (to < 0 || to > this.#chunk.length) return false;
+    this.#at = to;
+    return true;
+  }
+
+  #peekStringEnd(): number {
+    const first = this.#chunk[this.#at] ?? 0xff;
+    // Integers of 1, 2 and 4 bytes.
+    if (first >= 0xc0 && first <= 0xc2) return this.#at + 1 + (1 << (first & 3));
+    if (first === compressedString) {
+      const packed = this.#peekLength(this.#at + 1);
+      const next = this.#at + 1 + this.#headBytes;
+      return packed < 0 || this.#peekLength(next) < 0 ? -1 : next + this.#headBytes + packed;
+    }
+    const bytes = this.#peekLength(this.#at);
+    return bytes < 0 ? -1 : this.#at + this.#headBytes + bytes;
+  }
+
+  /** Passes two strings without waiting, and gives the first; undefined, and nothing is passed, when that cannot be. */
+  takePair(): Buffer | undefined {
+    const before = this.#at;
+    const first = this.takeString();
+    if (first !== undefined && this.skipString()) return first;
+    this.#at = before;
+    return undefined;
+  }
+
   *skip(bytes: number): Generator<NeedsMore, void, void> {
     let missing = bytes;
     for (;;) {
@@ -112,6 +180,8 @@ export class RdbCursor {
     return this.isAtEnd;
   }
 }
+
+const compressedString = 0xc3;
 
 /** Chunks are joined to read a value of up to this size, else it is collected piece by piece. */
 const smallBytes = 4096;

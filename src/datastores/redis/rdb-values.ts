@@ -86,7 +86,7 @@ function checkLength(bytes: number, cursor: RdbCursor): number {
 }
 
 export function* skipStrings(cursor: RdbCursor, count: number): Reading<void> {
-  for (let index = 0; index < count; index += 1) yield* skipString(cursor);
+  for (let index = 0; index < count; index += 1) if (!cursor.skipString()) yield* skipString(cursor);
 }
 
 /** The number that a sorted set of the old form has for a member. */

@@ -241,7 +241,6 @@ for (const until of ["it follows the private server", "its data is replaced"] as
     const spoilt = server.readDigest();
     const port = await findFreePort();
     const options = server.options({ announcePort: port });
-    if (until === "it follows the private server") server.call("CONFIG", "SET", "loading-process-events-interval-bytes", "1024");
     const steps = await killInSwap(server, directory, options, entries, until);
     for (let time = 0; time < 2; time += 1) {
       await redisDriver.rollBack(steps, quiet, options);

@@ -1,7 +1,9 @@
 import { lstat, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
+import { createAbortError } from "../../base/subprocess.ts";
 import type { SwapStep } from "../contract.ts";
 import { scanRdbFile } from "./check-rdb.ts";
 import { openConnection } from "./connection.ts";
@@ -16,6 +18,8 @@ import { readInfo, type Info } from "./server-facts.ts";
 import { readSource } from "./source-address.ts";
 import { parseStep, type MoveStep, type PlaceStep, type RedisStep, type ReplaceStep } from "./swap-steps.ts";
 import { removeWorkDirectory } from "./work-directory.ts";
+
+const pollMs = 50;
 
 /**
  * Undoes a swap, last step first. Each step may or may not have happened, and may have been undone already. The restore's own directory
@@ -70,9 +74,24 @@ async function undoMove({ from, to }: MoveStep): Promise<void> {
   await syncDirectory(dirname(to));
 }
 
+/** A server that is in the midst of loading what it was sent takes no commands: it is waited for as long as the loading may take. */
 async function undoReplace(step: ReplaceStep, given: RedisOptions | undefined, signal: AbortSignal): Promise<void> {
-  const hasAside = await isThere(step.aside);
   const options = given === undefined ? readStepOptions(step) : chooseTargetOptions(given);
+  const limitMs = performance.now() + options.syncTimeout;
+  for (;;) {
+    try {
+      return await undoReplaceOnce(step, options, signal);
+    } catch (error) {
+      const known = explainRedisError(error, "its address");
+      if (!(known instanceof HoldfastError && known.code === "source-locked") || performance.now() > limitMs) throw error;
+    }
+    await pause(pollMs, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) throw createAbortError(signal, "the rollback was given up");
+  }
+}
+
+async function undoReplaceOnce(step: ReplaceStep, options: RedisOptions, signal: AbortSignal): Promise<void> {
+  const hasAside = await isThere(step.aside);
   await using connection = await connect(step, hasAside, options, signal);
   if (connection === undefined) return;
   const info = await readInfo(connection, "server", "replication", "stats");

@@ -1,7 +1,7 @@
 import { HoldfastError } from "../../base/errors.ts";
 import { createKeySet, type KeySet } from "./key-set.ts";
 import { RdbCursor, RdbEndedError, type NeedsMore } from "./rdb-cursor.ts";
-import { RdbUnknownError, skipModuleValue, skipValue, type RdbFamily } from "./rdb-objects.ts";
+import { RdbUnknownError, skipModuleValue, skipValue, type RdbFamily, type SkippedValue } from "./rdb-objects.ts";
 import { RdbFormatError, readLength, readMilliseconds, readString } from "./rdb-values.ts";
 
 type Reading<T> = Generator<NeedsMore, T, void>;
@@ -165,7 +165,11 @@ function* readRecords(cursor: RdbCursor, draft: Draft): Reading<void> {
   let database = openTally(draft, 0);
   let expiresAtMs: number | undefined;
   for (;;) {
-    const opcode = yield* cursor.readByte();
+    const opcode = cursor.takeByte() ?? (yield* cursor.readByte());
+    if (opcode === plainString && readPlainKey(cursor, database, expiresAtMs, draft.nowMs)) {
+      expiresAtMs = undefined;
+      continue;
+    }
     switch (opcode) {
       case opcodes.end:
         return;
@@ -219,15 +223,36 @@ function openTally(draft: Draft, index: number): Tally {
   return tally;
 }
 
+/** The type of values that most keys have. */
+const plainString = 0;
+const stringValue = { type: "string", volatile: false } as const;
+
+/** A key with a string, both of which are there already: the usual case, without generators. False, and nothing is passed, for any other. */
+function readPlainKey(cursor: RdbCursor, database: Tally, expiresAtMs: number | undefined, nowMs: number): boolean {
+  const name = cursor.takePair();
+  if (name === undefined) return false;
+  countKey(database, stringValue, name, { expiresAtMs, nowMs });
+  return true;
+}
+
 function* readKey(cursor: RdbCursor, draft: Draft, database: Tally, kind: number, expiresAtMs: number | undefined): Reading<void> {
   // A copy: it is needed after the bytes around it are gone.
-  const name = Buffer.from(yield* readString(cursor));
+  const name = Buffer.from(cursor.takeString() ?? (yield* readString(cursor)));
   const value = yield* skipValue(cursor, kind, draft.family);
   if (value.module !== undefined) draft.moduleTypes.add(value.module);
+  countKey(database, value, name, { expiresAtMs, nowMs: draft.nowMs });
+}
+
+function countKey(
+  database: Tally,
+  value: Pick<SkippedValue, "type" | "volatile">,
+  name: Uint8Array,
+  { expiresAtMs, nowMs }: { readonly expiresAtMs: number | undefined; readonly nowMs: number },
+): void {
   database.keys += 1;
   if (expiresAtMs !== undefined) {
     database.expires += 1;
-    if (expiresAtMs > draft.nowMs) database.alive += 1;
+    if (expiresAtMs > nowMs) database.alive += 1;
   } else if (value.volatile) database.volatile += 1;
   else database.persistent.add(value.type.charCodeAt(0) * 256 + value.type.charCodeAt(1), name);
 }

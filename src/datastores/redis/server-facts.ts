@@ -2,16 +2,14 @@ import type { RedisConnection, Reply } from "./redis-connection.ts";
 
 export type Info = ReadonlyMap<string, string>;
 
-/** What INFO says, all sections together. */
+/** What INFO says, all sections together; others may be among them. */
 export async function readInfo(connection: RedisConnection, ...sections: readonly string[]): Promise<Info> {
   const info = new Map<string, string>();
-  // Several sections in one call are a thing of later servers.
-  for (const section of sections) {
-    const text = await connection.call("INFO", section);
-    for (const line of String(text).split("\n")) {
-      const at = line.indexOf(":");
-      if (at > 0 && !line.startsWith("#")) info.set(line.slice(0, at), line.slice(at + 1).trim());
-    }
+  // Naming several sections is a thing of later servers; without a name all usual ones come.
+  const text = String(await connection.call("INFO", ...(sections.length === 1 ? sections : [])));
+  for (const line of text.split("\n")) {
+    const at = line.indexOf(":");
+    if (at > 0 && !line.startsWith("#")) info.set(line.slice(0, at), line.slice(at + 1).trim());
   }
   return info;
 }
