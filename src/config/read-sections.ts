@@ -4,6 +4,7 @@ import { listDatastoreDrivers } from "../datastores/registry.ts";
 import { listDestinationDrivers } from "../destinations/registry.ts";
 import { checkValue, type CheckContext } from "./check-value.ts";
 import type { ChannelConfig, DatastoreConfig, DestinationConfig, JobConfig, Settings } from "./config.ts";
+import { hideSecrets } from "./hide-secrets.ts";
 import { pickDefined } from "./pick-defined.ts";
 import { describeFound } from "../base/describe-found.ts";
 import { resolveJob } from "./resolve-job.ts";
@@ -129,8 +130,8 @@ function checkDriven<Own extends z.ZodObject>(
   const isDrivers = ([key]: readonly [string, unknown]): boolean => hasKey(driver.optionsSchema, key);
   const options = Object.fromEntries(rest.filter((each) => !isOwn(each) || isDrivers(each)));
   const before = context.problems.length;
-  checkValue(makeStrict(driver.optionsSchema), options, path, context, ["kind", ...Object.keys(ownSchema.shape)]);
-  return own === undefined || context.problems.length > before ? undefined : { kind, own, options };
+  const parsed = checkValue(makeStrict(driver.optionsSchema), options, path, context, ["kind", ...Object.keys(ownSchema.shape)]);
+  return own === undefined || context.problems.length > before ? undefined : { kind, own, options: hideSecrets(options, parsed) };
 }
 
 function hasKey(schema: unknown, key: string): boolean {
