@@ -223,10 +223,13 @@ for (const major of majors)
     test("F14 a staging directory that is full is told as such, with its remedy", async (t) => {
       const stagingDir = makeTestDirectory(t);
       execFileSync("mount", ["-t", "tmpfs", "-o", "size=32k", "none", stagingDir]);
-      t.after(() => execFileSync("umount", [stagingDir]));
-      const options = postgresqlOptions.parse(server.options({ database: "prompts" }));
-      await assert.rejects(dumpSqlite(options, makeContext("/", { stagingDir }), quiet).next(), { code: "no-space", hint: /stagingDir/ });
-      assert.deepEqual(readdirSync(stagingDir), []);
+      try {
+        const options = postgresqlOptions.parse(server.options({ database: "prompts" }));
+        await assert.rejects(dumpSqlite(options, makeContext("/", { stagingDir }), quiet).next(), { code: "no-space", hint: /stagingDir/ });
+        assert.deepEqual(readdirSync(stagingDir), []);
+      } finally {
+        execFileSync("umount", [stagingDir]);
+      }
     });
 
     test("F1 a damaged, cut or foreign file is found by its check", async (t) => {
