@@ -240,3 +240,32 @@ export function putDockerStandIn(t: TestContext, container: string): { readonly 
   });
   return { log };
 }
+
+/** An authority, and a server's and a client's certificate by it. */
+export function makeCertificates(directory: string): { readonly ca: string; readonly cert: string; readonly key: string } {
+  const path = (name: string): string => join(directory, name);
+  const [ca, cert, key] = [path("ca.crt"), path("tls.crt"), path("tls.key")];
+  const openssl = (...args: readonly string[]): Buffer => execFileSync("openssl", args, { stdio: "pipe" });
+  openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test ca", "-keyout", path("ca.key"), "-out", ca);
+  openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=cache.test", "-keyout", key, "-out", path("tls.csr"));
+  writeFileSync(path("names"), "subjectAltName=DNS:cache.test");
+  openssl(
+    "x509",
+    "-req",
+    "-in",
+    path("tls.csr"),
+    "-CA",
+    ca,
+    "-CAkey",
+    path("ca.key"),
+    "-CAcreateserial",
+    "-days",
+    "2",
+    "-extfile",
+    path("names"),
+    "-out",
+    cert,
+  );
+  for (const file of [ca, cert, key]) chmodSync(file, 0o644);
+  return { ca, cert, key };
+}

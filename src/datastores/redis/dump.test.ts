@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { checkAll, dumpAll, makeContext, makeTestDirectory, quiet, readEntry, type Dumped } from "../../../test/support/datastore.ts";
-import { fillServer, makeRedis, startRedis, type RedisServer } from "../../../test/support/redis.ts";
+import { fillServer, makeCertificates, makeRedis, startRedis, type RedisServer } from "../../../test/support/redis.ts";
 import { redisDriver } from "./redis.ts";
 
 const replication = { method: "replication", rdbPath: undefined };
@@ -15,35 +14,6 @@ async function countDumped(t: TestContext, options: unknown): Promise<{ readonly
   const { contents } = await checkAll(redisDriver, dumped.entries, directory);
   const counts = Object.entries(contents.counts).filter(([name]) => name.startsWith("keys."));
   return { dumped, keys: counts.reduce((sum, [, count]) => sum + count, 0) };
-}
-
-/** An authority, and a server's and a client's certificate by it. */
-function makeCertificates(directory: string): { readonly ca: string; readonly cert: string; readonly key: string } {
-  const path = (name: string): string => join(directory, name);
-  const [ca, cert, key] = [path("ca.crt"), path("tls.crt"), path("tls.key")];
-  const openssl = (...args: readonly string[]): Buffer => execFileSync("openssl", args, { stdio: "pipe" });
-  openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=test ca", "-keyout", path("ca.key"), "-out", ca);
-  openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=cache.test", "-keyout", key, "-out", path("tls.csr"));
-  writeFileSync(path("names"), "subjectAltName=DNS:cache.test");
-  openssl(
-    "x509",
-    "-req",
-    "-in",
-    path("tls.csr"),
-    "-CA",
-    ca,
-    "-CAkey",
-    path("ca.key"),
-    "-CAcreateserial",
-    "-days",
-    "2",
-    "-extfile",
-    path("names"),
-    "-out",
-    cert,
-  );
-  for (const file of [ca, cert, key]) chmodSync(file, 0o644);
-  return { ca, cert, key };
 }
 
 test("W1 by background save and by replication the same data is dumped, under the name that it is to have", async (t) => {

@@ -18,7 +18,7 @@ import {
   restoreAll,
   type Dumped,
 } from "../../../test/support/datastore.ts";
-import { fillServer, findFreePort, startRedis, type RedisServer } from "../../../test/support/redis.ts";
+import { fillServer, findFreePort, makeCertificates, startRedis, type RedisServer } from "../../../test/support/redis.ts";
 import { redisDriver } from "./redis.ts";
 
 interface Filled {
@@ -138,6 +138,40 @@ for (const [title, config, login] of [
     assert.equal(server.call("CONFIG", "GET", "masterauth"), masterauth);
   });
 }
+
+test("W8 a server that speaks TLS to its masters is restored on this machine, and speaks it again afterwards", async (t) => {
+  const certificates = makeTestDirectory(t);
+  const { ca, cert, key } = makeCertificates(certificates);
+  const port = await findFreePort();
+  const tls = [`tls-port ${port}`, `tls-cert-file ${cert}`, `tls-key-file ${key}`, `tls-ca-cert-file ${ca}`, "tls-replication yes"];
+  const server = await startRedis(t, { config: tls });
+  const options = { host: "127.0.0.1", port, tls: { ca, cert, key, serverName: "cache.test" }, waitFor: "0s" };
+  const { directory, entries, digest } = await dumpFilled(t, server, options);
+  spoil(server);
+  await restoreAll(redisDriver, options, directory, entries);
+  assert.equal(server.readDigest(), digest);
+  assert.match(server.call("CONFIG", "GET", "tls-replication"), /yes$/);
+  assertMaster(server);
+});
+
+test("a server whose clients go on writing is restored; the plan warns of it", async (t) => {
+  const server = await startRedis(t);
+  const { directory, entries } = await dumpFilled(t, server);
+  const client = spawn("redis-cli", ["-s", server.socket, "-r", "-1", "-i", "0.001", "INCR", "counter"], { stdio: "ignore" });
+  t.after(() => client.kill());
+  while (server.call("EXISTS", "counter") === "0") await pause(10);
+  await using datastore = await redisDriver.configure(server.options()).open(makeContext(directory));
+  await using session = await datastore.openRestore({ kind: "original" }, { absent: false }, quiet);
+  const { notes, users } = await session.inspect(quiet);
+  assert.deepEqual(
+    notes.map(({ code }) => code),
+    ["clients"],
+  );
+  assert.equal(users.length, 1);
+  await session.stage(each(entries), quiet);
+  await session.swap(() => Promise.resolve(), quiet);
+  assert.equal(server.call("EXISTS", "key:1"), "1");
+});
 
 test("keys that come to their time between the backup and the drill are no loss", async (t) => {
   const server = await startRedis(t);
