@@ -1,9 +1,9 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import type { TestContext } from "node:test";
 
@@ -219,19 +219,4 @@ export function makeDockerStandIn(
     process.env["PATH"] = before;
   });
   return { path, log };
-}
-
-/** A directory of a test's own that the server's account can reach too. */
-export function makeReachableDirectory(t: TestContext): string {
-  const directory = mkdtempSync(join(tmpdir(), "postgres-"));
-  chmodSync(directory, 0o755);
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  return directory;
-}
-
-export function makeInside(parent: string, name: string): string {
-  const path = join(parent, name);
-  if (!existsSync(dirname(path))) mkdirSync(dirname(path));
-  mkdirSync(path);
-  return path;
 }

@@ -1,6 +1,7 @@
 import { lookup } from "node:dns/promises";
 import type { ConcurrencyKey } from "../../base/concurrency-key.ts";
 import { HoldfastError } from "../../base/errors.ts";
+import { createAbortError } from "../../base/subprocess.ts";
 import { resolveAccess, selectDatabase, describeUser, type Access, type Connection } from "./connection.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { findPsql, readsManyDatabases } from "./server-facts.ts";
@@ -19,6 +20,7 @@ export async function identifyPostgresql(options: PostgresqlOptions, signal: Abo
   const tail = database === undefined ? "" : `/${encodeURIComponent(database)}`;
   const address = await normalizeAddress(access);
   const system = await readSystemIdentifier(options, access, AbortSignal.any([signal, AbortSignal.timeout(askingMs)]));
+  if (signal.aborted) throw createAbortError(signal, "The server was not asked any further");
   const byAddress = `/postgresql/at/${address}${tail}`;
   if (system === undefined) return { id: `postgresql:${address}${tail}`, paths: [byAddress] };
   return { id: `postgresql:${system}${tail}`, paths: [`/postgresql/system/${system}${tail}`, byAddress] };
