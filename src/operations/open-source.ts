@@ -6,6 +6,8 @@ import type { CollectedMember } from "./collect-member.ts";
 import type { DatastoreSetup, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 
+const tellWaitMs = 1_500;
+
 /** A datastore that is there, ready to be dumped. */
 export interface OpenedSource {
   readonly datastore: string;
@@ -38,6 +40,8 @@ export async function openSource(
   const startedAtMs = ports.now();
   const configured = findDatastoreDriver(kind).configure(options);
   let id = `${kind}:unknown`;
+  // A driver may give a server that is still starting some time: whoever watches is told what is waited for.
+  const patience = setTimeout(() => ports.progress({ phase: "waiting for an answer of", datastore: name }), tellWaitMs);
   try {
     const staging = resources.use(await openStagingDirectory(stagingDir, name));
     const context = {
@@ -55,11 +59,13 @@ export async function openSource(
     ports.log("warn", `"${name}" is left out: ${error.message}`);
     const note = { level: "partial" as const, code: "left-out", message: `it is not there and was left out: ${error.message}` };
     return { error, member: { ...member, status: "failed", notes: [note] } };
+  } finally {
+    clearTimeout(patience);
   }
 }
 
 /** A server that does not answer may have data; a source that is not there has none. */
-function isAllowedToMiss({ code }: HoldfastError, onMissing: NonNullable<DatastoreSetup["onMissing"]>): boolean {
+export function isAllowedToMiss({ code }: HoldfastError, onMissing: NonNullable<DatastoreSetup["onMissing"]>): boolean {
   return onMissing !== "fail" && (code === "source-missing" || (onMissing === "skip" && code === "source-unreachable"));
 }
 

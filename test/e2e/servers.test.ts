@@ -13,6 +13,7 @@ destinations:
 datastores:
   db: { kind: postgresql, host: ${database.socketDirectory}, port: ${database.port}, user: postgres, database: app, waitFor: 0s }
   cache: { kind: redis, socket: ${cache.socket}, rdbPath: ${cache.rdb}, waitFor: 0s }
+  patient: { kind: postgresql, host: ${database.socketDirectory}, port: ${database.port}, user: postgres, database: app, waitFor: 20s }
   locked:
     kind: postgresql
     host: 127.0.0.1
@@ -33,6 +34,7 @@ jobs:
       check:
         shell: 'test "$(psql -h ${database.socketDirectory} -p ${database.port} -U postgres -d app -Atc "SELECT COUNT(*) FROM \\"Users\\"")" -gt 0'
         retryFor: 1s
+  patient: { datastores: [patient], destination: disk, retry: { attempts: 1 } }
   barred: { datastores: [locked, cache], onMissing: skip, destination: disk, retry: { attempts: 1 } }
 `;
 
@@ -146,12 +148,26 @@ describe("servers, with a daemon", { timeout: 600_000 }, () => {
   it("W5 no server runs: failed, and nothing is published", async () => {
     await database.stop();
     const before = await list();
+    const checked = (await server.holdfast(["check"])).stdout;
+    assert.match(checked, /^fail\b.*source patient/im);
+    assert.match(checked, /^warn\b.*source cache/im);
     const { status, stderr } = await server.holdfast(["backup", "bot"]);
     assert.equal(status, 1);
     assert.match(stderr, /none of its datastores is there: "db": [^]*"cache": /);
     assert.deepEqual(await list(), before);
     await database.start();
     await cache.start();
+  });
+
+  it("W5 a server that is still starting is waited for, and the one who waits is told", async () => {
+    await database.stop();
+    const said = Promise.withResolvers<void>();
+    const run = server.holdfast(["backup", "patient"], { whenSaid: { text: /^waiting for an answer of patient$/m, act: said.resolve } });
+    await Promise.race([said.promise, run]);
+    await database.start();
+    const { status, stderr } = await run;
+    assert.equal(status, 0, stderr);
+    assert.match(stderr, /^waiting for an answer of patient$/m);
   });
 
   it("W5 a wrong password is never passed over", async () => {
