@@ -265,8 +265,13 @@ for (const major of majors) {
     const copy = { ...options, restoreConnection: { database: "copy" } };
     const { steps } = await restoreAll(driver, copy, directory, entries);
     assert.equal(server.execute("SELECT count(*) FROM note", "copy") + server.execute("SELECT count(*) FROM note", "shop"), "500\n0\n");
+    // What is there now would be saved by nobody.
+    const inTheWay = isFailure("target-unsafe", /leads to copy.*would be lost/, /does not exist yet/);
+    await assert.rejects(restoreAll(driver, copy, directory, entries), inTheWay);
     await driver.rollBack(steps, quiet, copy);
     assert.equal(server.execute("SELECT count(*) FROM pg_database WHERE datname = 'copy'"), "0\n");
+    const sameByUrl = { ...options, restoreConnection: { url: `postgresql://ann:x@localhost:${server.port}/shop` } };
+    await driver.rollBack((await restoreAll(driver, sameByUrl, directory, entries)).steps, quiet, sameByUrl);
     await driver.settle((await restoreAll(driver, options, directory, entries)).steps, quiet, options);
     assert.equal(server.execute("SELECT count(*), current_database() FROM note", "shop"), "500|shop\n");
   });

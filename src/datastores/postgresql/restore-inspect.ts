@@ -4,6 +4,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import type { RestoreOptions, TargetFacts } from "../contract.ts";
 import { describeUser, selectDatabase } from "./connection.ts";
+import { identifyPostgresql } from "./identify.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { openMaintenance, openDatabase, selectRows, type Server } from "./restore-sql.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
@@ -33,6 +34,26 @@ export function requireWhole(options: PostgresqlOptions, database: string): void
   );
 }
 
+/**
+ * What is there is saved first, by the connection of backups: where that reaches another database, nothing would have it any more.
+ * @throws target-unsafe where `restoreConnection` leads to another database, which exists
+ */
+async function requireSaved(options: PostgresqlOptions, present: string, signal: AbortSignal): Promise<void> {
+  const { restoreConnection, ...rest } = options;
+  if (restoreConnection === undefined) return;
+  const { url, host, port, user, database, service, ...base } = rest;
+  const own = restoreConnection.url === undefined ? { url, host, port, user, database, service } : {};
+  const target = { ...base, ...own, ...restoreConnection, restoreConnection: undefined } as PostgresqlOptions;
+  if ((await identifyPostgresql(options, signal)).id === (await identifyPostgresql(target, signal)).id) return;
+  throw new HoldfastError(
+    "target-unsafe",
+    `restoreConnection leads to ${present}, which is there already and is not what is backed up: it would be lost`,
+    {
+      hint: "Name a database that does not exist yet, or drop that one first.",
+    },
+  );
+}
+
 const roleRow = z.object({ superuser: z.boolean(), createdb: z.boolean(), standby: z.boolean(), signals: z.boolean() });
 
 /** What a restore would find now, and whether it can be made at all. @throws target-unsafe */
@@ -58,6 +79,7 @@ export async function inspectServer(
   }
   const [present] = found;
   if (present !== undefined && restoring.parts === undefined && !restoring.absent) requireWhole(options, present.name);
+  if (present !== undefined) await requireSaved(options, present.name, signal);
   const bytes = found.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
   const notes: Note[] = [];
   for (const { name, connectable } of found) notes.push(...(await describeDatabase(session, server, name, connectable, signal)));
