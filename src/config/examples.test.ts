@@ -75,6 +75,29 @@ test("L1 L2 L3 L6 the example of Luna", async () => {
   );
 });
 
+test("A1 A2 A3 A4 A9 A12 the example of AI Dungeon Prompts", async () => {
+  const env = { POSTGRES_PASSWORD: "geheim" };
+  const { jobs, destinations } = await loadConfig({ path: join(configDir, "examples/aidungeon.yaml"), env, flags: {} });
+  assert.deepEqual([...jobs.keys()], ["aidungeon", "portable", "plain-backup", "sql", "schema", "users"]);
+  assert.equal(destinations.get("nas")?.required, false);
+  const [job = assert.fail(), portable = assert.fail(), ...others] = jobs.values();
+  assert.deepEqual(
+    [job.layout, job.compression, job.retention],
+    ["file", { method: "zstd" }, { keepDaily: 7, keepWeekly: 4, keepMonthly: 12, keepYearly: "all" }],
+  );
+  assert.deepEqual([portable.atStart, portable.fixedCopies.map(({ owner, mode }) => [owner, mode])], [true, [["app:app", 0o640]]]);
+  assert.deepEqual(
+    others.map(({ nameTemplate, compression, schedule }) => [nameTemplate, compression.method, schedule]),
+    [
+      ["aidungeon_{YYYYMMDD}_{HHmmss}", "none", undefined],
+      ["aidungeon_{YYYYMMDD}_{HHmmss}", "gzip", undefined],
+      ["schema_{YYYYMMDD}", "none", undefined],
+      ["users_{YYYYMMDD}", "none", undefined],
+    ],
+  );
+  for (const each of jobs.values()) assert.deepEqual(each.notify, ["mail"]);
+});
+
 test("the commented example is right, and says the defaults where it says so", async () => {
   const text = (await readFile(join(configDir, "holdfast.example.yaml"), "utf8")).replace(
     "/etc/holdfast/chat-url",
@@ -153,7 +176,13 @@ test("config/holdfast.schema.json is the schema that the loader uses (scripts/ge
 
 test("the JSON schema accepts the examples and refuses what the loader refuses", async () => {
   const validate = new Ajv2020({ allowUnionTypes: true, strictRequired: false }).addFormat("uri", true).compile(createJsonSchema());
-  for (const name of ["holdfast.example.yaml", "examples/duck.yaml", "examples/parmelae.yaml", "examples/luna.yaml"]) {
+  for (const name of [
+    "holdfast.example.yaml",
+    "examples/duck.yaml",
+    "examples/parmelae.yaml",
+    "examples/luna.yaml",
+    "examples/aidungeon.yaml",
+  ]) {
     assert.ok(validate(parse(await readFile(join(configDir, name), "utf8"))), `${name}: ${JSON.stringify(validate.errors)}`);
   }
   const job = { datastores: ["a"], destination: "d" };
