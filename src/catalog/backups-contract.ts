@@ -118,7 +118,8 @@ export interface Backups {
   find(filter?: BackupFilter): readonly CatalogBackup[];
   /**
    * Finds the one that a person means by an id, the beginning of an id (at least six characters), a name with or without its suffix, a
-   * path, or `latest`: the newest of class `backup` that is `ok`, verified, not damaged, not missing, not suspect or accepted.
+   * path, the time at the end of its name, or `latest`: the newest of class `backup` that is `ok`, verified, not damaged, not missing, not
+   * suspect or accepted.
    * Of copies at several destinations an intact one is taken.
    * @param scope with a host, `latest` prefers what that machine made: several may keep backups of one job's name at one destination
    * @throws backup-not-found, ambiguous-name (with the candidates in `details`)

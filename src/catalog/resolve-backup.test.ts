@@ -30,6 +30,30 @@ test("D5 a backup is found by id, by the beginning of its id, by name, by name w
   });
 });
 
+test("W3 a backup is found by the time in its name", () => {
+  const directory = createBackup(1, { name: "whisperengine_backup_20260101_020000", layout: "directory" });
+  const archive = createBackup(2, { name: "duck_backup_20260102_030000.tar.gz" });
+  const second = createBackup(3, { name: "duck_backup_20260102_030000-2.tar.gz" });
+  const saved = createBackup(4, { name: "pre_restore_20260102_030000.tar.gz", class: "pre-restore" });
+  const utc = createBackup(5, { name: "backup-2026-01-03T12-00-00", layout: "directory" });
+  const daily = createBackup(6, { name: "schema_20260104.sql" });
+  const later = createBackup(7, { name: "pre_restore_20260105_000000.tar.gz", class: "pre-restore" });
+  withBackups([directory, archive, second, saved, utc, daily, later], (resolve) => {
+    assert.deepEqual(resolve("20260101_020000"), directory);
+    assert.deepEqual(resolve("20260102_030000"), archive);
+    assert.deepEqual(resolve("20260102_030000-2"), second);
+    assert.deepEqual(resolve("2026-01-03T12-00-00"), utc);
+    assert.deepEqual(resolve("20260104"), daily);
+    assert.deepEqual(resolve("20260105_000000"), later);
+    // Neither a part of a time nor anything else that stands in a name.
+    for (const text of ["20260101", "20260102", "020000", "0101_020000", "backup_20260101_020000", "2026"])
+      assert.throws(() => resolve(text), { code: "backup-not-found" }, text);
+  });
+  withBackups([directory, createBackup(8, { name: "other_20260101_020000.tar" })], (resolve) => {
+    assert.throws(() => resolve("20260101_020000"), { code: "ambiguous-name" });
+  });
+});
+
 test("D5 an unknown backup is told with the nearest name", () => {
   withBackups([createBackup(1), createBackup(2), createBackup(3, { job: "weekly" })], (resolve) => {
     const hint = 'Did you mean "duck_backup_002.tar.gz"? `holdfast list` shows all backups.';

@@ -7,6 +7,8 @@ import { createWhere } from "./create-where.ts";
 import { isVerifiedGood, newestFirst } from "./good-backup.ts";
 
 const shortestPrefix = 6;
+/** A day at least, in any form that a template gives it. */
+const timePattern = /^\d{4}-?\d\d-?\d\d([-_.:T\d]*\d)?Z?$/;
 
 /** See Backups.resolve. @throws backup-not-found, ambiguous-name */
 export function resolveBackup(file: CatalogFile, text: string, scope: BackupScope): CatalogBackup {
@@ -20,6 +22,8 @@ export function resolveBackup(file: CatalogFile, text: string, scope: BackupScop
     (backup) => backup.name === name,
     (backup) => backup.name.startsWith(`${name}.`),
     ({ id }) => text.length >= shortestPrefix && id.startsWith(text),
+    (backup) => backup.class === "backup" && endsWithTime(backup.name, text),
+    (backup) => endsWithTime(backup.name, text),
   ];
   for (const way of ways) {
     const found = near.filter(way);
@@ -64,10 +68,17 @@ function findNewest(file: CatalogFile, scope: BackupScope): readonly CatalogBack
   return file.records(sql, ...values) as readonly CatalogBackup[];
 }
 
+/** `20260101_030000` means `duck_backup_20260101_030000.tar.gz`. */
+function endsWithTime(name: string, text: string): boolean {
+  const at = timePattern.test(text) ? name.indexOf(text) : -1;
+  return at > 0 && "-_.".includes(name.charAt(at - 1)) && /^(\.|$)/.test(name.slice(at + text.length));
+}
+
 /** Every backup that the name could mean in any way. */
 function findNear(file: CatalogFile, scope: BackupScope, name: string): readonly CatalogBackup[] {
-  const isNear =
+  const exact =
     "id = wanted OR name = wanted OR substr(name, 1, length(wanted) + 1) = wanted || '.' OR substr(id, 1, length(wanted)) = wanted";
+  const isNear = timePattern.test(name) ? `${exact} OR instr(name, wanted) > 0` : exact;
   const { where, values } = createScope(scope, isNear);
   const sql = `WITH given (wanted) AS (SELECT ?) SELECT record FROM given, backups ${where} ORDER BY ${newestFirst}`;
   return file.records(sql, name, ...values) as readonly CatalogBackup[];
