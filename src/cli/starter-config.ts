@@ -1,5 +1,5 @@
 /** What `holdfast init` writes: valid as it is, and safe, because nothing is active but a place to keep backups. */
-export const starterConfig = `# The config of Holdfast. Everything that there is: config/holdfast.example.yaml in the source, or docs/CONFIG.md.
+export const starterConfig = `# The config of Holdfast. Everything that there is: config/holdfast.example.yaml in the source.
 # After a change: \`holdfast check\`, then \`systemctl reload holdfast\`. A config with any error is refused as a whole.
 
 # Where backups are kept. \`holdfast destination init local\` makes the place. Better on another disk than the data.
