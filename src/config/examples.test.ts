@@ -98,6 +98,22 @@ test("A1 A2 A3 A4 A9 A12 the example of AI Dungeon Prompts", async () => {
   for (const each of jobs.values()) assert.deepEqual(each.notify, ["mail"]);
 });
 
+test("W1 W2 W4 W5 W6 W9 W10 the example of WhisperEngine", async () => {
+  const job = await loadJob("whisperengine");
+  assert.deepEqual(
+    [job.datastores, job.layout, job.compression, job.nameTemplate, job.folder, job.infoFiles],
+    [["postgres", "redis"], "directory", { method: "none" }, "whisperengine_backup_{YYYYMMDD}_{HHmmss}", ".", ["backup_info.txt"]],
+  );
+  assert.ok(job.schedule?.kind === "cron" && job.schedule.cron === "0 2 * * *");
+  assert.deepEqual([job.onMissing, job.retention], ["skip", { keepWithinMs: 30 * 86_400_000 }]);
+  assert.deepEqual(
+    [...job.restore.stop, ...job.restore.start].map(({ command }) => command.slice(-3).join(" ")),
+    ["/srv/whisperengine stop bot", "up -d bot"],
+  );
+  const [check] = job.restore.check;
+  assert.ok(check?.kind === "command" && check.command[0] === "/srv/whisperengine/health_check.sh");
+});
+
 test("the commented example is right, and says the defaults where it says so", async () => {
   const text = (await readFile(join(configDir, "holdfast.example.yaml"), "utf8")).replace(
     "/etc/holdfast/chat-url",
@@ -182,6 +198,7 @@ test("the JSON schema accepts the examples and refuses what the loader refuses",
     "examples/parmelae.yaml",
     "examples/luna.yaml",
     "examples/aidungeon.yaml",
+    "examples/whisperengine.yaml",
   ]) {
     assert.ok(validate(parse(await readFile(join(configDir, name), "utf8"))), `${name}: ${JSON.stringify(validate.errors)}`);
   }

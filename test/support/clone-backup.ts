@@ -1,3 +1,4 @@
+import { statSync } from "node:fs";
 import { link, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { sealJson, unsealJson } from "../../src/archive/sealed-json.ts";
@@ -8,9 +9,9 @@ export interface BackupTimes {
   readonly sequence?: number;
 }
 
-/** Dates a backup of one file back, as though it had been made then. `path` is the backup's; its manifest stands beside it. */
+/** Dates a backup back, as though it had been made then. `path` is the backup's; its manifest stands beside it, or in its directory. */
 export async function backdateBackup(path: string, times: BackupTimes): Promise<void> {
-  const manifestPath = `${path}.manifest.json`;
+  const manifestPath = statSync(path).isDirectory() ? join(path, "manifest.json") : `${path}.manifest.json`;
   await writeFile(
     manifestPath,
     sealAgain(await readFile(manifestPath), times, (text) => text),
