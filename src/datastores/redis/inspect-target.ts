@@ -1,21 +1,27 @@
 import { stat } from "node:fs/promises";
 import { describeBytes } from "../../base/describe-amount.ts";
 import type { Note } from "../../base/note.ts";
-import type { TargetFacts } from "../contract.ts";
+import type { RestoreOptions, TargetFacts } from "../contract.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import type { Endpoint } from "./endpoint.ts";
-import { findReachability, openTarget, planFollowing, readLiveTarget, refuseManaged, type LiveTarget } from "./live-target.ts";
+import { awaitsStop, findReachability, openTarget, planFollowing, readLiveTarget, refuseManaged, type LiveTarget } from "./live-target.ts";
 import type { RedisOptions } from "./options.ts";
 import { findServerFiles } from "./replace-files.ts";
 import { describeVersion, parseKeyspace } from "./server-facts.ts";
 import { Secret } from "../../base/secret.ts";
 
 /** What a restore would find now. How it replaces is decided again when it does: the server may stop or start meanwhile. */
-export async function inspectServer(options: RedisOptions, endpoint: Endpoint, absent: boolean, signal: AbortSignal): Promise<TargetFacts> {
+export async function inspectServer(
+  options: RedisOptions,
+  endpoint: Endpoint,
+  { absent, application }: { readonly absent: boolean; readonly application: RestoreOptions["application"] | undefined },
+  signal: AbortSignal,
+): Promise<TargetFacts> {
   await using connection = await openTarget(options, endpoint, signal);
   if (connection === undefined) return await inspectFiles(options, options.rdbPath ?? "", absent);
   const target = await readLiveTarget(connection);
   await refuseManaged(connection, target);
+  if (awaitsStop(options, endpoint, connection, application)) return describeStopping(options, connection, target, absent);
   const { announce } = findReachability(options, endpoint, connection);
   await planFollowing(connection, { announce, bind: announce }, new Secret("unused"));
   return describeLive(connection, target, announce, absent);
@@ -46,6 +52,19 @@ function describeLive(connection: RedisConnection, { info, version }: LiveTarget
     // The server itself: with clients at work, what is in it right after a restore need not be what was restored.
     users: clients > 0 ? [pid] : [],
   };
+}
+
+/** Looked at again when the stop commands have run. */
+async function describeStopping(
+  options: RedisOptions,
+  connection: RedisConnection,
+  target: LiveTarget,
+  absent: boolean,
+): Promise<TargetFacts> {
+  const live = describeLive(connection, target, "", absent);
+  const { method } = await inspectFiles(options, options.rdbPath ?? "", absent);
+  const pid = Number(target.info.get("process_id") ?? 0);
+  return { ...live, method: `${method}, once the stop commands have stopped the server`, notes: [], users: [pid] };
 }
 
 async function inspectFiles(options: RedisOptions, rdb: string, absent: boolean): Promise<TargetFacts> {

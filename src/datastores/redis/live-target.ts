@@ -85,23 +85,27 @@ export function refuseUnreadable(where: string, version: ServerVersion, scan: Pi
   );
 }
 
-/** What is in the RDB must have room in the server, and be of kinds that it knows: some of this would end it. @throws refused */
-export async function refuseUnfit(connection: RedisConnection, { info, version }: LiveTarget, scan: RdbScan): Promise<void> {
+/** What comes from a private server must be of kinds that that one knows. @throws refused */
+export async function refuseUnfit(connection: RedisConnection, target: LiveTarget, scan: RdbScan): Promise<void> {
+  await refuseUnloadable(connection, target, scan);
+  if (scan.moduleTypes.length === 0) return;
+  const types = scan.moduleTypes.join(", ");
+  const why = `the backup has values of modules (${types}), and private servers here load no modules`;
+  throw createRefusal(
+    connection,
+    why,
+    "Set rdbPath and stop the server by a stop hook: then its files are replaced; it needs the modules itself.",
+  );
+}
+
+/** What is in the RDB must have room in the server: some of this would end it. @throws refused */
+export async function refuseUnloadable(connection: RedisConnection, { info, version }: LiveTarget, scan: RdbScan): Promise<void> {
   refuseUnreadable(connection.where, version, scan);
   const databases = Number(await readSetting(connection, "databases").catch(() => undefined));
   const last = Math.max(-1, ...scan.databases.keys());
   if (last >= databases) {
     const why = `the backup has a database ${last}, and it has ${databases} (its setting databases)`;
     throw createRefusal(connection, why, "Raise databases in its config and restart it.");
-  }
-  if (scan.moduleTypes.length > 0) {
-    const types = scan.moduleTypes.join(", ");
-    const why = `the backup has values of modules (${types}), and private servers here load no modules`;
-    throw createRefusal(
-      connection,
-      why,
-      "Set rdbPath and stop the server by a stop hook: then its files are replaced; it needs the modules itself.",
-    );
   }
   const [limit, used] = [Number(info.get("maxmemory") ?? 0), Number(scan.aux.get("used-mem") ?? 0)];
   if (limit > 0 && used > limit * memoryTolerance) {
@@ -125,17 +129,32 @@ export interface Reachability {
 
 /** @throws refused where it cannot be known */
 export function findReachability(options: RedisOptions, endpoint: Endpoint, connection: RedisConnection): Reachability {
-  const { announce } = options;
-  if (announce !== undefined) return { announce, bind: isLoopback(announce) ? "127.0.0.1" : "0.0.0.0" };
-  if (endpoint.via === undefined && ("socket" in endpoint.place || isLoopback(endpoint.place.host)))
-    return { announce: "127.0.0.1", bind: "127.0.0.1" };
-  const own = connection.localAddress;
-  if (own !== undefined) return { announce: own, bind: own };
+  const reach = guessReachability(options, endpoint, connection);
+  if (reach !== undefined) return reach;
   throw createRefusal(
     connection,
     "it must fetch its new data from a private server here, and by which address it can reach this machine is not known",
     "Set announce to that address; or set rdbPath and stop the server by a stop hook: then its files are replaced.",
   );
+}
+
+/** Whether a server that runs now is to be restored by its files: it cannot reach us, and a stop command is going to stop it. */
+export function awaitsStop(
+  options: RedisOptions,
+  endpoint: Endpoint,
+  connection: RedisConnection,
+  application: "stopped" | "may-run" | undefined,
+): boolean {
+  return application === "stopped" && options.rdbPath !== undefined && guessReachability(options, endpoint, connection) === undefined;
+}
+
+function guessReachability(options: RedisOptions, endpoint: Endpoint, connection: RedisConnection): Reachability | undefined {
+  const { announce } = options;
+  if (announce !== undefined) return { announce, bind: isLoopback(announce) ? "127.0.0.1" : "0.0.0.0" };
+  if (endpoint.via === undefined && ("socket" in endpoint.place || isLoopback(endpoint.place.host)))
+    return { announce: "127.0.0.1", bind: "127.0.0.1" };
+  const own = connection.localAddress;
+  return own === undefined ? undefined : { announce: own, bind: own };
 }
 
 /** How a target is made to follow a private server, with the credentials that it has already where it has some. */

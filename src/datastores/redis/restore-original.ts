@@ -10,7 +10,16 @@ import { describeEndpoint, resolveEndpoint, type Endpoint } from "./endpoint.ts"
 import { explainRedisError, prefixError, targetCodes } from "./explain-error.ts";
 import { promote, waitUntilKept } from "./follow.ts";
 import { inspectServer } from "./inspect-target.ts";
-import { chooseTargetOptions, openTarget, readLiveTarget, refuseManaged, refuseUnfit, type LiveTarget } from "./live-target.ts";
+import {
+  awaitsStop,
+  chooseTargetOptions,
+  openTarget,
+  readLiveTarget,
+  refuseManaged,
+  refuseUnfit,
+  refuseUnloadable,
+  type LiveTarget,
+} from "./live-target.ts";
 import type { RedisOptions } from "./options.ts";
 import { describeFilled, describeKeyspace, describeScan } from "./rdb-contents.ts";
 import { findServerFiles, replaceFiles } from "./replace-files.ts";
@@ -27,6 +36,7 @@ export class OriginalRestore implements RestoreSession {
   readonly #options: RedisOptions;
   readonly #endpoint: Endpoint;
   readonly #absent: boolean;
+  readonly #application: RestoreOptions["application"];
   readonly #record: RestoreOptions["record"];
   readonly #context: DriverContext;
   readonly #resources = new AsyncDisposableStack();
@@ -35,16 +45,19 @@ export class OriginalRestore implements RestoreSession {
   #feed: Feed | undefined;
   #swapping = false;
 
-  constructor(options: RedisOptions, { absent, record }: RestoreOptions, context: DriverContext) {
+  constructor(options: RedisOptions, { absent, application, record }: RestoreOptions, context: DriverContext) {
     this.#options = chooseTargetOptions(options);
     this.#endpoint = resolveEndpoint(this.#options);
     this.#absent = absent;
+    this.#application = application;
     this.#record = record;
     this.#context = context;
   }
 
   inspect(signal: AbortSignal): Promise<TargetFacts> {
-    return this.#explained(signal, () => inspectServer(this.#options, this.#endpoint, this.#absent, signal));
+    return this.#explained(signal, () =>
+      inspectServer(this.#options, this.#endpoint, { absent: this.#absent, application: this.#application }, signal),
+    );
   }
 
   stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
@@ -57,7 +70,7 @@ export class OriginalRestore implements RestoreSession {
         this.#scan = await writeAndScan(entry, this.#rdb, signal, (bytes) => this.#context.progress({ phase: "staging", bytes }));
       }
       if (this.#scan === undefined && !this.#absent) throw new HoldfastError("backup-incomplete", "the backup has no RDB");
-      if (connection !== undefined && target !== undefined) await this.#prepareFeed(connection, target, signal);
+      if (connection !== undefined && target !== undefined) await this.#prepare(connection, target, signal);
       return this.#scan === undefined ? emptyContents : describeScan(this.#scan);
     });
   }
@@ -96,6 +109,11 @@ export class OriginalRestore implements RestoreSession {
     const target = await readLiveTarget(connection);
     await refuseManaged(connection, target);
     return target;
+  }
+
+  async #prepare(connection: RedisConnection, target: LiveTarget, signal: AbortSignal): Promise<void> {
+    if (!awaitsStop(this.#options, this.#endpoint, connection, this.#application)) await this.#prepareFeed(connection, target, signal);
+    else if (this.#scan !== undefined) await refuseUnloadable(connection, target, this.#scan);
   }
 
   /** The data is proven to load before anything is touched. */
