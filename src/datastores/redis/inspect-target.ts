@@ -21,7 +21,7 @@ export async function inspectServer(
   if (connection === undefined) return await inspectFiles(options, options.rdbPath ?? "", absent);
   const target = await readLiveTarget(connection);
   await refuseManaged(connection, target);
-  if (awaitsStop(options, endpoint, connection, application)) return describeStopping(options, connection, target, absent);
+  if (awaitsStop(options, endpoint, connection, application)) return await describeStopping(options, connection, target, absent);
   const { announce } = findReachability(options, endpoint, connection);
   await planFollowing(connection, { announce, bind: announce }, new Secret("unused"));
   return describeLive(connection, target, announce, absent);
