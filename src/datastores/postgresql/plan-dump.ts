@@ -2,7 +2,8 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { describeAddress, prepareTool, resolveAccess, selectDatabase, type Access, type PreparedTool } from "./connection.ts";
 import { createClusterArguments, createDumpArguments } from "./dump-arguments.ts";
-import { formatEntryName, globalsName } from "./entry-names.ts";
+import { nameConnections } from "./dump-backends.ts";
+import { escapePattern, formatEntryName, globalsName } from "./entry-names.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { chooseDatabases, createMissingError, openServerSession, readServerFacts, type ServerFacts } from "./server-facts.ts";
 import { findTools, type Toolset } from "./tools.ts";
@@ -35,11 +36,12 @@ export interface DumpPlan {
  * @throws source-missing, source-unreachable, source-unreadable, tool-missing
  */
 export async function planDump(options: PostgresqlOptions, signal: AbortSignal): Promise<DumpPlan | undefined> {
-  const access = await resolveAccess(options, "backup", signal);
+  const access = nameConnections(await resolveAccess(options, "backup", signal));
   const facts = await askServer(options, access, signal);
   if (facts === undefined) return undefined;
   const chosen = chooseDatabases(options, facts);
   if (!options.optional && chosen.missing.length > 0) throw createMissingError(access, chosen.missing);
+  refuseClosed(options, chosen.closed);
   if (chosen.databases.length === 0 && options.format !== "cluster") {
     if (options.optional) return undefined;
     throw createMissingError(access, []);
@@ -56,6 +58,18 @@ export async function planDump(options: PostgresqlOptions, signal: AbortSignal):
       : chosen.databases.map(({ name }) => planDatabase(options, access, toolset, name))),
   ];
   return { ...plan, toolset, entries };
+}
+
+/** What is asked for by its name may not be left out: a restore that is going on closes a database for a moment. */
+function refuseClosed({ databases }: PostgresqlOptions, closed: readonly string[]): void {
+  if (databases === undefined || databases === "all") return;
+  const named = closed.filter((name) => databases.includes(escapePattern(name)));
+  if (named.length === 0) return;
+  const names = named.map((name) => JSON.stringify(name)).join(", ");
+  throw new HoldfastError("source-unreadable", `the database ${names} allows no connections`, {
+    hint: "Run `ALTER DATABASE … ALLOW_CONNECTIONS true`, or take it out of `databases`.",
+    retryable: true,
+  });
 }
 
 async function askServer(options: PostgresqlOptions, access: Access, signal: AbortSignal): Promise<ServerFacts | undefined> {

@@ -2,6 +2,7 @@ import { z } from "zod";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
 import type { Access } from "./connection.ts";
 import { selectDatabase } from "./connection.ts";
+import { quoteLiteral } from "./quote-sql.ts";
 import { openSession } from "./session.ts";
 import type { SqlSession } from "./sql-session.ts";
 
@@ -30,15 +31,25 @@ export async function runTransaction(session: Pick<SqlSession, "query">, stateme
   }
 }
 
+/**
+ * Held to the end of a transaction that changes what a restore replaces, or puts it back. A program that has died may have sent off its
+ * COMMIT, which the server is still carrying out.
+ */
+export function lockSql(name: string): string {
+  return `SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${quoteLiteral(name)}, 0))::text`;
+}
+
 /** How the sessions of a restore are opened. */
 export interface Server {
   readonly access: Access;
   readonly psql: string;
+  /** A server that is still starting is asked again for this long; not at all by default. */
+  readonly waitForMs?: number;
 }
 
 /** A session with one database of the server. */
-export function openDatabase({ access, psql }: Server, database: string, signal: AbortSignal): Promise<SqlSession> {
-  return openSession(selectDatabase(access, database), { psql }, signal);
+export function openDatabase({ access, ...settings }: Server, database: string, signal: AbortSignal): Promise<SqlSession> {
+  return openSession(selectDatabase(access, database), settings, signal);
 }
 
 /** Databases that can be connected to while another one is renamed; every server has them unless somebody has removed them. */

@@ -10,7 +10,7 @@ const tableRow = z.object({
   schema: z.string(),
   table: z.string(),
   /** Partitioned tables that it is a part of. */
-  ancestors: z.array(z.string()),
+  ancestors: z.array(z.object({ schema: z.string(), table: z.string() })),
   /** Those that rows are written with: no generated ones. */
   columns: z.array(z.object({ name: z.string(), type: z.string(), generated: z.boolean() })),
   sequences: z.array(z.object({ schema: z.string(), name: z.string() })),
@@ -39,7 +39,7 @@ export async function readTables(session: SqlSession): Promise<readonly TableFac
      ORDER BY 1, 2`,
     z.object({ ...tableRow.omit({ ancestors: true }).shape, parents: z.string() }).transform(({ parents, ...rest }) => ({
       ...rest,
-      ancestors: parsePairs(parents).map(([schema, table]) => formatTableKey(schema, table)),
+      ancestors: parsePairs(parents).map(([schema, table]) => ({ schema, table })),
     })),
   );
 }
@@ -55,13 +55,12 @@ function parsePairs(text: string): readonly (readonly [string, string])[] {
 export function chooseTables(tables: readonly TableFacts[], parts: readonly string[]): readonly TableFacts[] {
   const chosen = new Set<TableFacts>();
   for (const part of parts) {
-    const isWhole = (each: TableFacts): boolean =>
-      [formatTableKey(each.schema, each.table), `${each.schema}.${each.table}`, ...each.ancestors].includes(part);
-    const whole = tables.filter(isWhole);
-    const found = whole.length > 0 ? whole : tables.filter((each) => each.table === part || each.ancestors.includes(`public.${part}`));
-    const isAmbiguous = found.length > 1 && found.every(({ table }) => table === part);
+    const whole = findMeant(tables, (name) => [name.key, `${name.schema}.${name.table}`].includes(part));
+    const meant = whole.size > 0 ? whole : findMeant(tables, ({ table }) => table === part);
+    const found = [...meant.values()].flat();
+    const isAmbiguous = meant.size > 1;
     if (found.length === 0 || isAmbiguous) {
-      const names = (isAmbiguous ? found : tables).map(({ schema, table }) => formatTableKey(schema, table));
+      const names = isAmbiguous ? [...meant.keys()] : tables.map(({ schema, table }) => formatTableKey(schema, table));
       throw new HoldfastError("unknown-name", `the backup has ${isAmbiguous ? "several tables" : "no table"} ${JSON.stringify(part)}`, {
         hint: `Name one of: ${names.slice(0, 20).join(", ")}${names.length > 20 ? ", …" : ""}.`,
       });
@@ -69,6 +68,20 @@ export function chooseTables(tables: readonly TableFacts[], parts: readonly stri
     for (const table of found) chosen.add(table);
   }
   return [...chosen];
+}
+
+/** By the name of each table, partitioned ones included, that is meant: the tables that have its rows. */
+function findMeant(
+  tables: readonly TableFacts[],
+  isMeant: (name: TableName & { readonly key: string }) => boolean,
+): ReadonlyMap<string, readonly TableFacts[]> {
+  const meant = new Map<string, TableFacts[]>();
+  for (const each of tables)
+    for (const { schema, table } of [each, ...each.ancestors]) {
+      const key = formatTableKey(schema, table);
+      if (isMeant({ schema, table, key })) meant.set(key, [...(meant.get(key) ?? []), each]);
+    }
+  return meant;
 }
 
 /** Rows of another shape would not fit. @throws target-unsafe */
@@ -100,7 +113,7 @@ export type ForeignKey = z.output<typeof foreignKeyRow>;
 
 /** Those that go from the tables, to them, or are of partitioned tables that they are parts of. */
 export async function readForeignKeys(session: SqlSession, tables: readonly TableFacts[]): Promise<readonly ForeignKey[]> {
-  const keys = tables.flatMap((each) => [formatTableKey(each.schema, each.table), ...each.ancestors]);
+  const keys = tables.flatMap((each) => [each, ...each.ancestors].map(({ schema, table }) => formatTableKey(schema, table)));
   const found = await selectRows(
     session,
     `SELECT n.nspname AS schema, c.relname AS "table", f.conname AS name, pg_get_constraintdef(f.oid) AS definition,

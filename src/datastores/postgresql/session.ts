@@ -55,6 +55,10 @@ async function prepareSession(session: SqlSession, { statementTimeoutMs = 0 }: S
     await session.query("SET lock_timeout = 0");
     await session.query("SET idle_in_transaction_session_timeout = 0");
     await session.query("SET client_encoding = 'UTF8'");
+    // Rows are copied through these sessions: a value's text must say all of it, whatever a server or a role is set to.
+    await session.query("SET extra_float_digits = 3");
+    await session.query("SET DateStyle = 'ISO, YMD'");
+    await session.query("SET IntervalStyle = 'postgres'");
     return session;
   } catch (error) {
     await session[Symbol.asyncDispose]();

@@ -3,13 +3,14 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
 import { prefixError } from "./classify-error.ts";
 import { resolveAccess } from "./connection.ts";
-import type { PostgresqlOptions } from "./options.ts";
-import { openMaintenance, selectRows, type Server } from "./restore-sql.ts";
+import { defaults, type PostgresqlOptions } from "./options.ts";
+import { dropSubscriptions } from "./restore-replication.ts";
+import { lockSql, openMaintenance, selectRows, type Server } from "./restore-sql.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
 import { findPsql } from "./server-facts.ts";
 import type { SqlSession } from "./sql-session.ts";
 import { allowSql, renameSql, renameWhenFree } from "./swap-database.ts";
-import { parseStep, type BlockStep, type CreateStep, type PostgresqlStep, type SwapDatabaseStep } from "./swap-steps.ts";
+import { parseStep, type BlockStep, type PostgresqlStep, type SwapDatabaseStep } from "./swap-steps.ts";
 import { dropAsideTables, undoTables } from "./swap-tables.ts";
 
 /** Undoes a restore by its steps. Idempotent. @throws restore-stuck where nothing is known of the connection any more */
@@ -44,7 +45,10 @@ export async function settleRestore(
 
 /** Steps hold no secrets: how to connect is only known from the config. */
 async function openServer(steps: readonly PostgresqlStep[], options: PostgresqlOptions | undefined, signal: AbortSignal): Promise<Server> {
-  if (options !== undefined) return { access: await resolveAccess(options, "restore", signal), psql: await findPsql(options, signal) };
+  if (options !== undefined) {
+    const waitForMs = options.waitFor ?? defaults.waitForMs;
+    return { access: await resolveAccess(options, "restore", signal), psql: await findPsql(options, signal), waitForMs };
+  }
   const places = steps.flatMap((step) => {
     if (step.op === "swap") return [`${step.database} was, or is, ${step.aside}`];
     return step.op === "tables" ? [`rows of ${step.database} are in its schema ${step.schema}`] : [];
@@ -71,9 +75,9 @@ async function settleSwap(server: Server, known: readonly PostgresqlStep[], sign
   await using session = await openMaintenance(server, listNames(known), signal);
   for (const step of known) {
     if (step.op === "tables") await dropAsideTables(server, step, signal);
-    else if (step.op === "create") await dropDatabase(session, step.database);
+    else if (step.op === "create") await dropDatabase(server, session, step.database, signal);
     else if (step.op === "swap" && step.oid !== null && (await findName(session, step.oid)) === step.aside)
-      await dropDatabase(session, step.aside);
+      await dropDatabase(server, session, step.aside, signal);
   }
 }
 
@@ -84,7 +88,7 @@ function listNames(steps: readonly PostgresqlStep[]): readonly string[] {
 function undoStep(server: Server, session: SqlSession, step: PostgresqlStep, signal: AbortSignal): Promise<void> {
   switch (step.op) {
     case "create":
-      return undoCreate(session, step);
+      return dropDatabase(server, session, step.database, signal);
     case "block":
       return undoBlock(session, step);
     case "swap":
@@ -94,10 +98,6 @@ function undoStep(server: Server, session: SqlSession, step: PostgresqlStep, sig
   }
 }
 
-async function undoCreate(session: SqlSession, { database }: CreateStep): Promise<void> {
-  await dropDatabase(session, database);
-}
-
 async function undoBlock(session: SqlSession, { oid }: BlockStep): Promise<void> {
   const name = await findName(session, oid);
   if (name !== undefined) await session.query(allowSql(name, "true"));
@@ -105,12 +105,18 @@ async function undoBlock(session: SqlSession, { oid }: BlockStep): Promise<void>
 
 async function undoSwap(session: SqlSession, step: SwapDatabaseStep, signal: AbortSignal): Promise<void> {
   const { database, aside, oid, staged, stagedOid } = step;
+  await session.query(lockSql(aside));
   const present = await findOid(session, database);
   const isRestored = present !== undefined && present === stagedOid;
   const isAside = oid !== null && (await findName(session, oid)) === aside;
   if (present !== undefined && !isRestored && present !== oid && isAside) {
     throw new HoldfastError("restore-stuck", `another program has created the database ${database}; what was there before is ${aside}`, {
       hint: `Rename or drop ${quoteName(database)}, then repeat the rollback.`,
+    });
+  }
+  if (isRestored && oid !== null && !isAside) {
+    throw new HoldfastError("restore-stuck", `${database} holds the restored data, and what was there before, ${aside}, is gone`, {
+      hint: "Restore the pre-restore backup, which has the former data; then remove the restore's journal.",
     });
   }
   const statements = [
@@ -123,10 +129,11 @@ async function undoSwap(session: SqlSession, step: SwapDatabaseStep, signal: Abo
   await renameWhenFree(session, statements, [database, aside], signal);
 }
 
-export async function dropDatabase(session: SqlSession, name: string): Promise<void> {
+export async function dropDatabase(server: Server, session: SqlSession, name: string, signal: AbortSignal): Promise<void> {
   const sql = `SELECT datistemplate AS template FROM pg_catalog.pg_database WHERE datname = ${quoteLiteral(name)}`;
   const [found] = await selectRows(session, sql, z.object({ template: z.boolean() }));
   if (found?.template === true) await session.query(`ALTER DATABASE ${quoteName(name)} WITH IS_TEMPLATE false`);
+  await dropSubscriptions(server, session, name, signal);
   await session.query(`DROP DATABASE IF EXISTS ${quoteName(name)} WITH (FORCE)`);
 }
 

@@ -5,16 +5,8 @@ import { explainLoad } from "./restore-explain.ts";
 import { feedPsql } from "./restore-load.ts";
 import { quoteTable, type TableName } from "./restore-names.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
-import { openDatabase, selectRows, type Server } from "./restore-sql.ts";
-import {
-  readForeignKeys,
-  readSequences,
-  readTables,
-  readTriggers,
-  sameTable,
-  type SequenceState,
-  type TableFacts,
-} from "./restore-table-set.ts";
+import { lockSql, openDatabase, selectRows, type Server } from "./restore-sql.ts";
+import { readForeignKeys, readTables, readTriggers, sameTable, type SequenceState, type TableFacts } from "./restore-table-set.ts";
 import type { SqlSession } from "./sql-session.ts";
 import type { TablesStep } from "./swap-steps.ts";
 
@@ -28,6 +20,14 @@ export interface TableReplacement {
 const asideRow = z.object({ schema: z.string(), table: z.string(), aside: z.string(), sequences: z.string() });
 const contentName = "content";
 
+interface ReplaceSettings {
+  readonly database: string;
+  /** Keeps the old rows. */
+  readonly schema: string | null;
+  /** The schema of a replacement that this one undoes. */
+  readonly drop?: string;
+}
+
 /**
  * Replaces the rows of tables in one transaction, with their sequences; nobody sees half of it. Foreign keys from and to them are checked
  * anew by the server. The old rows are kept in `schema`, which is there if and only if it was done; with null they are not kept.
@@ -36,14 +36,15 @@ const contentName = "content";
 export async function replaceTables(
   server: Server,
   source: SqlSession,
-  { database, schema, drop }: { readonly database: string; readonly schema: string | null; readonly drop?: string },
+  { database, schema, drop }: ReplaceSettings,
   replacements: readonly TableReplacement[],
   signal: AbortSignal,
 ): Promise<void> {
   await using session = await openDatabase(server, database, signal);
   const plan = await planScript(session, schema, replacements);
   async function* write(): AsyncGenerator<Uint8Array | string, void, undefined> {
-    yield `BEGIN;\nSET LOCAL search_path = pg_catalog;\nSET LOCAL lock_timeout = '60s';\nSET LOCAL row_security = off;\n`;
+    yield `SET statement_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;\nBEGIN;\n`;
+    yield `SET LOCAL search_path = pg_catalog;\nSET LOCAL lock_timeout = '60s';\nSET LOCAL row_security = off;\n${lockSql(drop ?? schema ?? database)};\n`;
     yield* plan.before.map((statement) => `${statement};\n`);
     for (const { table, from } of replacements) {
       const columns = `(${table.columns.flatMap(({ name, generated }) => (generated ? [] : [quoteName(name)])).join(", ")})`;
@@ -90,19 +91,29 @@ async function planScript(session: SqlSession, schema: string | null, replacemen
     }
     if (schema !== null) {
       const aside = `t${index + 1}`;
-      const states = JSON.stringify(await readSequences(session, table));
       before.push(`CREATE TABLE ${quoteTable({ schema, table: aside })} AS TABLE ONLY ${quoteTable(table)}`);
-      const values = [table.schema, table.table, aside, states].map(quoteLiteral).join(", ");
-      before.push(`INSERT INTO ${quoteTable({ schema, table: contentName })} VALUES (${values})`);
+      const values = [table.schema, table.table, aside].map(quoteLiteral).join(", ");
+      before.push(`INSERT INTO ${quoteTable({ schema, table: contentName })} VALUES (${values}, ${describeStates(table)})`);
     }
     for (const each of sequences) {
       if (!table.sequences.some(({ schema: own, name }) => own === each.schema && name === each.name)) continue;
-      const sequence = quoteLiteral(quoteTable({ schema: each.schema, table: each.name }));
-      after.push(`SELECT pg_catalog.setval(${sequence}::pg_catalog.regclass, ${BigInt(each.last)}, ${each.called})`);
+      const sequence = quoteTable({ schema: each.schema, table: each.name });
+      // setval alone would stay when the transaction is rolled back: it writes into the sequence that RESTART has made anew.
+      after.push(`ALTER SEQUENCE ${sequence} RESTART`);
+      after.push(`SELECT pg_catalog.setval(${quoteLiteral(sequence)}::pg_catalog.regclass, ${BigInt(each.last)}, ${each.called})`);
     }
     after.push(`ANALYZE ${quoteTable(table)}`);
   }
   return { before, after };
+}
+
+/** As SQL: the states of a table's sequences at the time when it is run, in the form that parseStates reads. */
+function describeStates({ sequences }: TableFacts): string {
+  const states = sequences.map(({ schema, name }) => {
+    const of = [schema, name].map(quoteLiteral);
+    return `(SELECT json_build_object('schema', ${of[0]}, 'name', ${of[1]}, 'last', last_value::text, 'called', is_called) FROM ${quoteTable({ schema, table: name })})`;
+  });
+  return `json_build_array(${states.join(", ")})::text`;
 }
 
 function explainTables(error: unknown): unknown {
@@ -133,6 +144,7 @@ function explainTables(error: unknown): unknown {
 /** Puts the old rows back. That the schema is there says that they were replaced; it goes in the same transaction. */
 export async function undoTables(server: Server, { database, schema }: TablesStep, signal: AbortSignal): Promise<void> {
   await using session = await openDatabase(server, database, signal);
+  await session.query(lockSql(schema));
   if (!(await hasSchema(session, schema))) return;
   const rows = await selectRows(session, `SELECT * FROM ${quoteTable({ schema, table: contentName })}`, asideRow);
   const present = await readTables(session);
