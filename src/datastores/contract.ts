@@ -126,6 +126,11 @@ export interface RestoreOptions {
    * targets that go away as a whole.
    */
   readonly record?: (step: SwapStep) => Promise<void>;
+  /**
+   * Where what was there may be put aside that cannot stay beside the target: it outlives the task, until the restore has ended. Made by
+   * the driver that needs it (mode 0700), which leaves it empty when it has settled or rolled back. Absent where `record` is.
+   */
+  readonly asideDir?: string;
 }
 
 /**

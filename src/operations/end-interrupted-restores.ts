@@ -32,7 +32,8 @@ function findPresentOptions(core: Core): FindOptions {
 }
 
 function noteEnd(core: Core, { id, outcome, message, preRestore }: FinishedRestore): void {
-  core.log[outcome === "failed" ? "error" : "warn"](`The restore ${id} ${message}`);
+  // A failure has been told already, when it came.
+  if (outcome !== "failed") core.log.warn(`The restore ${id} ${message}`);
   if (core.catalog.restores.get(id) === undefined) return;
   core.catalog.restores.update(id, { state: outcome, finishedAtMs: core.clock.now(), ...(preRestore === undefined ? {} : { preRestore }) });
 }

@@ -5,6 +5,7 @@ import type { SwapStep } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import {
   findUnfinishedRestores,
+  removeAsideDir,
   resumeRestoreJournal,
   type RestoreJournal,
   type RestoreRecord,
@@ -156,6 +157,7 @@ async function finishRestore(
     await using journal = await resumeRestoreJournal(directory, id);
     const unstarted = committed === undefined ? await rollBackOrTell(records, journal, findOptions, ports, signal) : undefined;
     if (committed?.settle === true) await settleSteps(records, findOptions, signal);
+    await removeAsideDir(directory, id);
     const told = unstarted === undefined ? message : `${message}, but the application could not be started: ${unstarted}`;
     if (unstarted !== undefined) ports.log("error", `The restore ${id} was ${told}`);
     await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message: told.slice(0, 500) });

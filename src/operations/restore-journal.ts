@@ -1,5 +1,5 @@
 import { constants } from "node:fs";
-import { open, readdir, readFile, type FileHandle } from "node:fs/promises";
+import { open, readdir, readFile, rmdir, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { makeDirectory, syncDirectory } from "../base/atomic-file.ts";
@@ -59,6 +59,20 @@ export interface RestoreJournal extends AsyncDisposable {
 
 const suffix = ".restore.jsonl";
 const reservedBytes = 4096;
+
+/** Where drivers put aside what cannot stay beside its target; it is there as long as something of a restore lies in it. */
+export function restoreAsideDir(directory: string, id: string): string {
+  return join(directory, `${id}.aside`);
+}
+
+/** To be called when a restore has been settled or rolled back. What is to be kept all the same stays. */
+export async function removeAsideDir(directory: string, id: string): Promise<void> {
+  try {
+    await rmdir(restoreAsideDir(directory, id));
+  } catch (error) {
+    if (!["ENOENT", "ENOTEMPTY", "EEXIST"].includes(readErrno(error) ?? "")) throw error;
+  }
+}
 
 /** Begins the journal of a restore. @throws conflict when there has been a restore with this id; no-space, restore-failed */
 export async function createRestoreJournal(directory: string, id: string): Promise<RestoreJournal> {

@@ -10,7 +10,7 @@ import { runBackup, type BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { assertNoneUnfinished, createStuckError, rollBackRestore, settleSteps, startAgain, type FindOptions } from "./finish-restore.ts";
-import { createRestoreJournal, type RestoreJournal, type RestoreRecord } from "./restore-journal.ts";
+import { createRestoreJournal, removeAsideDir, restoreAsideDir, type RestoreJournal, type RestoreRecord } from "./restore-journal.ts";
 import { runCheck } from "./run-check.ts";
 import { runHook } from "./run-hook.ts";
 import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
@@ -123,7 +123,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     // A backup that is not good, or a target that is not safe, is told as what it is: nothing was touched.
     throw touched ? describeFailure(backup, explainSystemError(error)) : error;
   }
-  await endCommitted({ records, journal, findOptions }, settle, ports);
+  await endCommitted(setup, { records, journal, findOptions }, settle, ports);
   await closeAfterSuccess(resources, ports);
   return {
     restoreId: setup.restoreId,
@@ -152,12 +152,18 @@ function isSaved(preRestore: BackupResult | undefined, ports: TaskPorts): boolea
 }
 
 /** The data is in place and healthy: what is left to do may wait for the next start, but must not fail the restore. */
-async function endCommitted({ records, journal, findOptions }: Attempt, settle: boolean, ports: TaskPorts): Promise<void> {
+async function endCommitted(
+  setup: RestoreSetup,
+  { records, journal, findOptions }: Attempt,
+  settle: boolean,
+  ports: TaskPorts,
+): Promise<void> {
   try {
     if (settle) {
       ports.progress({ phase: "removing what was put aside" });
       await settleSteps(records, findOptions, AbortSignal.timeout(settleMs));
     }
+    await removeAsideDir(setup.journalDir, setup.restoreId);
     await journal.append({ type: "end", at: formatInstant(ports.now()), outcome: "done", message: "" });
   } catch (error) {
     ports.log("warn", `The restore is done; what it put aside will be removed at the next start: ${describeCause(error)}`);
@@ -187,6 +193,7 @@ async function openTarget(
     application,
     ...(setup.parts === undefined ? {} : { parts: setup.parts }),
     record: (step: SwapStep) => record({ type: "step", datastore, kind, step }),
+    asideDir: restoreAsideDir(setup.journalDir, setup.restoreId),
   };
   const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
   return { member, session, facts: await session.inspect(signal) };
@@ -308,6 +315,9 @@ async function undoAttempt(
   } catch (error) {
     throw createStuckError(setup.restoreId, reason, error);
   }
+  await removeAsideDir(setup.journalDir, setup.restoreId).catch((error: unknown) =>
+    ports.log("warn", `The empty place of what had been put aside could not be removed: ${describeCause(error)}`),
+  );
   await journal
     .append({ type: "end", at: formatInstant(ports.now()), outcome: "rolled-back", message: describeCause(reason).slice(0, 500) })
     .catch((error: unknown) => ports.log("error", `The end of the rollback could not be noted: ${describeCause(error)}`));

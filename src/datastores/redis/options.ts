@@ -91,7 +91,7 @@ export const redisOptions = z
     announcePort: port.optional().describe("Port for that; default: a free one."),
     asideDir: absolutePath
       .optional()
-      .describe("Where the present data of a server on another machine is kept during a restore; default: the staging directory."),
+      .describe("Where the present data of a server on another machine is kept during a restore; default: the state directory."),
   })
   .superRefine(refuseContradictions)
   .describe("A Redis or Valkey server");

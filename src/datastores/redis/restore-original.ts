@@ -1,5 +1,6 @@
 import { constants, copyFile, open } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { makeDirectory } from "../../base/atomic-file.ts";
 import { compareContents, emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { createAbortError } from "../../base/subprocess.ts";
@@ -38,6 +39,7 @@ export class OriginalRestore implements RestoreSession {
   readonly #absent: boolean;
   readonly #application: RestoreOptions["application"];
   readonly #record: RestoreOptions["record"];
+  readonly #asideDir: string | undefined;
   readonly #context: DriverContext;
   readonly #resources = new AsyncDisposableStack();
   #directory: string | undefined;
@@ -45,12 +47,13 @@ export class OriginalRestore implements RestoreSession {
   #feed: Feed | undefined;
   #swapping = false;
 
-  constructor(options: RedisOptions, { absent, application, record }: RestoreOptions, context: DriverContext) {
+  constructor(options: RedisOptions, { absent, application, record, asideDir }: RestoreOptions, context: DriverContext) {
     this.#options = chooseTargetOptions(options);
     this.#endpoint = resolveEndpoint(this.#options);
     this.#absent = absent;
     this.#application = application;
     this.#record = record;
+    this.#asideDir = asideDir;
     this.#context = context;
   }
 
@@ -97,12 +100,15 @@ export class OriginalRestore implements RestoreSession {
     return join(this.#directory ?? "", "restored.rdb");
   }
 
-  /** On the disk of the server where that is this machine's, so that a crash of this one loses nothing. */
+  /** On the disk of the server where that is this machine's; in any case where it outlives this process. */
   async #chooseParent(connection: RedisConnection | undefined): Promise<string> {
     const { asideDir, rdbPath } = this.#options;
     if (connection === undefined) return dirname(this.#requireRdbPath());
     const own = asideDir ?? (await findServerDirectory(connection, this.#endpoint));
-    return own ?? (rdbPath === undefined ? this.#context.stagingDir : dirname(rdbPath));
+    if (own !== undefined || rdbPath !== undefined) return own ?? dirname(rdbPath ?? "");
+    if (this.#asideDir === undefined) return this.#context.stagingDir;
+    await makeDirectory(this.#asideDir, 0o700);
+    return this.#asideDir;
   }
 
   async #readTarget(connection: RedisConnection): Promise<LiveTarget> {
