@@ -1,6 +1,6 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { chmodSync, chownSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +13,14 @@ export type Major = (typeof majors)[number];
 
 /** What runs the servers: initdb refuses root. */
 const account = "postgres";
+const becomeAccount = ["setpriv", `--reuid=${account}`, `--regid=${account}`, "--init-groups", "--"];
+const plainOutput = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"];
 export const superuserPassword = "sup3r geheim";
+
+interface RunSettings {
+  readonly database?: string;
+  readonly input?: string | Buffer;
+}
 
 export function findBinDir(major: Major): string {
   return major === 15 ? "/usr/lib/postgresql/15/bin" : join(import.meta.dirname, "../../.runtime/postgresql-18/bin");
@@ -62,14 +69,18 @@ export class PostgresServer {
     return { host: this.socketDirectory, port: this.port, user: account, waitFor: "0s", ...extra };
   }
 
-  /** Runs SQL as the superuser and gives what it prints, values unaligned, one row a line. */
+  /** Runs SQL as the superuser, and as the server's account, which peer authentication asks for; gives what it prints, one row a line. */
   execute(sql: string, database = "postgres"): string {
-    return this.run("psql", ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-f", "-"], { database, input: sql });
+    return this.#run([...becomeAccount, join(this.binDir, "psql"), ...plainOutput], { database, input: sql });
   }
 
   /** Runs a tool as the superuser and gives its standard output. */
-  run(tool: string, args: readonly string[], given: { readonly database?: string; readonly input?: string | Buffer } = {}): string {
-    return execFileSync(join(this.binDir, tool), args, {
+  run(tool: string, args: readonly string[], given: RunSettings = {}): string {
+    return this.#run([join(this.binDir, tool), ...args], given);
+  }
+
+  #run([program = "", ...args]: readonly string[], given: RunSettings): string {
+    return execFileSync(program, args, {
       env: {
         ...process.env,
         PGHOST: this.socketDirectory,
@@ -81,23 +92,15 @@ export class PostgresServer {
       encoding: "utf8",
       stdio: ["pipe", "pipe", "pipe"],
       maxBuffer: 1 << 28,
+      // The account may not look into ours.
+      cwd: "/",
     });
   }
 
   async start(): Promise<void> {
     this.#child = spawn(
       "setpriv",
-      [
-        "--pdeathsig",
-        "KILL",
-        `--reuid=${account}`,
-        `--regid=${account}`,
-        "--init-groups",
-        "--",
-        join(this.binDir, "postgres"),
-        "-D",
-        this.dataDirectory,
-      ],
+      ["--pdeathsig", "KILL", ...becomeAccount.slice(1), join(this.binDir, "postgres"), "-D", this.dataDirectory],
       { stdio: "ignore", cwd: "/" },
     );
     for (;;) {
@@ -105,7 +108,7 @@ export class PostgresServer {
         this.execute("select 1");
         return;
       } catch (error) {
-        if (this.#child.exitCode !== null) throw new Error(readFileSync(join(this.directory, "log"), "utf8"), { cause: error });
+        if (this.#child.exitCode !== null) throw new Error(`The server has ended with ${this.#child.exitCode}`, { cause: error });
         await delay(20);
       }
     }
@@ -137,7 +140,7 @@ function addToPath(binDir: string): void {
 export async function openPostgres(major: Major, settings: PostgresSettings = {}): Promise<PostgresServer> {
   const directory = mkdtempSync(join(tmpdir(), "pg-"));
   chmodSync(directory, 0o755);
-  const [uid = 0, gid = 0] = ["-u", "-g"].map((option) => Number(execFileSync("id", [option, account], { encoding: "utf8" })));
+  const { uid, gid } = findAccount();
   chownSync(directory, uid, gid);
   const server = new PostgresServer(major, directory, await findFreePort());
   addToPath(server.binDir);
@@ -145,8 +148,10 @@ export async function openPostgres(major: Major, settings: PostgresSettings = {}
   writeFileSync(passwordFile, superuserPassword, { mode: 0o600 });
   chownSync(passwordFile, uid, gid);
   const initdb = [join(server.binDir, "initdb"), "-D", server.dataDirectory, "-U", account, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"];
-  const become = ["--reuid", account, "--regid", account, "--init-groups", "--"];
-  execFileSync("setpriv", [...become, ...initdb, "-A", "scram-sha-256", "--pwfile", passwordFile], { cwd: "/", stdio: "pipe" });
+  execFileSync("setpriv", [...becomeAccount.slice(1), ...initdb, "-A", "scram-sha-256", "--pwfile", passwordFile], {
+    cwd: "/",
+    stdio: "pipe",
+  });
   const lines = [
     `listen_addresses = '127.0.0.1'`,
     `port = ${server.port}`,
@@ -169,6 +174,12 @@ export async function openPostgres(major: Major, settings: PostgresSettings = {}
     throw error;
   }
   return server;
+}
+
+/** Who runs the servers. */
+export function findAccount(): { readonly uid: number; readonly gid: number } {
+  const [uid = 0, gid = 0] = ["-u", "-g"].map((option) => Number(execFileSync("id", [option, account], { encoding: "utf8" })));
+  return { uid, gid };
 }
 
 export async function findFreePort(): Promise<number> {

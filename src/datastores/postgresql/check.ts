@@ -12,6 +12,7 @@ import { prefixError } from "./classify-error.ts";
 import { readCustomArchive, readHeader, type ArchiveHeader } from "./custom-archive.ts";
 import { createContents, DumpReader, type DatabaseContents, type DumpReading } from "./dump-contents.ts";
 import { findDatabase } from "./entry-names.ts";
+import { listRememberedTools } from "./known-tools.ts";
 import { findTools, type Toolset } from "./tools.ts";
 
 /** Reads every entry to its end as pg_restore or psql would, and tells what is in it. Nothing is loaded into a server. */
@@ -99,7 +100,7 @@ function parseMajor({ dumpVersion }: ArchiveHeader): number {
 
 /** Undefined where no installed pg_restore is new enough. */
 async function findRestoreTool(header: ArchiveHeader, signal: AbortSignal): Promise<Toolset | undefined> {
-  return await findTools({}, "pg_restore", parseMajor(header), signal).catch((error: unknown) => {
+  return await findTools({ alsoIn: listRememberedTools() }, "pg_restore", parseMajor(header), signal).catch((error: unknown) => {
     if (error instanceof HoldfastError && error.code === "tool-missing") return undefined;
     throw error;
   });
@@ -149,7 +150,7 @@ async function checkDirectory(entry: StoredEntry, context: DriverContext, signal
       new ByteReader(createReadStream(join(path, "toc.dat"), { highWaterMark: headerBytes, end: headerBytes })),
     );
     if (header === undefined) throw new HoldfastError("backup-damaged", "its toc.dat is no archive of pg_dump");
-    const tools = await findTools({}, "pg_restore", parseMajor(header), signal);
+    const tools = await findTools({ alsoIn: listRememberedTools() }, "pg_restore", parseMajor(header), signal);
     return await readThrough(tools, [path], undefined, signal);
   } finally {
     await rm(path, { recursive: true, force: true });

@@ -46,6 +46,12 @@ const rules: readonly Rule[] = [
     hint: "The server has no connection left: raise max_connections, or run the backup when fewer clients are connected.",
   },
   {
+    text: /conflict with recovery/,
+    code: "source-changed",
+    hint: "A standby cancels what is in the way of replaying changes: dump from the primary, or set hot_standby_feedback, or raise max_standby_streaming_delay.",
+    retryable: true,
+  },
+  {
     states: /^(57P01|57P02|57P05|08\d\d\d|25P0[34])$/,
     text: /terminating connection|server closed the connection|connection to server was lost|Connection terminated|SSL SYSCALL|no connection to the server|connection not open|EOF detected/,
     code: "source-unreachable",
@@ -67,12 +73,6 @@ const rules: readonly Rule[] = [
     text: /lock timeout|could not obtain lock|statement timeout[^]*LOCK TABLE/,
     code: "source-locked",
     hint: "Another session holds a lock (a migration, ALTER TABLE, VACUUM FULL …): run it again later, or raise lockTimeout.",
-  },
-  {
-    text: /conflict with recovery/,
-    code: "source-changed",
-    hint: "A standby cancels what is in the way of replaying changes: dump from the primary, or set hot_standby_feedback, or raise max_standby_streaming_delay.",
-    retryable: true,
   },
   {
     text: /unsupported startup parameter|prepared statement .* (does not exist|already exists)|no such database: |pgbouncer|server login has been failing/i,

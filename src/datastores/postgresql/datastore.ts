@@ -1,5 +1,6 @@
 import type { Datastore, DriverContext } from "../contract.ts";
 import { dumpPostgresql } from "./dump.ts";
+import { rememberTools } from "./known-tools.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { probePostgresql } from "./probe.ts";
 import { openPostgresqlRestore } from "./restore.ts";
@@ -8,6 +9,7 @@ import { openSqliteRestore } from "./sqlite-restore.ts";
 
 /** A configured database or server. It holds no connection between calls. */
 export function createPostgresqlDatastore(options: PostgresqlOptions, context: DriverContext): Datastore {
+  rememberTools(options.binDir);
   const isExport = options.format === "sqlite";
   return {
     probe: (signal) => probePostgresql(options, context, signal),

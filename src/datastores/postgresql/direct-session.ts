@@ -90,10 +90,12 @@ class DirectSession implements SqlSession {
   readonly #client: Client;
   readonly #release: () => void;
   readonly #signal: AbortSignal;
+  readonly announcedPid: string;
   #broken = false;
 
   constructor(client: Client, release: () => void, signal: AbortSignal) {
     this.#client = client;
+    this.announcedPid = String((client as unknown as { readonly processID: number }).processID);
     this.#release = release;
     this.#signal = signal;
   }

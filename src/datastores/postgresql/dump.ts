@@ -4,6 +4,7 @@ import type { Note } from "../../base/note.ts";
 import { createAbortError, streamProgram, type ProgramOptions } from "../../base/subprocess.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
 import { prefixError } from "./classify-error.ts";
+import { endConnections } from "./dump-backends.ts";
 import { dumpDirectory } from "./dump-directory.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { planDump, type DumpPlan, type PlannedEntry } from "./plan-dump.ts";
@@ -48,12 +49,17 @@ async function* openEntry(
   let ended = false;
   async function* open(inner: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
     const both = AbortSignal.any([signal, inner]);
+    let failed = false;
     try {
       if (form === "tree") yield* dumpDirectory(entry, plan.access.identity, context, warnings.add, both);
       else yield* runTool(entry, warnings.add, both);
       ended = true;
     } catch (error) {
+      failed = !both.aborted;
       throw explain(error, context, both);
+    } finally {
+      // A tool that has failed is gone.
+      if (!ended && !failed) await endConnections(plan.access, plan.toolset?.path("psql") ?? "psql");
     }
   }
   yield {

@@ -2,6 +2,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { describeAddress, prepareTool, resolveAccess, selectDatabase, type Access, type PreparedTool } from "./connection.ts";
 import { createClusterArguments, createDumpArguments } from "./dump-arguments.ts";
+import { nameConnections } from "./dump-backends.ts";
 import { escapePattern, formatEntryName, globalsName } from "./entry-names.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { chooseDatabases, createMissingError, openServerSession, readServerFacts, type ServerFacts } from "./server-facts.ts";
@@ -35,7 +36,7 @@ export interface DumpPlan {
  * @throws source-missing, source-unreachable, source-unreadable, tool-missing
  */
 export async function planDump(options: PostgresqlOptions, signal: AbortSignal): Promise<DumpPlan | undefined> {
-  const access = await resolveAccess(options, "backup", signal);
+  const access = nameConnections(await resolveAccess(options, "backup", signal));
   const facts = await askServer(options, access, signal);
   if (facts === undefined) return undefined;
   const chosen = chooseDatabases(options, facts);

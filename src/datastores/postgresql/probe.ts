@@ -3,7 +3,7 @@ import type { Note } from "../../base/note.ts";
 import type { DriverContext, ProbeFacts } from "../contract.ts";
 import { describeVia } from "../via.ts";
 import { prefixError } from "./classify-error.ts";
-import { resolveAccess, type Access } from "./connection.ts";
+import { resolveAccess } from "./connection.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { planDump, type DumpPlan } from "./plan-dump.ts";
 import { listToolsets } from "./tools.ts";
@@ -22,7 +22,7 @@ export async function probePostgresql(options: PostgresqlOptions, context: Drive
       estimatedBytes: plan.bytes,
       stagingBytes: options.format === "directory" || options.format === "sqlite" ? plan.bytes : 0,
       absent: false,
-      notes: [...plan.notes, ...describeConnection(plan.access), ...(await describeUpgrade(options, plan, signal))],
+      notes: [...plan.notes, ...describeConnection(plan), ...(await describeUpgrade(options, plan, signal))],
     };
   } catch (error) {
     throw prefixError(`Cannot read "${context.name}"`, error);
@@ -43,13 +43,15 @@ function describePlan(options: PostgresqlOptions, { facts, toolset, databases, b
 
 const poolerPorts: ReadonlySet<string> = new Set(["6432", "6543"]);
 
-/** A pooler may hand the statements of one session to several connections: what they see is no snapshot. */
-function* describeConnection({ connection: { port } }: Access): Generator<Note> {
-  if (port === undefined || !poolerPorts.has(port)) return;
+/** One in session mode keeps sessions apart; the server may still be out of its reach for a restore, and it ends who waits too long. */
+function* describeConnection({ access: { connection }, facts: { pooled } }: DumpPlan): Generator<Note> {
+  const { port } = connection;
+  if (!pooled && (port === undefined || !poolerPorts.has(port))) return;
+  const what = pooled ? "A connection pooler answers there" : `Port ${port ?? ""} is usually a connection pooler's`;
   yield {
     level: "warning",
     code: "pooler",
-    message: `Port ${port} is usually a connection pooler's: dump from the server itself (port 5432), or from a pool in session mode`,
+    message: `${what}: connect to the server itself (its own port, usually 5432); restores through a pooler are refused`,
   };
 }
 
@@ -58,7 +60,7 @@ async function* collectUpgrade(options: PostgresqlOptions, { facts }: DumpPlan, 
   const newest = (await listToolsets(options, "pg_dump", signal)).at(-1);
   if (newest === undefined || newest.major > facts.major) return;
   yield {
-    level: "info",
+    level: "warning",
     code: "tools-newest",
     message: `pg_dump ${newest.version} is the newest here: before the server is upgraded beyond PostgreSQL ${newest.major}, install postgresql-client of its new version, or backups fail`,
   };

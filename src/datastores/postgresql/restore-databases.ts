@@ -132,7 +132,13 @@ export class DatabaseRestore implements RestoreSession {
     await this.#restoring.record?.({ op: "create", database: name } satisfies CreateStep);
     // Closing removes what is half-made, too.
     const at = this.#replacements.push({ database, staged: { name, oid: "", contents: { rows: new Map(), largeObjects: 0 } }, shape }) - 1;
-    const staged = await stageDatabase(this.#server, session, examined, { name, shape, jobs: this.#options.jobs }, signal);
+    const staged = await stageDatabase(
+      this.#server,
+      session,
+      examined,
+      { name, shape, jobs: this.#options.jobs, progress: this.#context.progress },
+      signal,
+    );
     this.#replacements[at] = { database, staged, shape: old === undefined ? shape : undefined };
     return staged.contents;
   }
@@ -183,7 +189,7 @@ export class DatabaseRestore implements RestoreSession {
     const signal = AbortSignal.timeout(closeMs);
     try {
       await using session = await openMaintenance(this.#server, names, signal);
-      for (const name of names) await dropDatabase(session, name);
+      for (const name of names) await dropDatabase(this.#server, session, name, signal);
     } catch (error) {
       // Recorded, where a journal is kept: the roll-back tries again.
       if (this.#restoring.record !== undefined) return;

@@ -6,8 +6,10 @@ import type { RestoreOptions, TargetFacts } from "../contract.ts";
 import { describeUser, selectDatabase } from "./connection.ts";
 import { identifyPostgresql } from "./identify.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
-import { openMaintenance, openDatabase, selectRows, type Server } from "./restore-sql.ts";
-import { quoteLiteral, quoteName } from "./quote-sql.ts";
+import { isPooled } from "./pooler.ts";
+import { openMaintenance, selectRows, type Server } from "./restore-sql.ts";
+import { quoteName } from "./quote-sql.ts";
+import { describeReplication, requireUnsubscribed } from "./restore-replication.ts";
 import { chooseDatabases, readServerFacts, readsManyDatabases } from "./server-facts.ts";
 import type { SqlSession } from "./sql-session.ts";
 import { openSession } from "./session.ts";
@@ -66,7 +68,7 @@ export async function inspectServer(
 ): Promise<TargetFacts> {
   const isMany = readsManyDatabases(options);
   await using session = await openWaiting(server, options, isMany ? [] : [ownDatabase], signal);
-  await requireAbilities(session, server);
+  const role = await requireAbilities(session, server);
   const facts = await readServerFacts(session);
   const found = isMany
     ? chooseDatabases(options, facts).databases.filter(({ template }) => !template)
@@ -77,12 +79,14 @@ export async function inspectServer(
       hint: "Restore to another name: restoreConnection: {database: …}.",
     });
   }
+  // Rows alone change nothing for those who follow the database, but for what is told below.
+  if (restoring.parts === undefined) for (const { name } of found) await requireUnsubscribed(session, name);
   const [present] = found;
   if (present !== undefined && restoring.parts === undefined && !restoring.absent) requireWhole(options, present.name);
   if (present !== undefined) await requireSaved(options, present.name, signal);
   const bytes = found.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
-  const notes: Note[] = [];
-  for (const { name, connectable } of found) notes.push(...(await describeDatabase(session, server, name, connectable, signal)));
+  const notes: Note[] = [...describeTrust(options, role.superuser)];
+  for (const { name, connectable } of found) notes.push(...(await describeReplication(session, server, { name, connectable }, signal)));
   return {
     summary: describeFound(
       found.map(({ name }) => name),
@@ -133,7 +137,16 @@ async function openWaiting(
   }
 }
 
-async function requireAbilities(session: SqlSession, server: Server): Promise<void> {
+async function requireAbilities(session: SqlSession, server: Server): Promise<{ readonly superuser: boolean }> {
+  if (await isPooled(session)) {
+    throw new HoldfastError(
+      "target-unsafe",
+      "a connection pooler answers there, and a restore renames databases that it keeps connections to",
+      {
+        hint: "Restore by the server itself: restoreConnection: {host: …, port: …}, usually port 5432.",
+      },
+    );
+  }
   const [role] = await selectRows(
     session,
     `SELECT r.rolsuper AS superuser, r.rolcreatedb AS createdb, pg_is_in_recovery() AS standby,
@@ -151,99 +164,15 @@ async function requireAbilities(session: SqlSession, server: Server): Promise<vo
       hint: `Run \`ALTER ROLE ${quoteName(user)} CREATEDB;\` on the server, or set restoreConnection to a role that may.`,
     });
   }
+  return { superuser: role?.superuser ?? false };
 }
 
-const stateRow = z.object({
-  connections: z.number(),
-  slots: z.array(z.string()),
-  prepared: z.array(z.string()),
-  standbys: z.array(z.string()),
-  subscriptions: z.array(z.string()),
-  publications: z.array(z.string()),
-});
-
-/** What a swap would disturb, each with the remedy. */
-async function describeDatabase(
-  session: SqlSession,
-  server: Server,
-  database: string,
-  connectable: boolean,
-  signal: AbortSignal,
-): Promise<readonly Note[]> {
-  const name = quoteLiteral(database);
-  const [state] = await selectRows(
-    session,
-    `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = ${name} AND pid <> pg_backend_pid()) AS connections,
-      ARRAY(SELECT slot_name::text FROM pg_replication_slots WHERE database = ${name}) AS slots,
-      ARRAY(SELECT gid FROM pg_prepared_xacts WHERE database = ${name}) AS prepared,
-      ARRAY(SELECT DISTINCT application_name FROM pg_stat_replication) AS standbys,
-      ARRAY(SELECT s.subname::text FROM pg_subscription s JOIN pg_database d ON d.oid = s.subdbid WHERE d.datname = ${name}) AS subscriptions,
-      ARRAY[]::text[] AS publications`,
-    stateRow,
-  ).catch(async (error: unknown) => {
-    // Only a superuser may read what is replicated.
-    if (signal.aborted) throw error;
-    return await selectRows(
-      session,
-      `SELECT (SELECT count(*) FROM pg_stat_activity WHERE datname = ${name} AND pid <> pg_backend_pid()) AS connections,
-        ARRAY[]::text[] AS slots, ARRAY(SELECT gid FROM pg_prepared_xacts WHERE database = ${name}) AS prepared, ARRAY[]::text[] AS standbys,
-        ARRAY[]::text[] AS subscriptions, ARRAY[]::text[] AS publications`,
-      stateRow,
-    );
-  });
-  if (state === undefined) return [];
-  const publications = connectable ? await listPublications(server, database, signal) : [];
-  return createNotes(database, { ...state, publications });
-}
-
-async function listPublications(server: Server, database: string, signal: AbortSignal): Promise<string[]> {
-  try {
-    await using session = await openDatabase(server, database, signal);
-    const rows = await selectRows(session, "SELECT pubname::text AS name FROM pg_publication", z.object({ name: z.string() }));
-    return rows.map(({ name }) => name);
-  } catch (error) {
-    // It may be too damaged to be asked: that is why it is restored.
-    if (signal.aborted) throw error;
-    return [];
-  }
-}
-
-function createNotes(database: string, state: z.output<typeof stateRow>): readonly Note[] {
-  const notes: Note[] = [];
-  const add = (level: Note["level"], code: string, message: string): void => {
-    notes.push({ level, code, message });
+/** SQL is run as it stands, whatever it says (F41). */
+function* describeTrust({ format }: PostgresqlOptions, superuser: boolean): Generator<Note> {
+  if (!superuser || (format !== "plain" && format !== "cluster")) return;
+  yield {
+    level: "warning",
+    code: "loaded-by-superuser",
+    message: `the dump is SQL, which is run with all rights of a superuser: restore only one that you trust, by a lesser role (restoreConnection: {user: …}), or back up with format: custom`,
   };
-  const list = (names: readonly string[]): string => names.join(", ");
-  if (state.connections > 0)
-    add(
-      "info",
-      "connections",
-      `${state.connections} connections to ${database} are there now; they are ended by the swap and must be made again`,
-    );
-  if (state.prepared.length > 0)
-    add(
-      "warning",
-      "prepared-transactions",
-      `${database} has prepared transactions (${list(state.prepared)}): end them with COMMIT PREPARED or ROLLBACK PREPARED, or the swap is refused`,
-    );
-  if (state.slots.length > 0)
-    add(
-      "warning",
-      "replication-slots",
-      `logical replication slots of ${database} (${list(state.slots)}) go with the old database: their readers must be set up again`,
-    );
-  if (state.publications.length > 0)
-    add(
-      "warning",
-      "publications",
-      `${database} publishes tables (${list(state.publications)}): subscribers must be refreshed with a new copy of the data`,
-    );
-  if (state.subscriptions.length > 0)
-    add(
-      "warning",
-      "subscriptions",
-      `${database} subscribes to other servers (${list(state.subscriptions)}): the restored ones are disabled until ALTER SUBSCRIPTION … ENABLE; drop the old ones before their database can be removed`,
-    );
-  if (state.standbys.length > 0) add("info", "standbys", `standbys (${list(state.standbys)}) get the restored data too, as a whole`);
-  return notes;
 }

@@ -86,7 +86,8 @@ export class ScratchRestore implements RestoreSession {
     await using session = await openDatabase(server, "postgres", signal);
     await prepare(server, examined.needs, roles, signal);
     const shape = shapeFromStatements([...part.statements, ...examined.needs.statements]);
-    const settings = { name, jobs: this.#options.jobs, shape: shapePlainly(examined.needs.encoding) };
+    const { progress } = this.#context;
+    const settings = { name, jobs: this.#options.jobs, shape: shapePlainly(examined.needs.encoding), progress };
     const create = (sql: string): Promise<unknown> => session.query(sql);
     // As the dump has it, where this machine knows its locale.
     const like =
@@ -126,6 +127,7 @@ export class ScratchRestore implements RestoreSession {
     if (this.#cluster === undefined) return emptyContents;
     const server = createServer(this.#cluster);
     const counted: CountedDatabase[] = [];
+    this.#context.progress({ phase: "counting" });
     for (const { name, database } of this.#databases) {
       await using session = await openDatabase(server, name, signal);
       counted.push({ database, contents: await countRows(session) });

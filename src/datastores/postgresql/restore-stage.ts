@@ -2,6 +2,7 @@ import { createReadStream } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { HoldfastError } from "../../base/errors.ts";
+import type { DriverContext } from "../contract.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { selectDatabase } from "./connection.ts";
 import { readHeader } from "./custom-archive.ts";
@@ -82,6 +83,7 @@ export interface StageSettings {
   readonly name: string;
   readonly shape: DatabaseShape;
   readonly jobs: number;
+  readonly progress: DriverContext["progress"];
   /** One after the other; see LoadSettings. */
   readonly selections?: readonly (readonly string[])[];
 }
@@ -91,7 +93,7 @@ export async function stageDatabase(
   server: Server,
   session: SqlSession,
   { dump, toolset }: Pick<DumpToStage, "dump" | "toolset">,
-  { name, shape, jobs, selections = [[]] }: StageSettings,
+  { name, shape, jobs, progress, selections = [[]] }: StageSettings,
   signal: AbortSignal,
 ): Promise<StagedDatabase> {
   await session.query(shape.create(name));
@@ -100,8 +102,10 @@ export async function stageDatabase(
   const access = selectDatabase(server.access, name);
   for (const selection of selections) await loadDump(access, dump, { toolset, jobs, selection }, signal);
   await using staged = await openDatabase(server, name, signal);
+  progress({ phase: "analysing" });
   // Without statistics the first queries of the application would be slow for hours.
   await staged.query("ANALYZE");
+  progress({ phase: "counting" });
   return { name, oid, contents: await countRows(staged) };
 }
 

@@ -121,7 +121,7 @@ export class TablesRestore implements RestoreSession {
     await this.#restoring.record?.({ op: "create", database: name } satisfies CreateStep);
     this.#staged = name;
     const bare = { ...old, settings: [], comment: null, labels: [], grants: null };
-    const settings = { name, shape: shapeLike(bare), jobs: this.#options.jobs };
+    const settings = { name, shape: shapeLike(bare), jobs: this.#options.jobs, progress: this.#context.progress };
     if (!isArchive) {
       await stageDatabase(this.#server, session, examined, settings, signal);
       this.#chosen = await this.#choose(name, signal);
@@ -130,6 +130,7 @@ export class TablesRestore implements RestoreSession {
     await stageDatabase(this.#server, session, examined, { ...settings, selections: [[...bareArgs, "--section=pre-data"]] }, signal);
     this.#chosen = await this.#choose(name, signal);
     const access = selectDatabase(this.#server.access, name);
+    this.#context.progress({ phase: "loading" });
     for (const { schema, table, sequences } of this.#chosen) {
       const selection = [...bareArgs, "--data-only", `--schema=${schema}`, `--table=${table}`];
       await loadDump(access, examined.dump, { toolset: examined.toolset, jobs: 1, selection }, signal);
@@ -158,6 +159,7 @@ export class TablesRestore implements RestoreSession {
     }
     this.#replacements = replacements;
     const rows = new Map<string, number>();
+    this.#context.progress({ phase: "counting" });
     for (const { schema, table } of chosen) {
       const [count] = await staged.query(`SELECT count(*)::text AS n FROM ONLY ${quoteTable({ schema, table })}`);
       rows.set(formatTableKey(schema, table), Number(count?.["n"]));
@@ -204,6 +206,6 @@ export class TablesRestore implements RestoreSession {
     if (this.#staged === undefined) return;
     const signal = AbortSignal.timeout(closeMs);
     await using session = await openMaintenance(this.#server, [this.#staged], signal);
-    await dropDatabase(session, this.#staged);
+    await dropDatabase(this.#server, session, this.#staged, signal);
   }
 }

@@ -3,6 +3,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import { describeAddress, selectDatabase, type Access } from "./connection.ts";
 import { matchesPattern } from "./entry-names.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
+import { isPooled } from "./pooler.ts";
 import { selectRows } from "./restore-sql.ts";
 import { openSession } from "./session.ts";
 import type { SqlSession } from "./sql-session.ts";
@@ -23,6 +24,8 @@ export interface ServerFacts {
   /** The one that the session is connected to. */
   readonly database: string;
   readonly standby: boolean;
+  /** Whether a connection pooler lies between. */
+  readonly pooled: boolean;
   readonly databases: readonly FoundDatabase[];
 }
 
@@ -59,7 +62,7 @@ export async function readServerFacts(session: SqlSession): Promise<ServerFacts>
      FROM pg_database ORDER BY datname`,
     databaseRow,
   );
-  return { major, version: version.split(" ")[0] ?? version, database, standby, databases };
+  return { major, version: version.split(" ")[0] ?? version, database, standby, pooled: await isPooled(session), databases };
 }
 
 /** Several databases, of which one may be missing, are asked for by way of one that every server has. */

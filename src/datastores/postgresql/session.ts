@@ -4,6 +4,7 @@ import { createAbortError } from "../../base/subprocess.ts";
 import { classifyError } from "./classify-error.ts";
 import type { Access } from "./connection.ts";
 import { canConnectDirectly, openDirectSession } from "./direct-session.ts";
+import { requireOwnConnection } from "./pooler.ts";
 import { openPsqlSession } from "./psql-session.ts";
 import type { SqlSession } from "./sql-session.ts";
 
@@ -26,7 +27,8 @@ export async function openSession(access: Access, settings: SessionSettings, sig
   const deadlineMs = performance.now() + (settings.waitForMs ?? 0);
   for (;;) {
     try {
-      return await prepareSession(await connect(access, settings.psql, signal), settings);
+      const session = await connect(access, settings.psql, signal);
+      return await prepareSession(session, access, settings, signal);
     } catch (thrown) {
       if (signal.aborted) throw createAbortError(signal, "The connection was given up");
       const error = classifyError(thrown);
@@ -48,8 +50,15 @@ async function connect(access: Access, psql: string, signal: AbortSignal): Promi
 }
 
 /** Our own catalog queries must find the catalog whatever a role's settings are, and end. */
-async function prepareSession(session: SqlSession, { statementTimeoutMs = 0 }: SessionSettings): Promise<SqlSession> {
+async function prepareSession(
+  session: SqlSession,
+  access: Access,
+  { psql, statementTimeoutMs = 0 }: SessionSettings,
+  signal: AbortSignal,
+): Promise<SqlSession> {
   try {
+    // Before the first setting: in a shared connection it would stay, and the application would have it.
+    await requireOwnConnection(session, access, (limit) => connect(access, psql, limit), signal);
     await session.query("SET search_path = pg_catalog");
     await session.query(`SET statement_timeout = ${statementTimeoutMs}`);
     await session.query("SET lock_timeout = 0");

@@ -6,6 +6,8 @@ export type Row = Readonly<Record<string, string | null>>;
  * leaves it usable, a stream of `copyOut` that is left early does not.
  */
 export interface SqlSession extends AsyncDisposable {
+  /** The process that the other end says it is; absent where the way of the session does not tell. */
+  readonly announcedPid?: string;
   /** One statement. `$1` … in it, outside of quotes, are replaced by the parameters, as text literals. */
   query(sql: string, params?: readonly (string | null)[]): Promise<readonly Row[]>;
   /** The data of `COPY … TO STDOUT`; ends normally only when the server has sent all of it. */

@@ -21,6 +21,8 @@ export interface ToolSearch {
   /** Only here, where it is given. */
   readonly binDir?: string | undefined;
   readonly via?: Via | undefined;
+  /** Here too, beside the usual places. */
+  readonly alsoIn?: readonly string[];
 }
 
 const versionTimeoutMs = 30_000;
@@ -34,7 +36,7 @@ const knownPlaces: readonly (readonly [string, RegExp])[] = [
 /** Every installation that has `tool`, oldest first. Looked up each time: one may be installed while we run. */
 export async function listToolsets(search: ToolSearch, tool: ToolName, signal: AbortSignal): Promise<readonly Toolset[]> {
   if (search.via !== undefined) return [await readToolset(search, tool, signal)];
-  const directories = search.binDir === undefined ? await listPlaces() : [search.binDir];
+  const directories = search.binDir === undefined ? [...(await listPlaces()), ...(search.alsoIn ?? [])] : [search.binDir];
   // None is left running when another one fails.
   const found = await Promise.allSettled(directories.map((binDir) => readInstalled(binDir, tool, signal)));
   const failed = found.find((each) => each.status === "rejected");
