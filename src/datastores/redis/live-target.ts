@@ -145,7 +145,7 @@ export function awaitsStop(
   connection: RedisConnection,
   application: "stopped" | "may-run" | undefined,
 ): boolean {
-  return application === "stopped" && options.rdbPath !== undefined && guessReachability(options, endpoint, connection) === undefined;
+  return application !== "may-run" && options.rdbPath !== undefined && guessReachability(options, endpoint, connection) === undefined;
 }
 
 function guessReachability(options: RedisOptions, endpoint: Endpoint, connection: RedisConnection): Reachability | undefined {
