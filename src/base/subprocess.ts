@@ -147,12 +147,28 @@ async function settle(
   }
   if (result.exitCode === undefined || !(options.accept ?? [0]).includes(result.exitCode)) {
     const how = result.signal === undefined ? `exited with ${result.exitCode ?? "no status"}` : `was killed by ${result.signal}`;
-    const reason = stderr === "" ? "" : `: ${stderr.split("\n").slice(-3).join("; ")}`;
-    throw new HoldfastError("tool-failed", `${program} ${how}${reason}`, {
+    throw new HoldfastError("tool-failed", `${program} ${how}${describeComplaint(stderr)}`, {
+      ...(result.signal === "SIGKILL" ? { hint: killedHint } : {}),
       details: { exitCode: result.exitCode ?? null, signal: result.signal ?? null, stderr },
     });
   }
   return { exitCode: result.exitCode, stderr };
+}
+
+/** We kill nothing without saying so before: this was somebody else. */
+const killedHint =
+  "Most likely the kernel, because memory ran out: `journalctl -k` tells. Give the machine or the unit (MemoryMax=) more, or run less at once (settings.concurrency).";
+
+/** The last lines; indented ones go on with the line before, and would crowd out the reason. */
+function describeComplaint(stderr: string): string {
+  const lines = stderr.split("\n").filter((line) => line.trim() !== "");
+  const heads = lines.filter((line) => !/^\s/.test(line));
+  return lines.length === 0
+    ? ""
+    : `: ${(heads.length > 0 ? heads : lines)
+        .slice(-3)
+        .map((line) => line.trim())
+        .join("; ")}`;
 }
 
 /** The error of an aborted signal: its reason where that says more than "aborted". */

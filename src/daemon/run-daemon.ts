@@ -102,6 +102,10 @@ async function recover(core: Core): Promise<void> {
       for (const { message } of await destination.recover(() => false, signal)) core.log.warn(message);
       await endInterruptedRemovals(core, destination, signal);
       await syncDestination(core, name, signal);
+      // A18: before the first run needs it.
+      const { writable, summary, notes } = await destination.probe(signal);
+      if (!writable)
+        core.log.warn(`The destination "${name}" (${summary}) cannot be written to: ${notes.map(({ message }) => message).join("; ")}`);
     } catch (error) {
       core.log.warn(
         `The destination "${name}" cannot be read now: ${describeCause(error)}`,

@@ -211,7 +211,12 @@ export class Dispatcher {
       },
     );
     if (after.state !== "waiting")
-      tellOutcome(this.#core, task, runId, { state, summary: error.message, details: { code: error.code, hint: error.hint ?? null } });
+      tellOutcome(this.#core, task, runId, {
+        state,
+        summary: error.message,
+        ...(error.hint === undefined ? {} : { hint: error.hint }),
+        details: { code: error.code, hint: error.hint ?? null },
+      });
   }
 }
 

@@ -4,7 +4,8 @@ import type { Task } from "../queue/contract.ts";
 import type { Completion } from "./complete-task.ts";
 import type { Core } from "./core.ts";
 
-type Told = Pick<Completion, "state" | "summary" | "details" | "backupId">;
+/** With a hint: the remedy, for whoever is told. */
+type Told = Pick<Completion, "state" | "summary" | "details" | "backupId"> & { readonly hint?: string };
 
 /** A dead man's switch hears of the start too. */
 export function tellStart(core: Core, task: Task): void {
@@ -44,7 +45,7 @@ function recordOutcome(core: Core, task: Task, runId: string, outcome: Told): vo
       task.job,
       outcome.details !== null && task.kind === "verify" ? "damaged" : "failure",
       `${what} failed`,
-      outcome.summary,
+      outcome.hint === undefined ? outcome.summary : `${outcome.summary}\n${outcome.hint}`,
       runId,
       outcome.details,
     );

@@ -79,6 +79,7 @@ async function startSave(connection: RedisConnection, limitMs: number, signal: A
         if (error instanceof HoldfastError) throw error;
         throw new HoldfastError("source-unreadable", `the server does not start a background save: ${describeCause(error)}`, {
           cause: error,
+          hint: "Its log says why: usually it may not fork (vm.overcommit_memory, a limit of memory or processes). method: replication needs a fork too.",
         });
       }
       await waitForChildren(connection, limitMs, signal);
