@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
+import { setTimeout as pause } from "node:timers/promises";
 import { checkAll, dumpAll, makeContext, makeTestDirectory, quiet, readEntry, type Dumped } from "../../../test/support/datastore.ts";
 import { fillServer, makeCertificates, makeRedis, startRedis, type RedisServer } from "../../../test/support/redis.ts";
 import { redisDriver } from "./redis.ts";
@@ -244,3 +245,27 @@ test("A8 a stored RDB that is cut or changed is found damaged", async (t) => {
 async function* one<T>(item: T): AsyncGenerator<T, void, undefined> {
   yield item;
 }
+
+test("F45 a replica that has lost its master, or never got its data, is a failure and not an old or empty backup", async (t) => {
+  const directory = makeTestDirectory(t);
+  const master = await startRedis(t);
+  master.call("SET", "key", "1");
+  const replica = await startRedis(t, { config: [`replicaof 127.0.0.1 ${master.port}`] });
+  const fails = async (server: RedisServer): Promise<void> => {
+    for (const method of ["replication", "bgsave"])
+      await assert.rejects(
+        dumpAll(redisDriver, server.options({ method }), directory),
+        /is a replica that has not heard of its master, 127\.0\.0\.1:\d+, (for \d+ s|since it was started)$/,
+      );
+    await using datastore = await redisDriver.configure(server.options()).open(makeContext(directory));
+    await assert.rejects(datastore.probe(quiet), { code: "source-locked" });
+  };
+  while (!replica.call("INFO", "replication").includes("master_link_status:up")) await pause(20);
+  assert.equal((await countDumped(t, replica.options())).keys, 1);
+  await master.stop("kill");
+  while (!replica.call("INFO", "replication").includes("master_link_status:down")) await pause(20);
+  await fails(replica);
+  replica.call("REPLICAOF", "NO", "ONE");
+  assert.equal((await countDumped(t, replica.options())).keys, 1);
+  await fails(await startRedis(t, { config: ["replicaof 127.0.0.1 1"] }));
+});

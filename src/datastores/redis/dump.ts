@@ -63,6 +63,7 @@ async function prepareDump(options: RedisOptions, context: DriverContext, resour
   const connection = await openUnlessAway(options, endpoint, signal);
   if (connection === undefined) return undefined;
   resources.use(connection);
+  await refuseStale(connection);
   if (options.optional && (await isEmpty(connection))) return undefined;
   context.progress({ phase: "saving", bytes: 0 });
   const { method, notes } = await chooseMethod(options, endpoint, connection, signal);
@@ -102,6 +103,26 @@ export async function openUnlessAway(options: RedisOptions, endpoint: Endpoint, 
     if (options.optional && error instanceof HoldfastError && error.code === "source-missing") return undefined;
     throw error;
   }
+}
+
+/**
+ * A replica whose master is away has what it had then: nothing at all, where it has never got its data.
+ * @throws source-locked
+ */
+export async function refuseStale(connection: RedisConnection): Promise<void> {
+  const info = await readInfo(connection, "replication");
+  if (info.get("role") !== "slave" || info.get("master_link_status") === "up") return;
+  const master = `${info.get("master_host") ?? ""}:${info.get("master_port") ?? ""}`;
+  const seconds = Number(info.get("master_link_down_since_seconds") ?? -1);
+  const since = seconds >= 0 ? `for ${seconds} s` : "since it was started";
+  throw new HoldfastError(
+    "source-locked",
+    `the server at ${connection.where} is a replica that has not heard of its master, ${master}, ${since}`,
+    {
+      hint: "Back the master up; or make this server a master (REPLICAOF NO ONE) where the former one is gone for good.",
+      retryable: true,
+    },
+  );
 }
 
 /** Neither keys nor functions. */

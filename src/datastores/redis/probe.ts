@@ -2,7 +2,7 @@ import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describeBytes } from "../../base/describe-amount.ts";
 import type { DriverContext, ProbeFacts } from "../contract.ts";
-import { chooseMethod, isEmpty, openUnlessAway } from "./dump.ts";
+import { chooseMethod, isEmpty, openUnlessAway, refuseStale } from "./dump.ts";
 import { describeEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { explainRedisError, prefixError } from "./explain-error.ts";
 import type { RedisOptions } from "./options.ts";
@@ -14,6 +14,7 @@ export async function probeServer(options: RedisOptions, context: DriverContext,
   const where = describeEndpoint(endpoint);
   try {
     await using connection = await openUnlessAway(options, endpoint, signal);
+    if (connection !== undefined) await refuseStale(connection);
     if (connection === undefined || (options.optional && (await isEmpty(connection)))) {
       const why = connection === undefined ? "not there" : "holds nothing";
       return { summary: `Redis at ${where}, ${why} (optional)`, stagingBytes: 0, estimatedBytes: 0, absent: true, notes: [] };
