@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { backdateBackup } from "../support/clone-backup.ts";
 import { createInstallation, type Installation, type RunningDaemon } from "../support/daemon.ts";
-import { applicationCommand, makeSite, readExample } from "../support/example-config.ts";
+import { applicationCommand, makeSite, readExample, substitute } from "../support/example-config.ts";
 import { openApplication, type LiveApplication } from "../support/live-application.ts";
 import { openPostgres, superuserPassword, type PostgresServer } from "../support/postgres.ts";
 import { openRedis, type RedisServer } from "../support/redis.ts";
@@ -13,6 +13,16 @@ import { runOnTerminal } from "../support/run-on-terminal.ts";
 
 const redisPassword = "canary-r3dis";
 const namePattern = /^whisperengine_backup_\d{8}_\d{6}(-\d+)?$/;
+
+/** As an engine stops a container: SIGTERM, and it is gone. */
+const redisControl = `#!/bin/sh -e
+case $1 in
+stop) kill $(cat $2/pid); while test -e $2/pid; do sleep 0.02; done ;;
+start)
+  setpriv --reuid redis --regid redis --init-groups -- redis-server $2/config
+  until redis-cli -s $2/s PING 2>/dev/null | grep -q -e PONG -e NOAUTH; do sleep 0.02; done ;;
+esac
+`;
 
 interface Listed {
   readonly name: string;
@@ -101,10 +111,16 @@ describe("WhisperEngine: PostgreSQL and Redis in containers", { timeout: 900_000
           env: { PGHOST: "127.0.0.1", PGPORT: String(postgres.port) },
           runs: join(postgres.dataDirectory, "postmaster.pid"),
         },
-        redis: { path: "/usr/bin", env: {}, runs: join(redis.directory, "pid") },
+        redis: {
+          path: "/usr/bin",
+          env: {},
+          runs: join(redis.directory, "pid"),
+          control: { command: [join(directory, "control-redis")], place: redis.directory },
+        },
         bot: { path: "/nowhere", env: {}, control: { command: applicationCommand("").slice(0, -1), place: bot.dir } },
       },
     });
+    writeFileSync(join(directory, "control-redis"), redisControl, { mode: 0o755 });
     writeFileSync(join(directory, "docker"), `#!/bin/sh\nexec ${process.execPath} ${program} '${settings}' "$@"\n`, { mode: 0o755 });
     return `${directory}:${process.env["PATH"] ?? ""}`;
   }
@@ -260,6 +276,32 @@ describe("WhisperEngine: PostgreSQL and Redis in containers", { timeout: 900_000
     assert.equal(restored.status, 0, restored.stderr);
     assertRestored();
     assert.equal((await server.holdfast(["accept", suspect?.name ?? ""])).status, 0);
+  });
+
+  test("W6 W7 a Redis that cannot reach this machine is stopped, given its files, and started", async () => {
+    const stopRedis = `      stop:\n        - command: [docker, compose, --project-directory, ${home}, stop, redis]`;
+    const startRedis = `      start:\n        - command: [docker, compose, --project-directory, ${home}, up, -d, redis]`;
+    let text = substitute(config, "announce: 127.0.0.1", `rdbPath: ${redis.rdb}`);
+    text = substitute(substitute(text, "      stop:", stopRedis), "      start:", startRedis);
+    await server.writeConfig(text);
+    await server.json(["reload"]);
+    const whole = (await list()).find(({ suspect }) => suspect.length === 0);
+    redis.call("FLUSHALL");
+    redis.call("SET", "later", "1");
+    const restore = ["restore", whole?.name ?? "", "--only", "redis"];
+    const plan = await server.holdfast([...restore, "--plan"]);
+    assert.match(plan.stdout, /replaces .*dump\.rdb and .*appendonlydir, once the stop commands have stopped the server/);
+    const refused = await server.holdfast([...restore, "--yes"]);
+    assert.notEqual(refused.status, 0, "a stopped server cannot be backed up");
+    assert.match(refused.stderr, /--unsavable=raw/);
+    assert.equal(redis.call("GET", "later"), "1");
+    const { status, stderr } = await server.holdfast([...restore, "--yes", "--unsavable=raw"]);
+    assert.equal(status, 0, stderr);
+    assertRestored();
+    const [left = ""] = readdirSync(redis.data).filter((name) => name.startsWith(".holdfast-redis-"));
+    assert.ok(readdirSync(join(redis.data, left, "former")).includes("appendonlydir"), "what was there before is left aside");
+    await server.writeConfig(config);
+    await server.json(["reload"]);
   });
 
   test("W5 Redis does not run: a warning, a partial backup with PostgreSQL, which is restored alone", async () => {
