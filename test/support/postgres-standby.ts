@@ -12,7 +12,7 @@ export async function openStandby(primary: PostgresServer, config: readonly stri
   chownSync(directory, uid, gid);
   const standby = new PostgresServer(primary.major, directory, await findFreePort());
   const connection = ["-h", primary.socketDirectory, "-p", String(primary.port), "-U", "postgres"];
-  const copy = ["-D", standby.dataDirectory, "--write-recovery-conf", "--wal-method=stream", "--checkpoint=fast", "--no-sync"];
+  const copy = ["-D", standby.dataDirectory, "--wal-method=stream", "--checkpoint=fast", "--no-sync"];
   execFileSync(
     "setpriv",
     [`--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--", join(primary.binDir, "pg_basebackup"), ...connection, ...copy],
@@ -23,6 +23,9 @@ export async function openStandby(primary: PostgresServer, config: readonly stri
   );
   // The last of a setting wins.
   const lines = [`port = ${standby.port}`, `unix_socket_directories = '${directory}'`, "hot_standby = on", ...config];
+  // Not by pg_basebackup, which writes settings that only its own version of libpq knows.
+  lines.push(`primary_conninfo = 'host=${primary.socketDirectory} port=${primary.port} user=postgres'`);
+  writeFileSync(join(standby.dataDirectory, "standby.signal"), "");
   writeFileSync(join(standby.dataDirectory, "postgresql.conf"), `${lines.join("\n")}\n`, { flag: "a" });
   try {
     await standby.start();
