@@ -5,6 +5,7 @@ import type { SwapStep } from "../contract.ts";
 import { createSideName } from "./restore-names.ts";
 import { readProperties } from "./restore-properties.ts";
 import { shapeLike, type DatabaseShape } from "./restore-shape.ts";
+import { requireUnsubscribed } from "./restore-replication.ts";
 import { lockSql, readState, runTransaction, selectRows } from "./restore-sql.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
 import type { SqlSession } from "./sql-session.ts";
@@ -35,7 +36,10 @@ export async function swapDatabase(
 ): Promise<void> {
   const old = await readProperties(session, database);
   if (old === undefined && staged === undefined) return;
-  if (old !== undefined) await assertNoPrepared(session, database);
+  if (old !== undefined) {
+    await assertNoPrepared(session, database);
+    await requireUnsubscribed(session, database);
+  }
   const like = old === undefined ? shape : shapeLike(old);
   // Not before now: who was given what may have been changed since it was staged.
   if (staged !== undefined && like !== undefined) await runTransaction(session, [...like.grant(staged.name), ...like.finish(staged.name)]);

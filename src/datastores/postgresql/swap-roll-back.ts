@@ -4,12 +4,13 @@ import type { SwapStep } from "../contract.ts";
 import { prefixError } from "./classify-error.ts";
 import { resolveAccess } from "./connection.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
+import { dropSubscriptions } from "./restore-replication.ts";
 import { lockSql, openMaintenance, selectRows, type Server } from "./restore-sql.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
 import { findPsql } from "./server-facts.ts";
 import type { SqlSession } from "./sql-session.ts";
 import { allowSql, renameSql, renameWhenFree } from "./swap-database.ts";
-import { parseStep, type BlockStep, type CreateStep, type PostgresqlStep, type SwapDatabaseStep } from "./swap-steps.ts";
+import { parseStep, type BlockStep, type PostgresqlStep, type SwapDatabaseStep } from "./swap-steps.ts";
 import { dropAsideTables, undoTables } from "./swap-tables.ts";
 
 /** Undoes a restore by its steps. Idempotent. @throws restore-stuck where nothing is known of the connection any more */
@@ -74,9 +75,9 @@ async function settleSwap(server: Server, known: readonly PostgresqlStep[], sign
   await using session = await openMaintenance(server, listNames(known), signal);
   for (const step of known) {
     if (step.op === "tables") await dropAsideTables(server, step, signal);
-    else if (step.op === "create") await dropDatabase(session, step.database);
+    else if (step.op === "create") await dropDatabase(server, session, step.database, signal);
     else if (step.op === "swap" && step.oid !== null && (await findName(session, step.oid)) === step.aside)
-      await dropDatabase(session, step.aside);
+      await dropDatabase(server, session, step.aside, signal);
   }
 }
 
@@ -87,7 +88,7 @@ function listNames(steps: readonly PostgresqlStep[]): readonly string[] {
 function undoStep(server: Server, session: SqlSession, step: PostgresqlStep, signal: AbortSignal): Promise<void> {
   switch (step.op) {
     case "create":
-      return undoCreate(session, step);
+      return dropDatabase(server, session, step.database, signal);
     case "block":
       return undoBlock(session, step);
     case "swap":
@@ -95,10 +96,6 @@ function undoStep(server: Server, session: SqlSession, step: PostgresqlStep, sig
     case "tables":
       return undoTables(server, step, signal);
   }
-}
-
-async function undoCreate(session: SqlSession, { database }: CreateStep): Promise<void> {
-  await dropDatabase(session, database);
 }
 
 async function undoBlock(session: SqlSession, { oid }: BlockStep): Promise<void> {
@@ -132,10 +129,11 @@ async function undoSwap(session: SqlSession, step: SwapDatabaseStep, signal: Abo
   await renameWhenFree(session, statements, [database, aside], signal);
 }
 
-export async function dropDatabase(session: SqlSession, name: string): Promise<void> {
+export async function dropDatabase(server: Server, session: SqlSession, name: string, signal: AbortSignal): Promise<void> {
   const sql = `SELECT datistemplate AS template FROM pg_catalog.pg_database WHERE datname = ${quoteLiteral(name)}`;
   const [found] = await selectRows(session, sql, z.object({ template: z.boolean() }));
   if (found?.template === true) await session.query(`ALTER DATABASE ${quoteName(name)} WITH IS_TEMPLATE false`);
+  await dropSubscriptions(server, session, name, signal);
   await session.query(`DROP DATABASE IF EXISTS ${quoteName(name)} WITH (FORCE)`);
 }
 
