@@ -1,7 +1,12 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import type { TestContext } from "node:test";
+import type { SwapStep } from "../../src/datastores/contract.ts";
 import { redisDriver } from "../../src/datastores/redis/redis.ts";
-import { dumpAll, makeTestDirectory, type Dumped } from "./datastore.ts";
+import { dumpAll, makeContext, makeTestDirectory, quiet, type Dumped } from "./datastore.ts";
 import { fillServer, type RedisServer } from "./redis.ts";
 
 interface Filled {
@@ -32,4 +37,33 @@ export function assertMaster(server: RedisServer): void {
   assert.equal(server.call("CONFIG", "GET", "masterauth"), "masterauth");
   assert.equal(server.call("SET", "written", "1"), "OK");
   server.call("DEL", "written");
+}
+
+const swapper = new URL("../fixtures/programs/swap-redis.ts", import.meta.url).pathname;
+
+/** Restores in a process that is killed as soon as what the server says of itself matches; gives the steps that it had recorded. */
+export async function killInSwap(
+  server: RedisServer,
+  directory: string,
+  options: unknown,
+  entries: Dumped["entries"],
+  pattern: RegExp,
+): Promise<readonly SwapStep[]> {
+  const body = join(directory, "body");
+  for (const entry of entries) for await (const chunk of entry.open(quiet)) writeFileSync(body, chunk, { flag: "a" });
+  const { stagingDir } = makeContext(directory);
+  const request = join(directory, "request");
+  const stepsPath = join(directory, "steps");
+  writeFileSync(request, JSON.stringify({ options, stagingDir, body, stepsPath }));
+  const child = spawn(process.execPath, [swapper, request], { stdio: ["ignore", "ignore", "inherit"], detached: true });
+  while (!pattern.test(server.call("INFO"))) {
+    assert.equal(child.exitCode, null);
+    await pause(1);
+  }
+  process.kill(-(child.pid ?? 0), "SIGKILL");
+  assert.ok(existsSync(stepsPath));
+  return readFileSync(stepsPath, "utf8")
+    .trim()
+    .split("\n")
+    .map((line) => JSON.parse(line) as SwapStep);
 }

@@ -1,8 +1,9 @@
-import { setTimeout as pause } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import type { Following } from "./live-target.ts";
+import type { WritePause } from "./pause-writes.ts";
 import type { ScratchServer } from "./scratch-server.ts";
 import { parseKeyspace, readInfo, readSetting, type Info, type Keyspace } from "./server-facts.ts";
 
@@ -11,16 +12,26 @@ const pollMs = 50;
 const reachMs = 20_000;
 const equalMs = 10_000;
 
+export interface FollowSettings {
+  readonly announce: string;
+  readonly following: Following;
+  readonly syncTimeoutMs: number;
+  /** Ended as soon as the target is read-only: what has waited is refused then. */
+  readonly pause: WritePause;
+}
+
 /** Makes the target take over everything that the private server holds. It is read-only for its clients from now on. */
 export async function followScratch(
   target: RedisConnection,
   scratch: ScratchServer,
-  { announce, following, syncTimeoutMs }: { readonly announce: string; readonly following: Following; readonly syncTimeoutMs: number },
+  { announce, following, syncTimeoutMs, pause }: FollowSettings,
   signal: AbortSignal,
 ): Promise<void> {
   if (following.setPassword) await target.call("CONFIG", "SET", "masterauth", following.password.reveal());
   if (following.setPlain) await target.call("CONFIG", "SET", "tls-replication", "no");
+  pause.assertHeld();
   await target.call("REPLICAOF", announce, String(scratch.port));
+  await pause[Symbol.asyncDispose]();
   await waitForSync(target, scratch, `${announce}:${scratch.port}`, syncTimeoutMs, signal);
   await waitUntilEqual(target, scratch, signal);
 }
@@ -134,6 +145,6 @@ function createTakenError({ where }: RedisConnection): HoldfastError {
 }
 
 async function wait(signal: AbortSignal): Promise<void> {
-  await pause(pollMs, undefined, { signal }).catch(() => undefined);
+  await delay(pollMs, undefined, { signal }).catch(() => undefined);
   if (signal.aborted) throw createAbortError(signal, "the restore was given up");
 }

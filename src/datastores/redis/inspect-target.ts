@@ -6,6 +6,7 @@ import type { RedisConnection } from "./redis-connection.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { awaitsStop, findReachability, openTarget, planFollowing, readLiveTarget, refuseManaged, type LiveTarget } from "./live-target.ts";
 import type { RedisOptions } from "./options.ts";
+import { mayPauseWrites } from "./pause-writes.ts";
 import { findServerFiles } from "./replace-files.ts";
 import { describeVersion, parseKeyspace } from "./server-facts.ts";
 import { Secret } from "../../base/secret.ts";
@@ -24,10 +25,24 @@ export async function inspectServer(
   if (awaitsStop(options, endpoint, connection, application)) return await describeStopping(options, connection, target, absent);
   const { announce } = findReachability(options, endpoint, connection);
   await planFollowing(connection, { announce, bind: announce }, new Secret("unused"));
-  return describeLive(connection, target, announce, absent);
+  const writes = (await mayPauseWrites(connection)) ? "wait" : "go on";
+  return describeLive(connection, target, { announce, absent, writes });
 }
 
-function describeLive(connection: RedisConnection, { info, version }: LiveTarget, announce: string, absent: boolean): TargetFacts {
+interface LivePlan {
+  readonly announce: string;
+  readonly absent: boolean;
+  /** Of clients, while the present data is put aside. */
+  readonly writes: keyof typeof losses;
+}
+
+const losses = {
+  wait: "what they write once the present data is being saved is gone after the restore; if that fails, nothing of it is lost",
+  "go on":
+    "what they write while the restore begins is lost, even if it is rolled back: the server is older than 6.2, or does not allow CLIENT PAUSE",
+} as const;
+
+function describeLive(connection: RedisConnection, { info, version }: LiveTarget, { announce, absent, writes }: LivePlan): TargetFacts {
   const keys = [...parseKeyspace(info).values()].reduce((sum, database) => sum + database.keys, 0);
   const bytes = Number(info.get("used_memory") ?? 0);
   const clients = Number(info.get("connected_clients") ?? 1) - 1;
@@ -38,7 +53,7 @@ function describeLive(connection: RedisConnection, { info, version }: LiveTarget
     notes.push({
       level: "warning",
       code: "clients",
-      message: `${clients} client${clients === 1 ? " is" : "s are"} connected; what they write while the restore begins is lost`,
+      message: `${clients} client${clients === 1 ? " is" : "s are"} connected; ${losses[writes]}`,
     });
   }
   return {
@@ -61,7 +76,7 @@ async function describeStopping(
   target: LiveTarget,
   absent: boolean,
 ): Promise<TargetFacts> {
-  const live = describeLive(connection, target, "", absent);
+  const live = describeLive(connection, target, { announce: "", absent, writes: "go on" });
   const { method } = await inspectFiles(options, options.rdbPath ?? "", absent);
   const pid = Number(target.info.get("process_id") ?? 0);
   return { ...live, method: `${method}, once the stop commands have stopped the server`, notes: [], users: [pid] };

@@ -7,6 +7,7 @@ import type { Endpoint } from "./endpoint.ts";
 import { followScratch } from "./follow.ts";
 import { findReachability, planFollowing, type Following, type LiveTarget, type Reachability } from "./live-target.ts";
 import type { RedisOptions } from "./options.ts";
+import type { WritePause } from "./pause-writes.ts";
 import { openScratchServer, type ScratchServer, type ScratchSettings } from "./scratch-server.ts";
 import { compareVersions, describeVersion, readInfo, type Info } from "./server-facts.ts";
 import { describeSource } from "./source-address.ts";
@@ -54,11 +55,20 @@ export function refuseOlder({ version }: LiveTarget, { scratch }: Feed, { where 
   );
 }
 
+export interface Replacement {
+  /** As it is while its clients' writes wait. */
+  readonly target: LiveTarget;
+  readonly feed: Feed;
+  /** What the target held, whole, in a file of ours. */
+  readonly aside: string;
+  readonly pause: WritePause;
+}
+
 /** Makes the target hold what the feed holds, recorded before; it is a replica afterwards, to be promoted. */
 export async function replaceLive(
   options: RedisOptions,
   connection: RedisConnection,
-  { target, feed, aside }: { readonly target: LiveTarget; readonly feed: Feed; readonly aside: string },
+  { target, feed, aside, pause }: Replacement,
   record: (step: SwapStep) => Promise<void>,
   signal: AbortSignal,
 ): Promise<ReplaceStep> {
@@ -80,7 +90,8 @@ export async function replaceLive(
     source: describeSource(options),
   };
   await record(step);
-  await followScratch(connection, scratch, { announce: reach.announce, following, syncTimeoutMs: options.syncTimeout }, signal);
+  const { announce } = reach;
+  await followScratch(connection, scratch, { announce, following, syncTimeoutMs: options.syncTimeout, pause }, signal);
   return step;
 }
 

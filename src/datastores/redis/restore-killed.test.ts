@@ -1,13 +1,8 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import { test } from "node:test";
-import { listLeftovers, makeContext, quiet, type Dumped } from "../../../test/support/datastore.ts";
-import { assertMaster, dumpFilled, spoil } from "../../../test/support/redis-restore.ts";
-import { findFreePort, startRedis, type RedisServer } from "../../../test/support/redis.ts";
-import type { SwapStep } from "../contract.ts";
+import { listLeftovers, quiet } from "../../../test/support/datastore.ts";
+import { assertMaster, dumpFilled, killInSwap, spoil } from "../../../test/support/redis-restore.ts";
+import { findFreePort, startRedis } from "../../../test/support/redis.ts";
 import { redisDriver } from "./redis.ts";
 
 const moments = {
@@ -37,32 +32,4 @@ for (const [until, pattern] of Object.entries(moments)) {
     await server.start();
     assert.equal(server.readDigest(), spoilt);
   });
-}
-
-const swapper = new URL("../../../test/fixtures/programs/swap-redis.ts", import.meta.url).pathname;
-
-async function killInSwap(
-  server: RedisServer,
-  directory: string,
-  options: unknown,
-  entries: Dumped["entries"],
-  pattern: RegExp,
-): Promise<readonly SwapStep[]> {
-  const body = join(directory, "body");
-  for (const entry of entries) for await (const chunk of entry.open(quiet)) writeFileSync(body, chunk, { flag: "a" });
-  const { stagingDir } = makeContext(directory);
-  const request = join(directory, "request");
-  const stepsPath = join(directory, "steps");
-  writeFileSync(request, JSON.stringify({ options, stagingDir, body, stepsPath }));
-  const child = spawn(process.execPath, [swapper, request], { stdio: ["ignore", "ignore", "inherit"], detached: true });
-  while (!pattern.test(server.call("INFO"))) {
-    assert.equal(child.exitCode, null);
-    await pause(1);
-  }
-  process.kill(-(child.pid ?? 0), "SIGKILL");
-  assert.ok(existsSync(stepsPath));
-  return readFileSync(stepsPath, "utf8")
-    .trim()
-    .split("\n")
-    .map((line) => JSON.parse(line) as SwapStep);
 }

@@ -22,6 +22,7 @@ import {
   type LiveTarget,
 } from "./live-target.ts";
 import type { RedisOptions } from "./options.ts";
+import { openWritePause } from "./pause-writes.ts";
 import { describeFilled, describeKeyspace, describeScan } from "./rdb-contents.ts";
 import { findServerFiles, replaceFiles } from "./replace-files.ts";
 import { openFeed, refuseOlder, replaceLive, type Feed } from "./replace-live.ts";
@@ -139,10 +140,12 @@ export class OriginalRestore implements RestoreSession {
     const before = await this.#readTarget(connection);
     const feed = await this.#prepareFeed(connection, before, signal);
     const aside = join(this.#directory ?? "", "former.rdb");
+    // From the moment of the copy to the replacement no write is answered: it would be in neither.
+    await using pause = await openWritePause(connection);
     await saveAside(this.#options, this.#endpoint, connection, aside, signal);
     const target = await this.#readTarget(connection);
     this.#context.progress({ phase: "replacing" });
-    await replaceLive(this.#options, connection, { target, feed, aside }, record, signal);
+    await replaceLive(this.#options, connection, { target, feed, aside, pause }, record, signal);
     const expected = this.#scan === undefined ? emptyContents : describeScan(this.#scan);
     // Now nobody can have changed anything yet.
     const differences = compareContents(expected, await this.#describeLive(connection, signal));

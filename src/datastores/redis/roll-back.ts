@@ -1,6 +1,6 @@
 import { lstat, rename, rm } from "node:fs/promises";
 import { dirname } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
+import { setTimeout as delay } from "node:timers/promises";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
 import { createAbortError } from "../../base/subprocess.ts";
@@ -13,6 +13,7 @@ import { prefixError, explainRedisError } from "./explain-error.ts";
 import { followScratch, promote, waitUntilKept } from "./follow.ts";
 import { chooseTargetOptions } from "./live-target.ts";
 import { redisOptions, type RedisOptions } from "./options.ts";
+import { openWritePause, type WritePause } from "./pause-writes.ts";
 import { openFeedAt, readReceivedBytes } from "./replace-live.ts";
 import { readInfo, type Info } from "./server-facts.ts";
 import { readSource } from "./source-address.ts";
@@ -85,7 +86,7 @@ async function undoReplace(step: ReplaceStep, given: RedisOptions | undefined, s
       const known = explainRedisError(error, "its address");
       if (!(known instanceof HoldfastError && known.code === "source-locked") || performance.now() > limitMs) throw error;
     }
-    await pause(pollMs, undefined, { signal }).catch(() => undefined);
+    await delay(pollMs, undefined, { signal }).catch(() => undefined);
     if (signal.aborted) throw createAbortError(signal, "the rollback was given up");
   }
 }
@@ -103,9 +104,10 @@ async function undoReplaceOnce(step: ReplaceStep, options: RedisOptions, signal:
   }
   if (!hasAside) return await settleWithoutAside(connection, info, step);
   if (isUntouched(info, step)) return await promote(connection, step);
+  await using pause = await openWritePause(connection);
   // Its password for masters is one of ours, as far as we have set it.
   await promote(connection, step);
-  await putBack(connection, step, options, signal);
+  await putBack(connection, step, options, pause, signal);
   await rm(step.aside, { force: true });
   await syncDirectory(dirname(step.aside));
 }
@@ -131,14 +133,20 @@ async function settleWithoutAside(connection: RedisConnection, info: Info, step:
 }
 
 /** The aside data takes the way that the restored data took. */
-async function putBack(connection: RedisConnection, step: ReplaceStep, options: RedisOptions, signal: AbortSignal): Promise<void> {
+async function putBack(
+  connection: RedisConnection,
+  step: ReplaceStep,
+  options: RedisOptions,
+  pause: WritePause,
+  signal: AbortSignal,
+): Promise<void> {
   const scan = await scanRdbFile(step.aside, Date.now(), signal);
   const settings = { directory: dirname(step.aside), rdb: { path: step.aside, scan } };
   const reach = { announce: step.announce, bind: step.bind };
   const port = options.announcePort;
   await using feed = await openFeedAt(reach, port, connection, settings, signal);
   try {
-    const following = { announce: step.announce, following: feed.following, syncTimeoutMs: options.syncTimeout };
+    const following = { announce: step.announce, following: feed.following, syncTimeoutMs: options.syncTimeout, pause };
     await followScratch(connection, feed.scratch, following, signal);
   } finally {
     await promote(connection, feed.following);
