@@ -94,8 +94,8 @@ async function recover(core: Core): Promise<void> {
   const signal = AbortSignal.timeout(10 * 60_000);
   await recoverTasks(core, signal);
   for (const run of core.catalog.runs.interruptAll(core.clock.now())) core.log.warn(`The ${run.kind} run ${run.id} was interrupted`);
-  await sweepStaging(core);
   await endInterruptedRestores(core, signal);
+  await sweepStaging(core);
   for (const name of core.config.destinations.keys()) {
     try {
       await using destination = await openDestination(describeDestination(core.config, name));

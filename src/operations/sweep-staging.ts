@@ -5,7 +5,8 @@ import type { Core } from "./core.ts";
 
 /**
  * Removes the staging directories of tasks that the last daemon left behind: they hold copies of data. Only names that the queue knows;
- * whatever else lies there may be somebody else's. To be called before any task runs.
+ * whatever else lies there may be somebody else's. To be called before any task runs, and when interrupted
+ * restores have been ended: what they had staged is of use until then.
  */
 export async function sweepStaging(core: Pick<Core, "config" | "queue" | "log">): Promise<void> {
   const { stagingDir } = core.config.settings;

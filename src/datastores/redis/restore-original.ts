@@ -29,7 +29,7 @@ import { openFeed, refuseOlder, replaceLive, type Feed } from "./replace-live.ts
 import { saveAside } from "./save-aside.ts";
 import type { RdbScan } from "./scan-rdb.ts";
 import { readInfo } from "./server-facts.ts";
-import { findServerDirectory, makeWorkDirectory, removeWorkDirectory } from "./work-directory.ts";
+import { assertRoom, findServerDirectory, makeWorkDirectory, removeWorkDirectory } from "./work-directory.ts";
 
 const contentSections = ["keyspace", "memory"] as const;
 
@@ -68,9 +68,16 @@ export class OriginalRestore implements RestoreSession {
     return this.#explained(signal, async () => {
       await using connection = await openTarget(this.#options, this.#endpoint, signal);
       const target = connection === undefined ? undefined : await this.#readTarget(connection);
-      this.#directory = await makeWorkDirectory(await this.#chooseParent(connection), this.#record);
+      const parent = await this.#chooseParent(connection);
+      const presentBytes = Number(target?.info.get("used_memory_dataset") ?? 0);
+      const reserve = async (bytes: number): Promise<void> => {
+        if (parent === this.#asideDir) await assertRoom(parent, bytes + presentBytes);
+      };
+      await reserve(0);
+      this.#directory = await makeWorkDirectory(parent, this.#record);
       for await (const entry of entries) {
         requireSingleRdb(entry, this.#scan);
+        await reserve(entry.bytes);
         this.#scan = await writeAndScan(entry, this.#rdb, signal, (bytes) => this.#context.progress({ phase: "staging", bytes }));
       }
       if (this.#scan === undefined && !this.#absent) throw new HoldfastError("backup-incomplete", "the backup has no RDB");

@@ -1,12 +1,15 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile, readlink, rm } from "node:fs/promises";
+import { chmod, mkdir, readFile, readlink, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { syncDirectory } from "../../base/atomic-file.ts";
+import { describeBytes } from "../../base/describe-amount.ts";
 import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
 import type { RestoreOptions } from "../contract.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { isLocal, type Endpoint } from "./endpoint.ts";
 import { readInfo, readSetting } from "./server-facts.ts";
+
+const reserveBytes = 16 << 20;
 
 /** Makes a hidden directory for one restore, recorded before it is there. */
 export async function makeWorkDirectory(parent: string, record: RestoreOptions["record"]): Promise<string> {
@@ -25,6 +28,18 @@ export async function makeWorkDirectory(parent: string, record: RestoreOptions["
     });
   }
   return path;
+}
+
+/** Holdfast's own state is on the same disk: it must not be filled up. @throws no-space */
+export async function assertRoom(directory: string, neededBytes: number): Promise<void> {
+  const { bavail, bsize } = await statfs(directory);
+  const freeBytes = bavail * bsize;
+  if (neededBytes + reserveBytes <= freeBytes) return;
+  throw new HoldfastError(
+    "no-space",
+    `the backup's data and the server's present data may need ${describeBytes(neededBytes)} in ${directory}, where ${describeBytes(freeBytes)} are free and ${describeBytes(reserveBytes)} must stay so`,
+    { hint: "Free some space, or set asideDir to a directory on a larger disk.", details: { neededBytes, freeBytes } },
+  );
 }
 
 export async function removeWorkDirectory(path: string): Promise<void> {
