@@ -83,6 +83,7 @@ export class ScratchRestore implements RestoreSession {
     const server = await this.#start(local, Math.max(first.toolset.major, first.needs.major ?? 0), signal);
     // psql of the server's version knows everything of a plain dump.
     const examined = { ...first, toolset: await findTools(local, "pg_restore", this.#major, signal) };
+    this.#context.progress({ phase: "loading" });
     await using session = await openDatabase(server, "postgres", signal);
     await prepare(server, examined.needs, roles, signal);
     const shape = shapeFromStatements([...part.statements, ...examined.needs.statements]);
