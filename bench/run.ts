@@ -1,6 +1,6 @@
 /**
  * Compares Holdfast with the raw tools, interleaved in one run, and prints ratios: `npm run bench [-- --quick] [-- CASE...]` with the cases
- * sqlite, tree, postgresql, redis, memory, daemon. What Holdfast does beyond the raw tools (integrity check, contents, read-back) is shown
+ * sqlite, tree, postgresql, redis, memory, daemon; BENCH_ROUNDS=N rounds, BENCH_PHASES=1 shows where the time goes. What Holdfast does beyond the raw tools (integrity check, contents, read-back) is shown
  * in columns of its own. A whole run writes bench/RESULTS.md.
  */
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -16,7 +16,7 @@ import { BenchPlace } from "./setups.ts";
 
 const quick = process.argv.includes("--quick");
 const chosen = process.argv.slice(2).filter((word) => !word.startsWith("-"));
-const rounds = quick ? 1 : 5;
+const rounds = quick ? 1 : Number(process.env["BENCH_ROUNDS"] ?? 5);
 const scale = quick ? 0.1 : 1;
 const lines: string[] = [];
 
