@@ -147,6 +147,7 @@ export class OriginalRestore implements RestoreSession {
     const before = await this.#readTarget(connection);
     const feed = await this.#prepareFeed(connection, before, signal);
     const aside = join(this.#directory ?? "", "former.rdb");
+    this.#context.progress({ phase: "putting the present data aside" });
     // From the moment of the copy to the replacement no write is answered: it would be in neither.
     await using pause = await openWritePause(connection);
     await saveAside(this.#options, this.#endpoint, connection, aside, signal);
