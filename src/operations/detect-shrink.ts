@@ -31,8 +31,12 @@ export function detectShrink(
       if (median < few || figure >= median * shrink.ratio) return [];
       return [`${name} has ${describe(figure)}; the last ${history.length} backups had ${describe(median)} in the middle`];
     };
+    const count = countItems(now.member.contents);
+    // Whatever the rule: with nothing in it, one backup before is history enough.
+    if ((count ?? 0) === 0 && now.member.status !== "absent" && (items?.[name] ?? []).some((each) => each > 0))
+      return [`${name} is empty: no rows or keys, and there were some before`];
     const smaller = compare(now.bytes, sizes[name], describeBytes);
-    return smaller.length > 0 ? smaller : compare(countItems(now.member.contents), items?.[name], describeItems, fewItems);
+    return smaller.length > 0 ? smaller : compare(count, items?.[name], describeItems, fewItems);
   });
 }
 

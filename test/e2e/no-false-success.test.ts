@@ -354,6 +354,17 @@ ${jobs
 
   for (const [title, breakage] of Object.entries(breakages)) test(`G7 ${title}`, async () => await assertNoFalseSuccess(bed, breakage));
 
+  test("F46 F50 a server that was emptied is no success: suspect from the first time on, and the good backup stays", async () => {
+    const [good = ""] = await listBackups(bed.installation, "saved");
+    redis.call("FLUSHALL");
+    const { status, stdout } = await bed.installation.holdfast(["backup", "saved"]);
+    fillRedis();
+    assert.equal(status, 3, stdout);
+    assert.match(stdout, /suspect: saved is empty/);
+    assert.ok((await listBackups(bed.installation, "saved")).includes(good));
+    assert.match((await bed.installation.holdfast(["status"])).stdout, /saved is empty/);
+  });
+
   test("G3 all of them can be backed up again, and only now retention takes the old ones", async () => {
     for (const name of jobs) {
       const before = await listBackups(bed.installation, name);
