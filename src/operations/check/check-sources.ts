@@ -13,30 +13,52 @@ export interface CheckedSources {
   readonly facts: ReadonlyMap<string, ProbeFacts>;
 }
 
-/** Opens every source as a backup would, by its driver's probe, and copies nothing. */
+/** A server that is away is waited for; the others need not wait for that. */
+const atOnce = 4;
+
+/** Opens every source as a backup would, by its driver's probe, and copies nothing. What is found comes in the order of the config. */
 export async function checkSources(config: Config, stagingDir: string, signal: AbortSignal): Promise<CheckedSources> {
-  const findings: Finding[] = [];
+  const datastores = [...config.datastores.values()];
+  const checked = new Map<string, CheckedSource>();
+  const waiting = datastores.values();
+  const work = async (): Promise<void> => {
+    for (const datastore of waiting) checked.set(datastore.name, await checkSource(config, datastore, stagingDir, signal));
+  };
+  // All of them have ended when this does, whatever came: what they have opened is gone.
+  const ended = await Promise.allSettled(Array.from({ length: atOnce }, work));
+  for (const one of ended) if (one.status === "rejected") throw one.reason;
   const facts = new Map<string, ProbeFacts>();
-  for (const datastore of config.datastores.values()) {
-    const { name, kind, options, optional } = datastore;
-    const what = `source ${name}`;
-    try {
-      await using staging = await openStagingDirectory(stagingDir, `${name}-check`);
-      const configured = findDatastoreDriver(kind).configure(options);
-      await using opened = await configured.open({ name, stagingDir: staging.path, progress: () => undefined });
-      const found = await opened.probe(signal);
-      facts.set(name, found);
-      findings.push(describeSource(what, found, optional), ...found.notes.map(({ level, message }) => describeNote(what, level, message)));
-    } catch (error) {
-      signal.throwIfAborted();
-      const isSkipped = error instanceof HoldfastError && isAllowedToMiss(error, findOnMissing(config, datastore));
-      findings.push(findingOfError(isSkipped ? "warn" : "fail", what, error));
-    }
-  }
-  const used = new Set([...config.jobs.values()].flatMap(({ datastores }) => datastores));
+  const findings = datastores.flatMap(({ name }): readonly Finding[] => {
+    const source = checked.get(name);
+    if (source?.facts !== undefined) facts.set(name, source.facts);
+    return source?.findings ?? [];
+  });
+  const used = new Set([...config.jobs.values()].flatMap(({ datastores: names }) => names));
   const idle = [...config.datastores.keys()].filter((name) => !used.has(name));
   for (const name of idle) findings.push(warn(`source ${name}`, "no job backs it up", "Name it in a job's `datastores`."));
   return { findings, facts };
+}
+
+interface CheckedSource {
+  readonly findings: readonly Finding[];
+  readonly facts: ProbeFacts | undefined;
+}
+
+async function checkSource(config: Config, datastore: DatastoreConfig, stagingDir: string, signal: AbortSignal): Promise<CheckedSource> {
+  const { name, kind, options, optional } = datastore;
+  const what = `source ${name}`;
+  try {
+    await using staging = await openStagingDirectory(stagingDir, `${name}-check`);
+    const configured = findDatastoreDriver(kind).configure(options);
+    await using opened = await configured.open({ name, stagingDir: staging.path, progress: () => undefined });
+    const facts = await opened.probe(signal);
+    const notes = facts.notes.map(({ level, message }) => describeNote(what, level, message));
+    return { findings: [describeSource(what, facts, optional), ...notes], facts };
+  } catch (error) {
+    signal.throwIfAborted();
+    const isSkipped = error instanceof HoldfastError && isAllowedToMiss(error, findOnMissing(config, datastore));
+    return { findings: [findingOfError(isSkipped ? "warn" : "fail", what, error)], facts: undefined };
+  }
 }
 
 /** `skip` when no job fails for its absence. */
