@@ -1,5 +1,6 @@
 import { quotePattern } from "./entry-names.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
+import { quoteName } from "./quote-sql.ts";
 
 /** The arguments of pg_dump for one database. The connection goes by its environment. */
 export function createDumpArguments(options: PostgresqlOptions, directory: string | undefined): readonly string[] {
@@ -27,13 +28,20 @@ export function createDumpArguments(options: PostgresqlOptions, directory: strin
 }
 
 /** The arguments of pg_dumpall: everything, or only roles and tablespaces. */
-export function createClusterArguments(options: PostgresqlOptions, what: "all" | "globals"): readonly string[] {
+export function createClusterArguments(
+  options: PostgresqlOptions,
+  what: "all" | "globals",
+  leftOut: readonly string[] = [],
+): readonly string[] {
   return [
     "--no-password",
     createLockArgument(options),
     ...(what === "globals"
       ? ["--globals-only"]
-      : options.excludeDatabases.map((name) => `--exclude-database=${quotePattern(escapeDots(name))}`)),
+      : [
+          ...options.excludeDatabases.map((name) => `--exclude-database=${quotePattern(escapeDots(name))}`),
+          ...leftOut.map((name) => `--exclude-database=${quoteName(name)}`),
+        ]),
     ...(what === "globals" && options.globals === "without-passwords" ? ["--no-role-passwords"] : []),
   ];
 }

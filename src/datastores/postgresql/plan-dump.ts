@@ -54,7 +54,7 @@ export async function planDump(options: PostgresqlOptions, signal: AbortSignal):
   const entries = [
     ...(options.globals === false || isCluster ? [] : [planGlobals(options, access, toolset)]),
     ...(isCluster
-      ? [planCluster(options, access, toolset)]
+      ? [planCluster(options, access, toolset, chosen.ofRestores)]
       : chosen.databases.map(({ name }) => planDatabase(options, access, toolset, name))),
   ];
   return { ...plan, toolset, entries };
@@ -85,14 +85,18 @@ async function askServer(options: PostgresqlOptions, access: Access, signal: Abo
 function* describeLeftOut({
   missing,
   closed,
+  ofRestores,
 }: {
   readonly missing: readonly string[];
   readonly closed: readonly string[];
+  readonly ofRestores: readonly string[];
 }): Generator<Note> {
   for (const name of missing)
     yield { level: "warning", code: "database-missing", message: `There is no database ${JSON.stringify(name)}; it is optional` };
   for (const name of closed)
     yield { level: "warning", code: "database-closed", message: `Database ${JSON.stringify(name)} allows no connections, and is left out` };
+  for (const name of ofRestores)
+    yield { level: "info", code: "database-of-restore", message: `Database ${JSON.stringify(name)} is one of a restore, and is left out` };
 }
 
 function planDatabase(options: PostgresqlOptions, access: Access, toolset: Toolset, name: string): PlannedEntry {
@@ -104,11 +108,11 @@ function planDatabase(options: PostgresqlOptions, access: Access, toolset: Tools
   };
 }
 
-function planCluster(options: PostgresqlOptions, access: Access, toolset: Toolset): PlannedEntry {
+function planCluster(options: PostgresqlOptions, access: Access, toolset: Toolset, leftOut: readonly string[]): PlannedEntry {
   return {
     name: options.entry ?? formatEntryName("cluster", "cluster"),
     sourcePath: describeAddress(access.connection, ""),
-    prepare: () => prepareTool(keepIdle(access), toolset.path("pg_dumpall"), createClusterArguments(options, "all")),
+    prepare: () => prepareTool(keepIdle(access), toolset.path("pg_dumpall"), createClusterArguments(options, "all", leftOut)),
     form: "file",
   };
 }

@@ -70,9 +70,8 @@ export async function inspectServer(
   await using session = await openWaiting(server, options, isMany ? [] : [ownDatabase], signal);
   const role = await requireAbilities(session, server);
   const facts = await readServerFacts(session);
-  const found = isMany
-    ? chooseDatabases(options, facts).databases.filter(({ template }) => !template)
-    : facts.databases.filter(({ name }) => name === ownDatabase);
+  const chosen = chooseDatabases(options, facts);
+  const found = isMany ? chosen.databases.filter(({ template }) => !template) : facts.databases.filter(({ name }) => name === ownDatabase);
   const template = found.find((each) => each.template || (!isMany && each.name === "template0"));
   if (template !== undefined) {
     throw new HoldfastError("target-unsafe", `${template.name} is a template: new databases are made from it`, {
@@ -85,7 +84,8 @@ export async function inspectServer(
   if (present !== undefined && restoring.parts === undefined && !restoring.absent) requireWhole(options, present.name);
   if (present !== undefined) await requireSaved(options, present.name, signal);
   const bytes = found.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
-  const notes: Note[] = [...describeTrust(options, role.superuser)];
+  const missing = found.length > 0 && !options.optional ? chosen.missing : [];
+  const notes: Note[] = [...describeMissing(missing), ...describeTrust(options, role.superuser)];
   for (const { name, connectable } of found) notes.push(...(await describeReplication(session, server, { name, connectable }, signal)));
   return {
     summary: describeFound(
@@ -103,6 +103,15 @@ export async function inspectServer(
     // They are processes of the server, maybe on another machine: their number stands in a note.
     users: [],
   };
+}
+
+/** The backup of what is there fails for a database that is named and is not there. */
+function describeMissing(missing: readonly string[]): readonly Note[] {
+  return missing.map((name) => {
+    const remedy = `make it, empty: CREATE DATABASE ${quoteName(name)};`;
+    const message = `There is no database ${JSON.stringify(name)}, so what is there cannot be saved first: ${remedy}`;
+    return { level: "warning", code: "database-missing", message };
+  });
 }
 
 function describeFound(names: readonly string[], own: string, isMany: boolean, bytes: number, version: string): string {

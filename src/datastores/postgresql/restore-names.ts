@@ -18,6 +18,11 @@ export function createRestoreMark(): string {
   return randomBytes(5).toString("hex");
 }
 
+/** Whether a database is one that a restore has staged, or has put aside. */
+export function isSideName(name: string): boolean {
+  return /_holdfast_(?:old_)?[0-9a-f]{10}$/.test(name);
+}
+
 /** `NAME_holdfast_MARK`, or `NAME_holdfast_old_MARK`; the name is cut between characters where the whole would be too long. */
 export function createSideName(name: string, side: "new" | "old", mark: string): string {
   const suffix = side === "new" ? `_holdfast_${mark}` : `_holdfast_old_${mark}`;

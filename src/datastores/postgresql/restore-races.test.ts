@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { test } from "node:test";
 import { setTimeout as pause } from "node:timers/promises";
 import { HoldfastError } from "../../base/errors.ts";
-import { dumpAll, each, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
+import { checkAll, dumpAll, each, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
 import { majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
 import type { StoredEntry, SwapStep } from "../contract.ts";
 import { postgresqlDriver as driver } from "./postgresql.ts";
@@ -226,4 +226,41 @@ test("A6 a name that means a partitioned table and another table of that name is
   );
   await session.inspect(quiet);
   await assert.rejects(session.stage(each(entries), quiet), /several tables "log"/);
+});
+
+for (const [what, more] of [
+  ["databases: all", { databases: "all" }],
+  ["the whole server", { format: "cluster" }],
+] as const) {
+  test(`F36 what is saved of ${what} before a restore does not hold what that restore has staged`, async (t) => {
+    const directory = makeTestDirectory(t);
+    await using server = await openPostgres(major);
+    fill(server);
+    const options = server.options({ ...more, binDir: server.binDir });
+    const before = await dumpAll(driver, options, directory);
+    await using datastore = await driver.configure(options).open(makeContext(directory));
+    await using session = await datastore.openRestore({ kind: "original" }, { absent: false, record: async () => undefined }, quiet);
+    await session.inspect(quiet);
+    await session.stage(each(before.entries), quiet);
+    assert.match(server.execute("SELECT datname FROM pg_database"), /shop_holdfast_/);
+    const saved = await dumpAll(driver, options, directory);
+    assert.deepEqual(
+      (await checkAll(driver, saved.entries, directory)).contents.counts,
+      (await checkAll(driver, before.entries, directory)).contents.counts,
+    );
+    assert.match(saved.notes.map(({ message }) => message).join("\n"), /"shop_holdfast_\w+" is one of a restore, and is left out/);
+  });
+}
+
+test("F36 a named database that is gone is told before a restore, with its remedy: what is there could not be saved", async (t) => {
+  const directory = makeTestDirectory(t);
+  await using server = await openPostgres(major);
+  fill(server);
+  const options = server.options({ databases: ["shop", "other"], binDir: server.binDir });
+  await using datastore = await driver.configure(options).open(makeContext(directory));
+  await using session = await datastore.openRestore({ kind: "original" }, { absent: false, record: async () => undefined }, quiet);
+  const inspect = async (): Promise<readonly string[]> => (await session.inspect(quiet)).notes.map(({ message }) => message);
+  assert.match((await inspect()).join("\n"), /no database "other", so what is there cannot be saved first: .*CREATE DATABASE "?other"?;/);
+  server.execute("CREATE DATABASE other");
+  assert.doesNotMatch((await inspect()).join("\n"), /no database/);
 });

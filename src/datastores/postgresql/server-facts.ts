@@ -1,9 +1,10 @@
 import { z } from "zod";
 import { HoldfastError } from "../../base/errors.ts";
 import { describeAddress, selectDatabase, type Access } from "./connection.ts";
-import { matchesPattern } from "./entry-names.ts";
+import { escapePattern, matchesPattern } from "./entry-names.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { isPooled } from "./pooler.ts";
+import { isSideName } from "./restore-names.ts";
 import { selectRows } from "./restore-sql.ts";
 import { openSession } from "./session.ts";
 import type { SqlSession } from "./sql-session.ts";
@@ -109,22 +110,27 @@ export interface ChosenDatabases {
   readonly missing: readonly string[];
   /** Asked for by `all` or a pattern, and not to be connected to. */
   readonly closed: readonly string[];
+  /** Those of restores that would be meant, too: what is saved before a restore must not hold what that restore has staged. */
+  readonly ofRestores: readonly string[];
 }
 
 /** The databases that the options mean, as they are now. */
 export function chooseDatabases(options: PostgresqlOptions, facts: ServerFacts): ChosenDatabases {
   const { databases: wanted, excludeDatabases: excluded, format } = options;
   if (wanted === undefined && format !== "cluster")
-    return { databases: facts.databases.filter(({ name }) => name === facts.database), missing: [], closed: [] };
+    return { databases: facts.databases.filter(({ name }) => name === facts.database), missing: [], closed: [], ofRestores: [] };
   const isWanted = ({ name, template }: FoundDatabase): boolean =>
     (wanted === undefined || wanted === "all" ? !template : matchesPattern(name, wanted)) && !matchesPattern(name, excluded);
-  const found = facts.databases.filter(isWanted);
+  const isOfRestore = ({ name }: FoundDatabase): boolean =>
+    isSideName(name) && (wanted === undefined || wanted === "all" || !wanted.includes(escapePattern(name)));
+  const found = facts.databases.filter((each) => isWanted(each) && !isOfRestore(each));
   const literal =
     wanted === undefined || wanted === "all" ? [] : wanted.filter((pattern) => !/[*?]/.test(pattern.replaceAll(/\\[^]/g, "")));
   return {
     databases: found.filter(({ connectable }) => connectable),
     missing: literal.filter((pattern) => !facts.databases.some(({ name }) => matchesPattern(name, [pattern]))),
     closed: found.filter(({ connectable }) => !connectable).map(({ name }) => name),
+    ofRestores: facts.databases.filter((each) => isWanted(each) && isOfRestore(each)).map(({ name }) => name),
   };
 }
 
