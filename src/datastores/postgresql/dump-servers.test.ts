@@ -151,8 +151,9 @@ for (const major of majors) {
       assert.match(one.summary, new RegExp(`^PostgreSQL ${major}\\.\\S+, database crm, \\d+\\.\\d MiB, by pg_dump ${major}\\.`));
       assert.ok((one.estimatedBytes ?? 0) > 1_000_000);
       assert.equal(one.stagingBytes, 0);
-      const codes = one.notes.map(({ code }) => code);
-      assert.deepEqual(codes, codes.length === 0 && major === 15 ? [] : ["tools-newest"]);
+      // The tools of 18 are known only while a test of this process has a server of it.
+      const notes = one.notes.map(({ level, code }) => `${level} ${code}`);
+      assert.deepEqual(notes, notes.length === 0 && major === 15 ? [] : ["warning tools-newest"]);
       assert.equal((await probe({ database: "crm", format: "directory" })).stagingBytes, one.estimatedBytes);
       assert.match((await probe({ format: "cluster" })).summary, /the whole server/);
       assert.match((await probe({ databases: ["crm", "W*"] })).summary, /, 2 databases, /);
