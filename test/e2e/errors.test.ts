@@ -44,6 +44,7 @@ const datastoresOf = (dir: string): string => `  missing: { kind: sqlite, path: 
   noise: { kind: sqlite, path: ${dir}/data/noise.db }
   corrupt: { kind: sqlite, path: ${dir}/data/corrupt.db }
   gone: { kind: files, include: [${dir}/data/gone.txt] }
+  silent: { kind: postgresql, host: 127.0.0.1, port: 1, user: backup, waitFor: 0s }
 `;
 const jobs = `  fine: { datastores: [one], destination: local, name: "fine_{YYYYMMDD}" }
   twin: { datastores: [one], destination: local, name: "fine_{YYYYMMDD}" }
@@ -51,6 +52,7 @@ const jobs = `  fine: { datastores: [one], destination: local, name: "fine_{YYYY
   empty: { datastores: [empty], destination: local }
   noise: { datastores: [noise], destination: local }
   corrupt: { datastores: [corrupt], destination: local }
+  silent: { datastores: [silent], destination: local, retry: { attempts: 1 } }
   away: { datastores: [one], destination: away, retry: { attempts: 1 } }
   plain: { datastores: [one], destination: plain, retry: { attempts: 1 } }
   foreign: { datastores: [one], destination: foreign, retry: { attempts: 1 } }
@@ -175,6 +177,7 @@ describe("every error has a real case, told as it is told to people", () => {
 
   test("F50 F30 the source is not as it should be", async () => {
     await call("source-missing", ["backup", "missing"]);
+    await call("source-unreachable", ["backup", "silent"]);
     await call("source-empty", ["backup", "empty"]);
     await call("source-encrypted", ["backup", "noise"]);
     await call("source-corrupt", ["backup", "corrupt"]);
