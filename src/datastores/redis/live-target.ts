@@ -117,6 +117,22 @@ export async function refuseUnloadable(connection: RedisConnection, { info, vers
 /** A server that is used as a cache stands at its limit, or just above. */
 const memoryTolerance = 1.2;
 
+/** Of its limit; what a cache may lie above it when it has just been loaded. */
+const evictionTolerance = 1.05;
+
+/** A replica keeps what is above its limit, and throws it away as soon as it is a master. @throws restore-failed before it is one */
+export async function refuseEviction(connection: RedisConnection): Promise<void> {
+  const info = await readInfo(connection, "memory");
+  const limit = Number(info.get("maxmemory") ?? 0);
+  const counted = Number(info.get("used_memory") ?? 0) - Number(info.get("mem_not_counted_for_evict") ?? 0);
+  if (limit === 0 || info.get("maxmemory_policy") === "noeviction" || counted <= limit * evictionTolerance) return;
+  throw new HoldfastError(
+    "restore-failed",
+    `the backup needs ${describeBytes(counted)} in the server at ${connection.where}, and its maxmemory is ${describeBytes(limit)}: it would throw keys away`,
+    { hint: "Raise its maxmemory, then restore again." },
+  );
+}
+
 function createRefusal({ where }: RedisConnection, why: string, hint: string): HoldfastError {
   return new HoldfastError("refused", `the server at ${where} cannot be restored into: ${why}`, { hint });
 }

@@ -16,6 +16,7 @@ import {
   chooseTargetOptions,
   openTarget,
   readLiveTarget,
+  refuseEviction,
   refuseManaged,
   refuseUnfit,
   refuseUnloadable,
@@ -159,6 +160,7 @@ export class OriginalRestore implements RestoreSession {
     const differences = compareContents(expected, await this.#describeLive(connection, signal));
     if (differences.length > 0)
       throw new HoldfastError("restore-failed", `the server at ${connection.where} holds other data than the backup: ${differences[0]}`);
+    if (this.#scan !== undefined) await refuseEviction(connection);
     await promote(connection, feed.following);
     await waitUntilKept(connection, this.#options.saveTimeout, signal);
   }
