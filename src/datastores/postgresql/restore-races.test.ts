@@ -117,7 +117,7 @@ test("F36 a role's own time limits end neither a replacement nor its roll-back",
   fill(server);
   const options = server.options({ database: "shop", binDir: server.binDir });
   const { entries } = await dumpAll(driver, options, directory);
-  server.execute("UPDATE note SET body = 'later'; ALTER DATABASE shop SET statement_timeout = '1ms'", "shop");
+  server.execute("UPDATE note SET body = 'later'; ALTER DATABASE shop SET statement_timeout = '100ms'", "shop");
   const before = server.execute("SET statement_timeout = 0; SELECT md5(string_agg(n::text, '' ORDER BY id)) FROM note n", "shop");
   const steps: SwapStep[] = [];
   await restoreNote(options, directory, entries, (step) => void steps.push(step));
