@@ -112,7 +112,7 @@ function createNotes(database: string, state: z.output<typeof stateRow>): readon
     add(
       "info",
       "connections",
-      `${state.connections} connections to ${database} are there now; they are ended by the swap and must be made again`,
+      `${state.connections} connections to ${database} are there now; the swap ends them, and what they write until then, after the present data was saved, is lost: name stop commands for their programs`,
     );
   if (state.prepared.length > 0)
     add(
