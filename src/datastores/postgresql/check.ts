@@ -8,7 +8,7 @@ import type { Note } from "../../base/note.ts";
 import { createAbortError, openProgram } from "../../base/subprocess.ts";
 import type { CheckResult, DriverContext, StoredEntry } from "../contract.ts";
 import { ByteReader } from "./byte-reader.ts";
-import { prefixError } from "./classify-error.ts";
+import { explainFailure } from "./classify-error.ts";
 import { readCustomArchive, readHeader, type ArchiveHeader } from "./custom-archive.ts";
 import { createContents, DumpReader, type DatabaseContents, type DumpReading } from "./dump-contents.ts";
 import { findDatabase } from "./entry-names.ts";
@@ -31,7 +31,7 @@ export async function checkDump(entries: AsyncIterable<StoredEntry>, context: Dr
       databases.push(...read.reading.databases.map((each) => ({ ...each, database: each.database ?? database })));
     } catch (error) {
       if (signal.aborted) throw createAbortError(signal, "The check was stopped");
-      throw prefixError(`Cannot read "${entry.name}" of "${context.name}"`, error, readingCodes);
+      throw explainFailure(`Cannot read "${entry.name}" of "${context.name}"`, error, readingCodes);
     }
   }
   return { contents: createContents(databases, isCluster || databases.length > 1 ? "by-database" : "plain", roles), notes };

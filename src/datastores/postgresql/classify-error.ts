@@ -1,4 +1,5 @@
-import { HoldfastError, describeCause, readErrno, type ErrorCode, type ErrorInit } from "../../base/errors.ts";
+import { HoldfastError, describeCause, readErrno, type ErrorCode } from "../../base/errors.ts";
+import { prefixError } from "../../base/prefix-error.ts";
 
 /** How one kind of failure is known, by SQLSTATE or by what a tool says, and what to do about it. */
 interface Rule {
@@ -153,15 +154,6 @@ function describeFailure(thrown: unknown): string {
 }
 
 /** The same failure, told as that of the operation that it ended: `Cannot dump "crm": …`. */
-export function prefixError(what: string, thrown: unknown, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): unknown {
-  const error = classifyError(thrown);
-  if (!(error instanceof HoldfastError)) return error;
-  const code = codes[error.code] ?? error.code;
-  const init: ErrorInit = {
-    cause: thrown,
-    ...(code === error.code ? { retryable: error.retryable } : {}),
-    ...(error.hint === undefined ? {} : { hint: error.hint }),
-    ...(error.details === undefined ? {} : { details: error.details }),
-  };
-  return new HoldfastError(code, `${what}: ${error.message}`, init);
+export function explainFailure(what: string, thrown: unknown, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): unknown {
+  return prefixError(what, classifyError(thrown), codes);
 }

@@ -3,7 +3,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { createAbortError, streamProgram, type ProgramOptions } from "../../base/subprocess.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
-import { prefixError } from "./classify-error.ts";
+import { explainFailure } from "./classify-error.ts";
 import { endConnections } from "./dump-backends.ts";
 import { dumpDirectory } from "./dump-directory.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
@@ -104,7 +104,7 @@ function createTooLongError(limitMs: number): HoldfastError {
 
 function explain(error: unknown, context: DriverContext, signal: AbortSignal): unknown {
   const cause = signal.aborted ? createAbortError(signal, "The dump was stopped") : error;
-  return prefixError(`Cannot dump "${context.name}"`, cause instanceof HoldfastError ? shortenProgram(cause) : cause);
+  return explainFailure(`Cannot dump "${context.name}"`, cause instanceof HoldfastError ? shortenProgram(cause) : cause);
 }
 
 /** `pg_dump exited with 1`, wherever it is installed. */

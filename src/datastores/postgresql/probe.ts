@@ -2,7 +2,7 @@ import { describeBytes } from "../../base/describe-amount.ts";
 import type { Note } from "../../base/note.ts";
 import type { DriverContext, ProbeFacts } from "../contract.ts";
 import { describeVia } from "../via.ts";
-import { prefixError } from "./classify-error.ts";
+import { explainFailure } from "./classify-error.ts";
 import { resolveAccess } from "./connection.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { planDump, type DumpPlan } from "./plan-dump.ts";
@@ -25,7 +25,7 @@ export async function probePostgresql(options: PostgresqlOptions, context: Drive
       notes: [...plan.notes, ...describeConnection(plan), ...(await describeUpgrade(options, plan, signal))],
     };
   } catch (error) {
-    throw prefixError(`Cannot read "${context.name}"`, error);
+    throw explainFailure(`Cannot read "${context.name}"`, error);
   }
 }
 

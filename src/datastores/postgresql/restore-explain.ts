@@ -1,5 +1,5 @@
 import { describeCause, HoldfastError, type ErrorCode } from "../../base/errors.ts";
-import { classifyError, prefixError } from "./classify-error.ts";
+import { classifyError, explainFailure } from "./classify-error.ts";
 
 interface Rule {
   readonly text: RegExp;
@@ -77,6 +77,9 @@ export function explainRestore(name: string, thrown: unknown): unknown {
   const error = classifyError(thrown);
   // What a role lacks for a backup is not what it lacks for a restore.
   if (error instanceof HoldfastError && error.code === "source-unreadable" && rights.text.test(error.message))
-    return prefixError(`Cannot restore "${name}"`, new HoldfastError("target-unsafe", error.message, { cause: thrown, hint: rights.hint }));
-  return prefixError(`Cannot restore "${name}"`, error, targetCodes);
+    return explainFailure(
+      `Cannot restore "${name}"`,
+      new HoldfastError("target-unsafe", error.message, { cause: thrown, hint: rights.hint }),
+    );
+  return explainFailure(`Cannot restore "${name}"`, error, targetCodes);
 }

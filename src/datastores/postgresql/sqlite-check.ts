@@ -6,7 +6,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import type { CheckResult, DatastoreSpec, DriverContext, StoredEntry } from "../contract.ts";
-import { prefixError } from "./classify-error.ts";
+import { explainFailure } from "./classify-error.ts";
 import { examineExport } from "./sqlite-examine.ts";
 
 type Check = DatastoreSpec<unknown>["check"];
@@ -56,7 +56,7 @@ async function checkExport(
     requireLast(await rest.next());
     return { contents: examineExport(path).contents, notes: [] };
   } catch (error) {
-    throw prefixError(`Cannot read "${entry.name}" of "${context.name}"`, error);
+    throw explainFailure(`Cannot read "${entry.name}" of "${context.name}"`, error);
   } finally {
     await rm(path, { force: true });
   }

@@ -6,7 +6,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
-import { prefixError } from "./classify-error.ts";
+import { explainFailure } from "./classify-error.ts";
 import { describeAddress, resolveAccess } from "./connection.ts";
 import { formatEntryName } from "./entry-names.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
@@ -59,7 +59,7 @@ async function exportInTime(options: PostgresqlOptions, context: DriverContext, 
     await rm(path, { force: true });
     if (options.optional && error instanceof HoldfastError && error.code === "source-missing" && isNoDatabase(error)) return undefined;
     const cause = limited.aborted ? createAbortError(limited, "The export was stopped") : error;
-    throw prefixError(`Cannot dump "${context.name}"`, cause);
+    throw explainFailure(`Cannot dump "${context.name}"`, cause);
   } finally {
     clearTimeout(timer);
   }

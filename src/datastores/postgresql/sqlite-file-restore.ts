@@ -4,7 +4,7 @@ import { basename, join } from "node:path";
 import type { Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { DriverContext, RestoreSession, StoredEntry, TargetFacts } from "../contract.ts";
-import { prefixError } from "./classify-error.ts";
+import { explainFailure } from "./classify-error.ts";
 import { takeExport } from "./sqlite-check.ts";
 import { examineExport } from "./sqlite-examine.ts";
 
@@ -39,7 +39,7 @@ export class FileRestore implements RestoreSession {
       this.#path = join(this.#directory, basename(entry.name));
       return examineExport(this.#staged).contents;
     } catch (error) {
-      throw prefixError(`Cannot restore "${this.#context.name}"`, error);
+      throw explainFailure(`Cannot restore "${this.#context.name}"`, error);
     }
   }
 

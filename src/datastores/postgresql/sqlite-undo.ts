@@ -1,6 +1,6 @@
 import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
-import { prefixError } from "./classify-error.ts";
+import { explainFailure } from "./classify-error.ts";
 import { resolveAccess, selectDatabase } from "./connection.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { findPsql } from "./server-facts.ts";
@@ -26,7 +26,7 @@ export async function rollBackImport(
       await using session = await openStep(step, options, signal);
       await bringBack(session, step.schema, options?.lockTimeout ?? defaults.lockTimeoutMs);
     } catch (error) {
-      throw prefixError(`Cannot bring back the rows of database "${step.database}", which are kept in its schema ${step.schema}`, error);
+      throw explainFailure(`Cannot bring back the rows of database "${step.database}", which are kept in its schema ${step.schema}`, error);
     }
   }
 }
@@ -40,7 +40,7 @@ export async function settleImport(steps: readonly SwapStep[], signal: AbortSign
     } catch (error) {
       // With its database it is gone as well.
       if (error instanceof HoldfastError && error.code === "source-missing") continue;
-      throw prefixError(`Cannot remove schema ${step.schema} of database "${step.database}"`, error);
+      throw explainFailure(`Cannot remove schema ${step.schema} of database "${step.database}"`, error);
     }
   }
 }

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
-import { prefixError } from "./classify-error.ts";
+import { explainFailure } from "./classify-error.ts";
 import { resolveAccess } from "./connection.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { dropSubscriptions } from "./restore-replication.ts";
@@ -24,7 +24,7 @@ export async function rollBackRestore(
   try {
     await rollBackSwap(await openServer(known, options, signal), known, signal);
   } catch (error) {
-    throw prefixError("Cannot roll back the restore", error);
+    throw explainFailure("Cannot roll back the restore", error);
   }
 }
 
@@ -39,7 +39,7 @@ export async function settleRestore(
   try {
     await settleSwap(await openServer(known, options, signal), known, signal);
   } catch (error) {
-    throw prefixError("Cannot remove what the restore put aside", error);
+    throw explainFailure("Cannot remove what the restore put aside", error);
   }
 }
 

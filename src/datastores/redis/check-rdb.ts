@@ -5,9 +5,10 @@ import { join } from "node:path";
 import { findProgram } from "../../base/find-program.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
+import { prefixError } from "../../base/prefix-error.ts";
 import { runProgram } from "../../base/subprocess.ts";
 import type { CheckResult, DriverContext, StoredEntry } from "../contract.ts";
-import { explainRedisError, prefixError } from "./explain-error.ts";
+import { explainRedisError } from "./explain-error.ts";
 import { countKeys, describeScan } from "./rdb-contents.ts";
 import { scanRdb, type RdbScan } from "./scan-rdb.ts";
 

@@ -1,4 +1,4 @@
-import { describeCause, HoldfastError, readErrno, type ErrorCode, type ErrorInit } from "../../base/errors.ts";
+import { describeCause, HoldfastError, readErrno, type ErrorCode } from "../../base/errors.ts";
 
 /** What a server, or the way to it, says when it does not do what it was asked. The first that fits counts. */
 const rules: readonly { readonly pattern: RegExp; readonly code: ErrorCode; readonly hint: string; readonly retryable?: boolean }[] = [
@@ -67,19 +67,6 @@ export function explainRedisError(thrown: unknown, where: string): unknown {
       ...(rule.retryable === undefined ? {} : { retryable: rule.retryable }),
     },
   );
-}
-
-/** The same failure, told as that of the operation that it ended: `Cannot dump "cache": BGSAVE failed`. */
-export function prefixError(what: string, thrown: unknown, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): unknown {
-  if (!(thrown instanceof HoldfastError)) return thrown;
-  const code = codes[thrown.code] ?? thrown.code;
-  const init: ErrorInit = {
-    cause: thrown,
-    ...(code === thrown.code ? { retryable: thrown.retryable } : {}),
-    ...(thrown.hint === undefined ? {} : { hint: thrown.hint }),
-    ...(thrown.details === undefined ? {} : { details: thrown.details }),
-  };
-  return new HoldfastError(code, `${what}: ${thrown.message}`, init);
 }
 
 /** What is wrong with a source is, in the place to be restored to, wrong with the target. */

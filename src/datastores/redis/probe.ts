@@ -1,10 +1,11 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { describeBytes } from "../../base/describe-amount.ts";
+import { prefixError } from "../../base/prefix-error.ts";
 import type { DriverContext, ProbeFacts } from "../contract.ts";
 import { chooseMethod, isEmpty, openUnlessAway, refuseStale } from "./dump.ts";
 import { describeEndpoint, resolveEndpoint } from "./endpoint.ts";
-import { explainRedisError, prefixError } from "./explain-error.ts";
+import { explainRedisError } from "./explain-error.ts";
 import type { RedisOptions } from "./options.ts";
 import { describeVersion, parseKeyspace, readInfo, readVersion } from "./server-facts.ts";
 

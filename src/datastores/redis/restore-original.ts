@@ -3,12 +3,13 @@ import { dirname, join } from "node:path";
 import { makeDirectory } from "../../base/atomic-file.ts";
 import { compareContents, emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
+import { prefixError } from "../../base/prefix-error.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { requireSingleRdb, scanRdbFile, writeAndScan } from "./check-rdb.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { describeEndpoint, resolveEndpoint, type Endpoint } from "./endpoint.ts";
-import { explainRedisError, prefixError, targetCodes } from "./explain-error.ts";
+import { explainRedisError, targetCodes } from "./explain-error.ts";
 import { promote, waitUntilKept } from "./follow.ts";
 import { inspectServer } from "./inspect-target.ts";
 import {

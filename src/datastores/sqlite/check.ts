@@ -5,8 +5,8 @@ import { join } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { HoldfastError } from "../../base/errors.ts";
+import { prefixError } from "../../base/prefix-error.ts";
 import type { CheckResult, DriverContext, StoredEntry } from "../contract.ts";
-import { prefixError } from "./classify-error.ts";
 import { runChild } from "./run-child.ts";
 import { readSourceFile } from "./source-file.ts";
 

@@ -1,4 +1,4 @@
-import { HoldfastError, describeCause, readErrno, type ErrorCode, type ErrorInit } from "../../base/errors.ts";
+import { HoldfastError, describeCause, readErrno, type ErrorCode } from "../../base/errors.ts";
 
 const rules: readonly (readonly [RegExp, ErrorCode, string])[] = [
   [
@@ -29,17 +29,4 @@ export function classifySqliteError(thrown: unknown): unknown {
   }
   if (code === "ENOSPC" || code === "EDQUOT") return new HoldfastError("no-space", describeCause(thrown), { cause: thrown });
   return thrown;
-}
-
-/** The same failure, told as that of the operation that it ended: `Cannot dump "crm": database is locked`. */
-export function prefixError(what: string, thrown: unknown, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): unknown {
-  if (!(thrown instanceof HoldfastError)) return thrown;
-  const code = codes[thrown.code] ?? thrown.code;
-  const init: ErrorInit = {
-    cause: thrown,
-    ...(code === thrown.code ? { retryable: thrown.retryable } : {}),
-    ...(thrown.hint === undefined ? {} : { hint: thrown.hint }),
-    ...(thrown.details === undefined ? {} : { details: thrown.details }),
-  };
-  return new HoldfastError(code, `${what}: ${thrown.message}`, init);
 }

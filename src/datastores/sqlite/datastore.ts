@@ -1,3 +1,4 @@
+import { prefixError } from "../../base/prefix-error.ts";
 import type {
   Datastore,
   DriverContext,
@@ -11,7 +12,6 @@ import type {
 import { dumpDatabase } from "./dump.ts";
 import type { SqliteOptions } from "./options.ts";
 import { probeDatabase } from "./probe.ts";
-import { prefixError } from "./classify-error.ts";
 import { SqliteRestore } from "./restore.ts";
 
 /** A configured database. It holds nothing open between calls: each opens the database in a process of its own. */

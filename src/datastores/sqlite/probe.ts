@@ -1,8 +1,8 @@
 import { stat } from "node:fs/promises";
 import type { DriverContext, ProbeFacts } from "../contract.ts";
-import { prefixError } from "./classify-error.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { resolveIdentity } from "../../base/identity.ts";
+import { prefixError } from "../../base/prefix-error.ts";
 import type { SqliteOptions } from "./options.ts";
 import { runChild } from "./run-child.ts";
 import { createMissingError, readSourceFile } from "./source-file.ts";
