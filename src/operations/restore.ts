@@ -6,13 +6,14 @@ import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { Check, Hook } from "../config/config.ts";
 import type { RestoreSession, SwapStep, TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
-import { runBackup, type BackupResult } from "./backup.ts";
+import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { assertNoneUnfinished, createStuckError, rollBackRestore, settleSteps, startAgain, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, removeAsideDir, restoreAsideDir, type RestoreJournal, type RestoreRecord } from "./restore-journal.ts";
 import { runCheck } from "./run-check.ts";
 import { runHook } from "./run-hook.ts";
+import { isSaved, savePresent } from "./save-present.ts";
 import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { openAddressed, openDestination, verifyBackup, type BackupAddress } from "./verify.ts";
@@ -140,17 +141,6 @@ interface Attempt {
   readonly findOptions: FindOptions;
 }
 
-/** Whether what was put aside may go. What a partial backup had to leave out is nowhere else. */
-function isSaved(preRestore: BackupResult | undefined, ports: TaskPorts): boolean {
-  if (preRestore === undefined || preRestore.manifest.status === "ok") return preRestore !== undefined;
-  const { name, members } = preRestore.manifest;
-  const lacks = members.flatMap(({ notes }) => notes.filter(({ level }) => level === "partial").map(({ message }) => message));
-  ports.log("warn", `The backup of what was there before, ${name}, is partial, so what was there also stays aside beside the data`, {
-    lacks,
-  });
-  return false;
-}
-
 /** The data is in place and healthy: what is left to do may wait for the next start, but must not fail the restore. */
 async function endCommitted(
   setup: RestoreSetup,
@@ -237,34 +227,6 @@ async function stopApplication(
 /** An application that had the data open at first has been stopped by now: then the data is swapped as a file and compared in place. */
 async function inspectAgain(targets: readonly Target[], signal: AbortSignal): Promise<void> {
   for (const target of targets) if (target.facts.users.length > 0) target.facts = await target.session.inspect(signal);
-}
-
-/** The pre-restore backup. Nothing to save is fine; data that cannot be saved needs an explicit word and is then left aside as it is. */
-async function savePresent(
-  setup: RestoreSetup,
-  targets: readonly Target[],
-  ports: TaskPorts,
-  signal: AbortSignal,
-): Promise<BackupResult | undefined> {
-  if (targets.every(({ facts }) => !facts.present)) return undefined;
-  ports.progress({ phase: "saving the present data" });
-  try {
-    // What is not there now is saved as absent, so that an undo brings that about again.
-    const absent = new Set(targets.filter(({ facts }) => !facts.present).map(({ member }) => member.datastore));
-    const datastores = setup.preRestore.datastores.map((each) =>
-      absent.has(each.name) ? { ...each, onMissing: "absent" as const } : each,
-    );
-    return await runBackup({ ...setup.preRestore, datastores }, ports, signal);
-  } catch (error) {
-    if (setup.unsavable === "raw" && !signal.aborted) {
-      ports.log("warn", `The present data cannot be backed up and is left aside as it is: ${describeCause(error)}`);
-      return undefined;
-    }
-    throw new HoldfastError("restore-failed", `The present data cannot be saved first: ${describeCause(error)}`, {
-      cause: error,
-      hint: "If it is damaged and you want it moved aside as it is, restore with --unsavable=raw.",
-    });
-  }
 }
 
 async function swapTargets(

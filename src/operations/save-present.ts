@@ -1,0 +1,49 @@
+import type { ManifestMember } from "../archive/manifest.ts";
+import { describeCause, HoldfastError } from "../base/errors.ts";
+import type { TargetFacts } from "../datastores/contract.ts";
+import { runBackup, type BackupResult } from "./backup.ts";
+import type { BackupSetup, TaskPorts } from "./setup.ts";
+
+interface PresentTarget {
+  readonly member: Pick<ManifestMember, "datastore">;
+  readonly facts: Pick<TargetFacts, "present">;
+}
+
+/** The pre-restore backup. Nothing to save is fine; data that cannot be saved needs an explicit word and is then left aside as it is. */
+export async function savePresent(
+  setup: { readonly preRestore: BackupSetup; readonly unsavable: "refuse" | "raw" },
+  targets: readonly PresentTarget[],
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<BackupResult | undefined> {
+  if (targets.every(({ facts }) => !facts.present)) return undefined;
+  ports.progress({ phase: "saving the present data" });
+  try {
+    // What is not there now is saved as absent, so that an undo brings that about again.
+    const absent = new Set(targets.filter(({ facts }) => !facts.present).map(({ member }) => member.datastore));
+    const datastores = setup.preRestore.datastores.map((each) =>
+      absent.has(each.name) ? { ...each, onMissing: "absent" as const } : each,
+    );
+    return await runBackup({ ...setup.preRestore, datastores }, ports, signal);
+  } catch (error) {
+    if (setup.unsavable === "raw" && !signal.aborted) {
+      ports.log("warn", `The present data cannot be backed up and is left aside as it is: ${describeCause(error)}`);
+      return undefined;
+    }
+    throw new HoldfastError("restore-failed", `The present data cannot be saved first: ${describeCause(error)}`, {
+      cause: error,
+      hint: "If it is damaged and you want it moved aside as it is, restore with --unsavable=raw.",
+    });
+  }
+}
+
+/** Whether what was put aside may go. What a partial backup had to leave out is nowhere else. */
+export function isSaved(preRestore: BackupResult | undefined, ports: TaskPorts): boolean {
+  if (preRestore === undefined || preRestore.manifest.status === "ok") return preRestore !== undefined;
+  const { name, members } = preRestore.manifest;
+  const lacks = members.flatMap(({ notes }) => notes.filter(({ level }) => level === "partial").map(({ message }) => message));
+  ports.log("warn", `The backup of what was there before, ${name}, is partial, so what was there also stays aside beside the data`, {
+    lacks,
+  });
+  return false;
+}
