@@ -32,7 +32,7 @@ export async function savePresent(
     }
     throw new HoldfastError("restore-failed", `The present data cannot be saved first: ${describeCause(error)}`, {
       cause: error,
-      hint: "If it is damaged and you want it moved aside as it is, restore with --unsavable=raw.",
+      hint: "If it is damaged, or its server is stopped, and you want it moved aside as it is, restore with --unsavable=raw.",
     });
   }
 }
