@@ -71,7 +71,7 @@ async function place(from: string, to: string, record: Record): Promise<void> {
 
 /** Append-only files whose base is the RDB: beside an empty one the server would start empty (an RDB alone does not count then). */
 async function stageAof(
-  { form, prefix }: NonNullable<ServerFiles["aof"]>,
+  { path: former, form, prefix }: NonNullable<ServerFiles["aof"]>,
   rdb: string,
   directory: string,
   owner: Awaited<ReturnType<typeof readOwner>>,
@@ -81,8 +81,10 @@ async function stageAof(
     await link(rdb, staged);
     return staged;
   }
-  await mkdir(staged, { mode: 0o750 });
+  await mkdir(staged, { mode: 0o700 });
   await giveTo(staged, owner);
+  // Whatever our umask is.
+  await chmod(staged, await readMode(former, 0o750));
   const [base, increment] = [`${prefix}.1.base.rdb`, `${prefix}.1.incr.aof`];
   await link(rdb, join(staged, base));
   const texts = [
@@ -91,7 +93,8 @@ async function stageAof(
   ] as const;
   for (const [name, text] of texts) {
     const path = join(staged, name);
-    await using file = await open(path, "wx", owner.mode);
+    await using file = await open(path, "wx", 0o600);
+    await file.chmod(owner.mode);
     await writeFile(file, text);
     await file.sync();
     await giveTo(path, owner);
@@ -102,10 +105,19 @@ async function stageAof(
 
 async function refuseElsewhere(target: string, directory: string): Promise<void> {
   const [one, other] = [await lstat(target), await lstat(directory)];
-  if (one.dev === other.dev && !one.isSymbolicLink()) return;
+  // By the directory of a file: in overlay file systems files have a device number of their own.
+  const { dev } = one.isFile() ? await lstat(dirname(target)) : one;
+  if (dev === other.dev && !one.isSymbolicLink()) return;
   throw new HoldfastError("target-unsafe", `${target} is a link, or on another file system than the RDB file`, {
     hint: "Set rdbPath and aofDir to the files themselves, in one file system.",
   });
+}
+
+async function readMode(path: string, unknown: number): Promise<number> {
+  return lstat(path).then(
+    ({ mode }) => mode & 0o7777,
+    () => unknown,
+  );
 }
 
 async function isThere(path: string): Promise<boolean> {

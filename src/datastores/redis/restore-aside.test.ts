@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { mkdirSync, readdirSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, statSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
 import { test, type TestContext } from "node:test";
 import type { RestoreSession, SwapStep } from "../contract.ts";
 import { each, makeContext, quiet } from "../../../test/support/datastore.ts";
@@ -18,12 +19,12 @@ interface Attempt {
   readonly session: RestoreSession;
 }
 
-async function openAttempt(t: TestContext, server: RedisServer, asideDir: string): Promise<Attempt> {
+async function openAttempt(t: TestContext, server: RedisServer, asideDir: string, options: object = elsewhere(server)): Promise<Attempt> {
   const { directory, entries } = await dumpFilled(t, server);
   spoil(server);
   const steps: SwapStep[] = [];
   const record = async (step: SwapStep): Promise<void> => void steps.push(step);
-  const datastore = await redisDriver.configure(elsewhere(server)).open(makeContext(directory));
+  const datastore = await redisDriver.configure(options).open(makeContext(directory));
   const session = await datastore.openRestore({ kind: "original" }, { absent: false, record, asideDir }, quiet);
   t.after(() => session[Symbol.asyncDispose]());
   return { steps, session, stage: () => session.stage(each(entries), quiet) };
@@ -63,5 +64,27 @@ test("F14 a disk that has no room for what is put aside is told before anything 
     assertMaster(server);
   } finally {
     execFileSync("umount", [asideDir]);
+  }
+});
+
+test("what is put aside lies in the place for it when a sandbox leaves the server's own directory read-only", async (t) => {
+  const server = await startRedis(t);
+  const asideDir = mkdtempSync(join(tmpdir(), "aside-"));
+  t.after(() => rmSync(asideDir, { recursive: true }));
+  const options = { socket: server.socket, waitFor: "0s" };
+  const { steps, session, stage } = await openAttempt(t, server, asideDir, options);
+  execFileSync("mount", ["--bind", server.directory, server.directory]);
+  try {
+    execFileSync("mount", ["-o", "remount,bind,ro", server.directory]);
+    await stage();
+    await session.swap(async (step) => void steps.push(step), quiet);
+    assert.deepEqual(
+      steps.filter(({ op }) => op === "stage").map(({ path }) => dirname(String(path))),
+      [asideDir],
+    );
+    await redisDriver.settle(steps, quiet, options);
+    assert.equal(server.call("EXISTS", "key:1"), "1");
+  } finally {
+    execFileSync("umount", [server.directory]);
   }
 });

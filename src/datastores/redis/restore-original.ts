@@ -31,7 +31,7 @@ import { openFeed, refuseOlder, replaceLive, type Feed } from "./replace-live.ts
 import { saveAside } from "./save-aside.ts";
 import type { RdbScan } from "./scan-rdb.ts";
 import { readInfo } from "./server-facts.ts";
-import { assertRoom, findServerDirectory, makeWorkDirectory, removeWorkDirectory } from "./work-directory.ts";
+import { assertRoom, findServerDirectory, isWritable, makeWorkDirectory, removeWorkDirectory } from "./work-directory.ts";
 
 const contentSections = ["keyspace", "memory"] as const;
 
@@ -110,11 +110,16 @@ export class OriginalRestore implements RestoreSession {
     return join(this.#directory ?? "", "restored.rdb");
   }
 
-  /** On the disk of the server where that is this machine's; in any case where it outlives this process. */
+  /**
+   * On the disk of the server where that is this machine's and open to us, which a service's sandbox need not leave it; in any case where it
+   * outlives this process.
+   */
   async #chooseParent(connection: RedisConnection | undefined): Promise<string> {
     const { asideDir, rdbPath } = this.#options;
     if (connection === undefined) return dirname(this.#requireRdbPath());
-    const own = asideDir ?? (await findServerDirectory(connection, this.#endpoint));
+    const found = asideDir ?? (await findServerDirectory(connection, this.#endpoint));
+    const isClosed = asideDir === undefined && this.#asideDir !== undefined && found !== undefined && !(await isWritable(found));
+    const own = isClosed ? undefined : found;
     if (own !== undefined || rdbPath !== undefined) return own ?? dirname(rdbPath ?? "");
     if (this.#asideDir === undefined) return this.#context.stagingDir;
     await makeDirectory(this.#asideDir, 0o700);

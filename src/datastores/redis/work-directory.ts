@@ -1,5 +1,5 @@
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, readFile, readlink, rm, statfs } from "node:fs/promises";
+import { access, chmod, constants, mkdir, readFile, readlink, rm, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
@@ -45,6 +45,13 @@ export async function assertRoom(directory: string, neededBytes: number): Promis
 export async function removeWorkDirectory(path: string): Promise<void> {
   await rm(path, { recursive: true, force: true, maxRetries: 3 });
   await syncDirectory(dirname(path)).catch(() => undefined);
+}
+
+export async function isWritable(directory: string): Promise<boolean> {
+  return access(directory, constants.W_OK).then(
+    () => true,
+    () => false,
+  );
 }
 
 /**
