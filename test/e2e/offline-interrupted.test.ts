@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { after, before, beforeEach, describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { readErrno } from "../../src/base/errors.ts";
 import { createInstallation, type Installation } from "../support/daemon.ts";
 import { openPostgres, superuserPassword, type PostgresServer } from "../support/postgres.ts";
 import { fillServer, openRedis, type RedisServer } from "../support/redis.ts";
@@ -25,8 +26,19 @@ jobs:
     destination: local
     restore:
       stop: [{ command: [sh, -c, "! [ -e ${dir}/begun ]"] }]
-      start: [{ command: [sh, -c, "[ -e ${dir}/begun ] || { touch ${dir}/begun; exec sleep 600; }"] }]
+      start: [{ command: [sh, -c, "[ -e ${dir}/begun ] || { echo $$ > ${dir}/hook; mv ${dir}/hook ${dir}/begun; exec sleep 600; }"] }]
 `;
+
+/** What a start command has started goes on without us. */
+function killHook(pidFile: string): void {
+  const pid = existsSync(pidFile) ? Number(readFileSync(pidFile, "utf8")) : 0;
+  if (pid === 0) return;
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if (readErrno(error) !== "ESRCH") throw error;
+  }
+}
 
 describe("an offline restore of servers that is killed", { timeout: 600_000 }, () => {
   const resources = new AsyncDisposableStack();
@@ -97,6 +109,7 @@ describe("an offline restore of servers that is killed", { timeout: 600_000 }, (
     }
     process.kill(-(child.pid ?? 0), "SIGKILL");
     await ended;
+    killHook(join(installation.dir, "begun"));
   }
 
   /** By another password than the killed one had. The next restore ends the killed one, then goes no further than to its stop command. */
