@@ -90,7 +90,9 @@ async function main(): Promise<void> {
 
 /** Of a run of some cases: their rows take the place of those that were there, with the number of rounds. */
 function replaceRows(): void {
-  const rows = lines.filter((line) => line.includes("**")).map((line) => line.replace(/(?<=^\| [^|]*) \|/, `, ${rounds === 1 ? "1 round" : `${rounds} rounds`} |`));
+  const rows = lines
+    .filter((line) => line.includes("**"))
+    .map((line) => line.replace(/(?<=^\| [^|]*) \|/, `, ${rounds === 1 ? "1 round" : `${rounds} rounds`} |`));
   const isMeasured = (line: string): boolean => rows.some((row) => /^\| \w+/.exec(row)?.[0] === /^\| \w+/.exec(line)?.[0]);
   const kept = readFileSync(results, "utf8")
     .split("\n")
