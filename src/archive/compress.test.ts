@@ -10,7 +10,7 @@ import type { ByteSource } from "../base/byte-source.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { findProgram } from "../base/find-program.ts";
 import { compressSource } from "./compress.ts";
-import { compressionMethods, type CompressionMethod } from "./compression.ts";
+import { compressionMethods, type Compression, type CompressionMethod } from "./compression.ts";
 import { restoreBytes } from "./decompress.ts";
 import { measureBytes } from "./measure.ts";
 
@@ -18,16 +18,20 @@ const directory = mkdtempSync(join(tmpdir(), "holdfast-compress-"));
 after(() => rmSync(directory, { recursive: true }));
 const never = new AbortController().signal;
 const noProgress = (): void => undefined;
+/** zstd is done in the process or, from level 4 on, by its program. */
+const byProgram: Compression = { method: "zstd", level: 4 };
+const ways: readonly Compression[] = [...compressionMethods.map((method) => ({ method })), byProgram];
+const describe = ({ method, level }: Compression): string => (level === undefined ? method : `${method}:${level}`);
 const large = Buffer.concat([randomBytes(700_000), Buffer.from("much the same line again\n".repeat(60_000))]);
 
 test("F24 plain bytes are hashed apart from the compressor; what is stored opens with the plain tools", async () => {
   const path = writeFile("large.bin", large);
-  for (const method of compressionMethods) {
+  for (const way of ways) {
     for (const source of [createStream(large), { kind: "file", path, bytes: large.length } as const]) {
-      const compressed = compressSource(source, { method }, noProgress, never);
+      const compressed = compressSource(source, way, noProgress, never);
       const stored = await collect(compressed.bytes);
       assert.deepEqual(compressed.plain(), measureBytes(large));
-      assert.ok(openWithTool(method, stored).equals(large), `${method} of a ${source.kind}`);
+      assert.ok(openWithTool(way.method, stored).equals(large), `${describe(way)} of a ${source.kind}`);
     }
   }
 });
@@ -67,12 +71,12 @@ test("without pigz the same is done in the process", { skip: findProgram("gzip")
 test("F48 a staged file that is not as large as was said is no success", async () => {
   for (const size of [1000, 200_000]) {
     const path = writeFile(`wrong-${size}`, randomBytes(size));
-    for (const method of compressionMethods) {
+    for (const way of ways) {
       for (const bytes of [size - 1, size + 1]) {
         await assertCode(
-          collect(compressSource({ kind: "file", path, bytes }, { method }, noProgress, never).bytes),
+          collect(compressSource({ kind: "file", path, bytes }, way, noProgress, never).bytes),
           "source-changed",
-          `${method} ${size} ${bytes}`,
+          `${describe(way)} ${size} ${bytes}`,
         );
       }
     }
@@ -80,13 +84,13 @@ test("F48 a staged file that is not as large as was said is no success", async (
 });
 
 test("1.5 a source that dies in the middle is never a short success, and leaves nothing behind", async () => {
-  for (const method of compressionMethods) {
+  for (const way of ways) {
     for (const after of [0, 10, 100_000, 3_000_000]) {
       await withoutLeftovers(async () => {
         await assert.rejects(
-          collect(compressSource(createFailing(after), { method }, noProgress, never).bytes),
+          collect(compressSource(createFailing(after), way, noProgress, never).bytes),
           /the source broke/,
-          `${method} after ${after}`,
+          `${describe(way)} after ${after}`,
         );
       });
     }
@@ -100,7 +104,7 @@ test("F4 a compressor that is killed or fails is told as such, also while its so
       if (script.includes("cat") && stalling.has(source)) continue;
       await withoutLeftovers(async () => {
         await withTool("zstd", script, async () => {
-          const bytes = collect(compressSource(source, { method: "zstd" }, noProgress, never).bytes);
+          const bytes = collect(compressSource(source, byProgram, noProgress, never).bytes);
           if (script.includes("cat")) assert.equal((await bytes).length, 0, "what a lying compressor leaves out is found by the read-back");
           else await assertCode(bytes, "tool-failed", script);
         });
@@ -113,13 +117,13 @@ test("a missing compressor is named", async () => {
   const bin = mkdtempSync(join(directory, "bin-"));
   symlinkSync(findProgram("setpriv") ?? "", join(bin, "setpriv"));
   await withPath(bin, async () => {
-    await assertCode(collect(compressSource(createStream(large), { method: "zstd" }, noProgress, never).bytes), "tool-missing", "zstd");
+    await assertCode(collect(compressSource(createStream(large), byProgram, noProgress, never).bytes), "tool-missing", "zstd");
   });
 });
 
 test("F2 an abort ends source and compressor at any point, with its own reason", async () => {
   const path = writeFile("abort.bin", large);
-  for (const method of compressionMethods) {
+  for (const way of ways) {
     for (const source of [
       createStalling(0),
       createStalling(200_000),
@@ -130,10 +134,10 @@ test("F2 an abort ends source and compressor at any point, with its own reason",
         const controller = new AbortController();
         const reason = new HoldfastError("timeout", "the deadline of the run");
         const reading = collect(
-          compressSource(source, { method }, (bytes) => void (bytes > 100_000 && controller.abort(reason)), controller.signal).bytes,
+          compressSource(source, way, (bytes) => void (bytes > 100_000 && controller.abort(reason)), controller.signal).bytes,
         );
         if (source.kind === "stream") setImmediate(() => setImmediate(() => controller.abort(reason)));
-        await assertCode(reading, "timeout", method);
+        await assertCode(reading, "timeout", describe(way));
       });
     }
   }
@@ -141,10 +145,10 @@ test("F2 an abort ends source and compressor at any point, with its own reason",
 
 test("ending the iteration early stops the source, the compressor and the hashing", async () => {
   const path = writeFile("early.bin", large);
-  for (const method of compressionMethods) {
+  for (const way of ways) {
     for (const source of [createEndless(), { kind: "file", path, bytes: large.length } as const]) {
       await withoutLeftovers(async () => {
-        for await (const _ of compressSource(source, { method }, noProgress, never).bytes) break;
+        for await (const _ of compressSource(source, way, noProgress, never).bytes) break;
       });
     }
   }

@@ -1,16 +1,19 @@
 import { open, type FileHandle } from "node:fs/promises";
-import { createGzip } from "node:zlib";
+import { createGzip, createZstdCompress } from "node:zlib";
 import type { ByteSource } from "../base/byte-source.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { findProgram } from "../base/find-program.ts";
 import { createAbortError, openProgram } from "../base/subprocess.ts";
-import { compressBuffer, compressionLevel, listZstdArgs, type Compression } from "./compression.ts";
+import { compressBuffer, compressionLevel, createZstdParams, listZstdArgs, type Compression } from "./compression.ts";
 import { pipeProgram, pipeTransform, type OpenBody } from "./convert-bytes.ts";
 import { Meter, type Measure } from "./measure.ts";
 
 const chunkBytes = 1 << 20;
 /** Up to here a process is not worth its start. */
 const inProcessBytes = 1 << 16;
+/** Up to this level of zstd one thread of ours keeps up with most sources, and the way through the pipes of a process costs more than it gains. */
+const threadLevel = 3;
+const pieceBytes = 1 << 18;
 
 /** A source on its way into a backup: stored bytes to be read once, and the measure of the plain bytes after that. */
 export interface CompressedSource {
@@ -88,10 +91,13 @@ async function* compressStream(
 }
 
 function compressLong(body: OpenBody, compression: Compression, signal: AbortSignal): AsyncIterable<Uint8Array> {
-  if (compression.method === "zstd") return pipeProgram("zstd", listZstdArgs(compression), body, signal);
+  if (compression.method === "zstd") {
+    if (compressionLevel(compression) > threadLevel) return pipeProgram("zstd", listZstdArgs(compression), body, signal);
+    return pipeTransform("zstd", createZstdCompress({ params: createZstdParams(compression), chunkSize: pieceBytes }), body, signal);
+  }
   // pigz uses all cores; without it zlib does the same on one.
   if (findProgram("pigz") !== undefined) return pipeProgram("pigz", ["-c", "-n", `-${compressionLevel(compression)}`], body, signal);
-  return pipeTransform("gzip", createGzip({ level: compressionLevel(compression), chunkSize: 1 << 18 }), body, signal);
+  return pipeTransform("gzip", createGzip({ level: compressionLevel(compression), chunkSize: pieceBytes }), body, signal);
 }
 
 async function* measure(body: AsyncIterable<Uint8Array>, add: (chunk: Uint8Array) => void): AsyncGenerator<Uint8Array, void, undefined> {

@@ -45,6 +45,11 @@ export function checkCompression(compression: Compression): void {
   }
 }
 
+/** For node:zlib: one frame with content checksum, as the zstd program makes it. */
+export function createZstdParams(compression: Compression): Readonly<Record<number, number>> {
+  return { [constants.ZSTD_c_compressionLevel]: compressionLevel(compression), [constants.ZSTD_c_checksumFlag]: 1 };
+}
+
 /** Compresses a small buffer as one gzip member or one zstd frame with its content checksum. */
 export function compressBuffer(bytes: Uint8Array, compression: Compression): Uint8Array {
   switch (compression.method) {
@@ -54,7 +59,7 @@ export function compressBuffer(bytes: Uint8Array, compression: Compression): Uin
       return gzipSync(bytes, { level: compressionLevel(compression) });
     case "zstd":
       return zstdCompressSync(bytes, {
-        params: { [constants.ZSTD_c_compressionLevel]: compressionLevel(compression), [constants.ZSTD_c_checksumFlag]: 1 },
+        params: createZstdParams(compression),
         pledgedSrcSize: bytes.length,
       });
   }

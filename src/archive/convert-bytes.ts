@@ -5,6 +5,10 @@ import { createAbortError, openProgram } from "../base/subprocess.ts";
 /** Bytes that are produced while they are read. The signal stops what produces them. */
 export type OpenBody = (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 
+/** How much of a body waits for what takes it. */
+const aheadBytes = 1 << 20;
+const gatheredBytes = 1 << 18;
+
 /** Takes bytes and gives others. Closing ends it at once. */
 interface Converter extends AsyncDisposable {
   readonly name: string;
@@ -51,7 +55,11 @@ export async function* pipeTransform(
     transform.destroy();
     return Promise.resolve();
   };
-  yield* convertBytes({ name, input: transform, output: transform, finished: failed, [Symbol.asyncDispose]: close }, body, signal);
+  yield* convertBytes(
+    { name, input: transform, output: transform, finished: failed, [Symbol.asyncDispose]: close },
+    (inner) => gatherChunks(body(inner)),
+    signal,
+  );
 }
 
 async function* convertBytes(converter: Converter, open: OpenBody, signal: AbortSignal): AsyncGenerator<Uint8Array, void, undefined> {
@@ -97,18 +105,44 @@ async function* drainOutput(
   }
 }
 
-/** Writes a body into a stream and ends it; `cut` when the stream takes no more. What the body throws comes out, the stream is left as it is. */
+/**
+ * Writes a body into a stream and ends it; `cut` when the stream takes no more. What the body throws comes out, the stream is left as it is.
+ * The body is read ahead, so that what makes it and what takes it work at the same time.
+ */
 export async function feedBytes(body: AsyncIterable<Uint8Array>, input: Writable): Promise<"whole" | "cut"> {
+  let isFull = false;
   let wake = (): void => undefined;
-  for (const event of ["drain", "close", "error"]) input.on(event, () => wake());
+  for (const event of ["drain", "close", "error"]) {
+    input.on(event, () => {
+      isFull = false;
+      wake();
+    });
+  }
   for await (const chunk of body) {
     if (!input.writable) return "cut";
-    if (input.write(chunk)) continue;
-    await new Promise<void>((resolve) => {
-      wake = resolve;
-    });
+    isFull = !input.write(chunk, () => wake());
+    while (isFull && input.writable && input.writableLength >= aheadBytes) {
+      await new Promise<void>((resolve) => {
+        wake = resolve;
+      });
+    }
   }
   if (!input.writable) return "cut";
   input.end();
   return "whole";
+}
+
+/** The same bytes in pieces of at least `gatheredBytes`, the last one aside: what is done with each piece costs more than its copy. */
+async function* gatherChunks(body: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
+  let waiting: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of body) {
+    waiting.push(chunk);
+    bytes += chunk.length;
+    if (bytes < gatheredBytes) continue;
+    yield waiting.length === 1 ? chunk : Buffer.concat(waiting, bytes);
+    waiting = [];
+    bytes = 0;
+  }
+  if (bytes > 0) yield Buffer.concat(waiting, bytes);
 }

@@ -1,13 +1,14 @@
-import { constants, createGunzip, gunzipSync, zstdDecompressSync } from "node:zlib";
+import { constants, createGunzip, createZstdDecompress, gunzipSync, zstdDecompressSync } from "node:zlib";
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import { createAbortError } from "../base/subprocess.ts";
 import type { CompressionMethod } from "./compression.ts";
-import { pipeProgram, pipeTransform, type OpenBody } from "./convert-bytes.ts";
+import { pipeTransform, type OpenBody } from "./convert-bytes.ts";
 import { isSameMeasure, Meter, type Measure } from "./measure.ts";
 
 const inProcessBytes = 1 << 16;
 /** Up to level 19 windows have at most 8 MiB: what asks for more was not made by us. */
-const windowLogLimit = 23;
+const windowLimit = { [constants.ZSTD_d_windowLogMax]: 23 };
+const pieceBytes = 1 << 18;
 
 export interface StoredPart {
   readonly stored: Measure;
@@ -56,8 +57,10 @@ export async function* checkBytes(
 
 function decompress(open: OpenBody, part: StoredPart, signal: AbortSignal): AsyncIterable<Uint8Array> {
   if (part.stored.bytes <= inProcessBytes && part.plain.bytes <= inProcessBytes) return decompressSmall(open, part, signal);
-  if (part.compression === "zstd") return pipeProgram("zstd", ["-q", "-d", "-c"], open, signal);
-  return pipeTransform("gunzip", createGunzip({ chunkSize: 1 << 18 }), open, signal);
+  if (part.compression === "zstd") {
+    return pipeTransform("zstd", createZstdDecompress({ params: windowLimit, chunkSize: pieceBytes }), open, signal);
+  }
+  return pipeTransform("gunzip", createGunzip({ chunkSize: pieceBytes }), open, signal);
 }
 
 async function* decompressSmall(
@@ -71,7 +74,7 @@ async function* decompressSmall(
   const maxOutputLength = Math.max(1, plain.bytes);
   yield compression === "gzip"
     ? gunzipSync(bytes, { maxOutputLength })
-    : zstdDecompressSync(bytes, { maxOutputLength, params: { [constants.ZSTD_d_windowLogMax]: windowLogLimit } });
+    : zstdDecompressSync(bytes, { maxOutputLength, params: windowLimit });
 }
 
 /** What a decompressor complains about is damage of the backup; anything else keeps its own name. */
