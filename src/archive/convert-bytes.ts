@@ -110,20 +110,19 @@ async function* drainOutput(
  * The body is read ahead, so that what makes it and what takes it work at the same time.
  */
 export async function feedBytes(body: AsyncIterable<Uint8Array>, input: Writable): Promise<"whole" | "cut"> {
-  let isFull = false;
-  let wake = (): void => undefined;
+  const taking = { isFull: false, wake: (): void => undefined };
   for (const event of ["drain", "close", "error"]) {
     input.on(event, () => {
-      isFull = false;
-      wake();
+      taking.isFull = false;
+      taking.wake();
     });
   }
   for await (const chunk of body) {
     if (!input.writable) return "cut";
-    isFull = !input.write(chunk, () => wake());
-    while (isFull && input.writable && input.writableLength >= aheadBytes) {
+    taking.isFull = !input.write(chunk, () => taking.wake());
+    while (taking.isFull && input.writable && input.writableLength >= aheadBytes) {
       await new Promise<void>((resolve) => {
-        wake = resolve;
+        taking.wake = resolve;
       });
     }
   }
