@@ -1,5 +1,6 @@
 import { copyFile, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { writeBody } from "../base/block-writer.ts";
 import type { ByteSource } from "../base/byte-source.ts";
 import { readErrno } from "../base/errors.ts";
 import { createAbortError } from "../base/subprocess.ts";
@@ -19,19 +20,7 @@ export class Spool {
   async write(body: AsyncIterable<Uint8Array>): Promise<string> {
     const path = await this.#createPath();
     await using file = await open(path, "wx", 0o600);
-    let waiting: Uint8Array[] = [];
-    let waitingBytes = 0;
-    const flush = async (): Promise<void> => {
-      for (const chunk of waiting) await file.appendFile(chunk);
-      waiting = [];
-      waitingBytes = 0;
-    };
-    for await (const chunk of body) {
-      waiting.push(chunk);
-      waitingBytes += chunk.length;
-      if (waitingBytes >= blockBytes) await flush();
-    }
-    await flush();
+    await writeBody(file, body);
     return path;
   }
 

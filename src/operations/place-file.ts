@@ -1,6 +1,7 @@
 import { constants, type Stats } from "node:fs";
 import { lstat, open, rename, rm, type FileHandle } from "node:fs/promises";
 import { basename, dirname } from "node:path";
+import { writeBody } from "../base/block-writer.ts";
 import { describeCause, HoldfastError, readErrno, type ErrorCode } from "../base/errors.ts";
 import { findOwner, type Owner } from "../base/find-owner.ts";
 import { createAbortError } from "../base/subprocess.ts";
@@ -34,10 +35,8 @@ export async function placeFile(
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     try {
       await using handle = await open(temporary, flags, 0o600);
-      for await (const chunk of body(signal)) {
-        if (signal.aborted) throw createAbortError(signal, "The copy was stopped");
-        await writeAll(handle, chunk);
-      }
+      await writeBody(handle, body(signal));
+      if (signal.aborted) throw createAbortError(signal, "The copy was stopped");
       await handle.chown(owner.uid, owner.gid);
       await handle.chmod(file.mode);
       await handle.sync();
@@ -107,10 +106,6 @@ async function lookAt(path: string): Promise<Stats | undefined> {
     if (readErrno(error) === "ENOENT") return undefined;
     throw error;
   });
-}
-
-async function writeAll(handle: FileHandle, chunk: Uint8Array): Promise<void> {
-  for (let at = 0; at < chunk.length;) at += (await handle.write(chunk, at)).bytesWritten;
 }
 
 function explainFault(error: unknown, path: string): unknown {

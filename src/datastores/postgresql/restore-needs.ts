@@ -4,82 +4,24 @@ import { z } from "zod";
 import { HoldfastError } from "../../base/errors.ts";
 import { streamProgram } from "../../base/subprocess.ts";
 import { prepareTool, type Access } from "./connection.ts";
-import { DatabaseReader } from "./dump-contents.ts";
+import { NeedsReader, type DumpNeeds } from "./needs-reader.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
 import { explainLoad } from "./restore-explain.ts";
-import { databaseStatement } from "./restore-shape.ts";
 import type { SpooledDump } from "./restore-spool.ts";
 import { selectRows } from "./restore-sql.ts";
 import type { SqlSession } from "./sql-session.ts";
-import { SqlScanner } from "./sql-scanner.ts";
 import type { Toolset } from "./tools.ts";
-
-/** What a dump asks of a server, and what it says of the database itself. */
-export interface DumpNeeds {
-  readonly roles: readonly string[];
-  readonly extensions: readonly string[];
-  readonly tablespaces: readonly string[];
-  /** Major version of the server that was dumped; undefined where the dump does not say it. */
-  readonly major: number | undefined;
-  /** Statements that make the database and its settings; none in a plain dump. */
-  readonly statements: readonly string[];
-  readonly encoding: string | undefined;
-  /** Keys of tables, by formatTableKey. */
-  readonly tables: readonly string[];
-  /** Whether it makes nothing at all. */
-  readonly isEmpty: boolean;
-}
-
-const noDefinitions = new DatabaseReader(undefined).finish().schema;
 
 /** Reads the definitions of a dump, by pg_restore where it has a format of its own. */
 export async function readNeeds(access: Access, toolset: Toolset, dump: SpooledDump, signal: AbortSignal): Promise<DumpNeeds> {
-  const reader = new DatabaseReader(undefined);
-  const statements: string[] = [];
-  const tablespaces = new Set<string>();
-  let encoding: string | undefined;
-  let version = "";
-  const scanner = new SqlScanner({
-    onStatement(text, sha256) {
-      reader.addStatement(text, sha256);
-      if (databaseStatement.test(text)) statements.push(text);
-      const tablespace = readTablespace(text);
-      if (tablespace !== undefined) tablespaces.add(tablespace);
-      encoding ??= /^SET client_encoding = '([^']*)'$/.exec(text)?.[1];
-    },
-    onComment(line) {
-      version = /^-- Dumped from database version (.*)$/.exec(line)?.[1] ?? version;
-    },
-    onCommand: () => undefined,
-    onRows: () => undefined,
-  });
+  if (dump.needs !== undefined) return dump.needs;
+  const reader = new NeedsReader();
   try {
-    for await (const chunk of readDefinitions(access, toolset, dump, signal)) scanner.push(chunk);
+    for await (const chunk of readDefinitions(access, toolset, dump, signal)) reader.push(chunk);
   } catch (error) {
     throw signal.aborted ? error : explainLoad(error);
   }
-  scanner.finish();
-  const { roles, extensions, rows, largeObjects, schema } = reader.finish();
-  const isEmpty = rows.size === 0 && largeObjects === 0 && schema === noDefinitions;
-  const major = Number.parseInt(version, 10);
-  return {
-    roles,
-    extensions,
-    tablespaces: [...tablespaces],
-    tables: [...rows.keys()],
-    isEmpty,
-    statements,
-    encoding,
-    major: Number.isNaN(major) ? undefined : major,
-  };
-}
-
-function readTablespace(statement: string): string | undefined {
-  const [, name = "", plain = ""] = /^SET default_tablespace = (?:'((?:[^']|'')*)'|"?([^";]+)"?)$/.exec(statement) ?? [];
-  const text = name === "" ? plain : name.replaceAll("''", "'");
-  // Written as a name in a literal.
-  const unquoted = text.startsWith('"') ? text.slice(1, -1).replaceAll('""', '"') : text;
-  return unquoted === "" ? undefined : unquoted;
+  return reader.finish();
 }
 
 async function* readDefinitions(

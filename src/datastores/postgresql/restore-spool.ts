@@ -1,11 +1,13 @@
 import { randomBytes } from "node:crypto";
 import { chmod, chown, lstat, mkdir, open, readdir, rm, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { writeBody } from "../../base/block-writer.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Identity } from "../../base/identity.ts";
 import { openProgram } from "../../base/subprocess.ts";
 import type { StoredEntry } from "../contract.ts";
 import { parseConnectionUrl } from "./connection-url.ts";
+import { NeedsReader, type DumpNeeds } from "./needs-reader.ts";
 
 /** A dump as it came out of the backup, in files that the account which loads it can read. */
 export interface SpooledDump {
@@ -16,10 +18,13 @@ export interface SpooledDump {
   /** The database that it was made of, where that is known. */
   readonly database: string | undefined;
   readonly bytes: number;
+  /** Of a dump in SQL, where it was read on its way into the file. */
+  readonly needs?: DumpNeeds;
 }
 
 /** The name of the entry that holds roles and tablespaces beside dumps of single databases. */
 const globalsName = "globals.sql";
+const customMark = "PGDMP";
 const edgeBytes = 64 * 1024;
 
 /** A directory of ours for dumps, that `identity` can read. Whoever made the parent removes it. */
@@ -66,12 +71,12 @@ export async function spoolEntry(
     return { ...base, kind: "directory" };
   }
   await using file = await open(path, "wx+", 0o600);
-  await file.writeFile(reportBytes(entry.open(signal), report));
-  const { size: bytes } = await file.stat();
+  const reader = new NeedsReader();
+  const bytes = await writeBody(file, readSql(reportBytes(entry.open(signal), report), reader));
   await giveTo(identity, path);
   const head = Buffer.alloc(Math.min(bytes, edgeBytes));
   await file.read(head, 0, head.length, 0);
-  if (head.toString("latin1", 0, 5) === "PGDMP") return { ...base, kind: "custom" };
+  if (head.toString("latin1", 0, 5) === customMark) return { ...base, kind: "custom" };
   const tail = Buffer.alloc(Math.min(bytes, edgeBytes));
   await file.read(tail, 0, tail.length, bytes - tail.length);
   const trailer = /-- PostgreSQL database (cluster )?dump complete\n--\s*(\\unrestrict \S+\s*)?$/.exec(tail.toString("utf8"));
@@ -84,7 +89,18 @@ export async function spoolEntry(
       },
     );
   }
-  return { ...base, kind: trailer[1] === undefined ? "plain" : entry.name === globalsName ? "globals" : "cluster" };
+  if (trailer[1] === undefined) return { ...base, kind: "plain", needs: reader.finish() };
+  return { ...base, kind: entry.name === globalsName ? "globals" : "cluster" };
+}
+
+/** Passes a dump on; has it read on the way if it is SQL of a single database. */
+async function* readSql(body: AsyncIterable<Uint8Array>, reader: NeedsReader): AsyncGenerator<Uint8Array, void, undefined> {
+  let isSql: boolean | undefined;
+  for await (const chunk of body) {
+    isSql ??= Buffer.from(chunk.subarray(0, customMark.length)).toString("latin1") !== customMark;
+    if (isSql) reader.push(chunk);
+    yield chunk;
+  }
 }
 
 async function* reportBytes(body: AsyncIterable<Uint8Array>, report: (bytes: number) => void): AsyncGenerator<Uint8Array, void, undefined> {

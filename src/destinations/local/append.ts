@@ -1,9 +1,9 @@
 import { constants } from "node:fs";
 import { open, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
+import { writeAll } from "../../base/block-writer.ts";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import { writeAll } from "./object-file.ts";
 import type { Place } from "./place.ts";
 
 const newline = 0x0a;
