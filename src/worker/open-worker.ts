@@ -49,10 +49,16 @@ export function openWorker(options: WorkerOrderOptions, ears: WorkerEars, signal
   const child = spawn(command, args, {
     cwd: "/",
     detached: true,
-    env: createChildEnvironment({ HOLDFAST_TASK: options.marker }),
+    env: createChildEnvironment({ HOLDFAST_TASK: options.marker, ...readCompileCache() }),
     stdio: ["ignore", "ignore", "pipe", "ipc", ...options.lockFds],
   });
   return { pid: child.pid ?? 0, finished: follow(child, options, ears, signal) };
+}
+
+/** It is the same program: where the daemon was told to keep what it has compiled, the worker starts in half the time, too. */
+function readCompileCache(): Record<string, string> {
+  const path = process.env["NODE_COMPILE_CACHE"];
+  return path === undefined ? {} : { NODE_COMPILE_CACHE: path };
 }
 
 function createCommand({ entry, nice, ionice }: WorkerOrderOptions): [string, readonly string[]] {

@@ -66,6 +66,7 @@ async function runNode(
       TMPDIR: run.area.directory,
       HOLDFAST_TEST_RUN: [process.env["HOLDFAST_TEST_RUN"], run.area.id].filter((id) => id !== undefined).join("/"),
       HOLDFAST_TEST_RESULTS: resultsFile,
+      NODE_COMPILE_CACHE: join(run.root, ".runtime", "compile-cache"), // compiling took a fifth of the end-to-end tests' processor time
       NODE_REDIRECT_WARNINGS: warningsFile, // of the programs under test, whose standard error the tests may swallow
       ...(run.length === "long" ? { HOLDFAST_LONG: "1" } : {}),
     },
