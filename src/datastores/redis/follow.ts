@@ -7,7 +7,7 @@ import type { WritePause } from "./pause-writes.ts";
 import type { ScratchServer } from "./scratch-server.ts";
 import { parseKeyspace, readInfo, readSetting, type Info, type Keyspace } from "./server-facts.ts";
 
-const pollMs = 50;
+const pollMs = 20;
 /** For the target to get through to the private server at all. */
 const reachMs = 20_000;
 const equalMs = 10_000;
