@@ -5,7 +5,6 @@ import { join } from "node:path";
 import { test } from "node:test";
 import { makeTestDirectory, quiet } from "../../../test/support/datastore.ts";
 import { startRedis } from "../../../test/support/redis.ts";
-import { emptyContents } from "../../base/contents.ts";
 import type { StoredEntry } from "../contract.ts";
 import { writeAndScan } from "./check-rdb.ts";
 
@@ -15,7 +14,6 @@ function makeEntry(bytes: Buffer, pieceBytes: number): StoredEntry {
     form: "file",
     bytes: bytes.length,
     sourcePath: "",
-    contents: emptyContents,
     open: async function* () {
       for (let at = 0; at < bytes.length; at += pieceBytes) yield await Promise.resolve(bytes.subarray(at, at + pieceBytes));
     },
