@@ -39,6 +39,9 @@ export function assertMaster(server: RedisServer): void {
   server.call("DEL", "written");
 }
 
+/** For a restore to come to the moment at which it is to be killed. */
+const momentMs = 60_000;
+
 const swapper = new URL("../fixtures/programs/swap-redis.ts", import.meta.url).pathname;
 
 /** Restores in a process that is killed as soon as what the server says of itself matches; gives the steps that it had recorded. */
@@ -56,11 +59,14 @@ export async function killInSwap(
   const stepsPath = join(directory, "steps");
   writeFileSync(request, JSON.stringify({ options, stagingDir, body, stepsPath }));
   const child = spawn(process.execPath, [swapper, request], { stdio: ["ignore", "ignore", "inherit"], detached: true });
-  while (!pattern.test(server.call("INFO"))) {
-    assert.equal(child.exitCode, null);
-    await pause(1);
+  try {
+    for (const endAt = performance.now() + momentMs; !pattern.test(server.call("INFO")); await pause(1)) {
+      assert.equal(child.exitCode, null);
+      if (performance.now() > endAt) assert.fail(`the restore never came so far: ${pattern.source}\n${server.call("INFO", "replication")}`);
+    }
+  } finally {
+    if (child.exitCode === null) process.kill(-(child.pid ?? 0), "SIGKILL");
   }
-  process.kill(-(child.pid ?? 0), "SIGKILL");
   assert.ok(existsSync(stepsPath));
   return readFileSync(stepsPath, "utf8")
     .trim()

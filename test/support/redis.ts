@@ -10,6 +10,8 @@ import type { TestContext } from "node:test";
 /** What runs the servers, as Debian's do. */
 const account = "redis";
 const pollMs = 10;
+/** What has not come by then never will: a test says so, instead of being ended without a word. */
+const waitMs = 60_000;
 
 export interface RedisSettings {
   /** Lines for its config, after those that every test server has. */
@@ -92,7 +94,7 @@ export class RedisServer implements AsyncDisposable {
   async start(): Promise<void> {
     const become = ["--reuid", account, "--regid", account, "--init-groups", "--"];
     execFileSync("setpriv", [...become, "redis-server", join(this.directory, "config")], { cwd: "/", stdio: "pipe" });
-    for (;;) {
+    for (const endAt = performance.now() + waitMs; performance.now() < endAt; await pause(pollMs)) {
       try {
         if (this.call("PING") === "PONG") return;
       } catch (error) {
@@ -102,8 +104,18 @@ export class RedisServer implements AsyncDisposable {
         if (this.pid === undefined && existsSync(join(this.directory, "log")) && /exiting|Exiting|Fatal/.test(this.log.slice(-500)))
           throw new Error(this.log.slice(-2000), { cause: error });
       }
-      await pause(pollMs);
     }
+    throw new Error(`The server did not start:\n${this.log.slice(-2000)}`);
+  }
+
+  /** Resolves when what it answers matches. */
+  async waitFor(pattern: RegExp, ...command: readonly string[]): Promise<void> {
+    let said = "";
+    for (const endAt = performance.now() + waitMs; performance.now() < endAt; await pause(pollMs)) {
+      said = this.call(...command);
+      if (pattern.test(said)) return;
+    }
+    throw new Error(`${command.join(" ")} never said ${pattern.source}, but:\n${said.slice(-2000)}`);
   }
 
   /** `shutdown` saves where its config says so, `kill` is a crash. Resolves when it is gone. */
@@ -111,7 +123,8 @@ export class RedisServer implements AsyncDisposable {
     const { pid } = this;
     if (pid === undefined) return;
     process.kill(pid, how === "kill" ? "SIGKILL" : "SIGTERM");
-    while (this.pid !== undefined) await pause(pollMs);
+    for (const endAt = performance.now() + waitMs; this.pid !== undefined; await pause(pollMs))
+      if (performance.now() > endAt) throw new Error(`The server does not end (${how}):\n${this.log.slice(-2000)}`);
     rmSync(join(this.directory, "pid"), { force: true });
     rmSync(this.socket, { force: true });
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { open, rm } from "node:fs/promises";
+import { open, rm, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { findProgram } from "../../base/find-program.ts";
 import { HoldfastError } from "../../base/errors.ts";
@@ -44,32 +44,47 @@ export function requireSingleRdb(entry: StoredEntry, earlier: unknown): void {
   );
 }
 
-/** Writes a stored entry into a new file and scans it on the way. */
+/**
+ * Writes a stored entry into a new file and scans it on the way, each piece while it is written. The file is whole when this returns, but need
+ * not be on the disk: `syncFile`.
+ */
 export async function writeAndScan(
   entry: StoredEntry,
   path: string,
   signal: AbortSignal,
   report: (bytes: number) => void = () => undefined,
 ): Promise<RdbScan> {
-  const file = await open(path, "wx", 0o600);
+  await using file = await open(path, "wx", 0o600);
+  return await scanRdb(writeThrough(entry.open(signal), file, report), Date.now());
+}
+
+async function* writeThrough(
+  chunks: AsyncIterable<Uint8Array>,
+  file: FileHandle,
+  report: (bytes: number) => void,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  let bytes = 0;
+  let writing = Promise.resolve();
   try {
-    const scan = await scanRdb(
-      (async function* () {
-        let bytes = 0;
-        for await (const chunk of entry.open(signal)) {
-          await file.writeFile(chunk);
-          bytes += chunk.length;
-          report(bytes);
-          yield chunk;
-        }
-      })(),
-      Date.now(),
-    );
-    await file.sync();
-    return scan;
+    for await (const chunk of chunks) {
+      writing = file.writeFile(chunk);
+      // It is told below, or has lost to an earlier error.
+      writing.catch(() => undefined);
+      bytes += chunk.length;
+      report(bytes);
+      yield chunk;
+      await writing;
+    }
   } finally {
-    await file.close();
+    // The file must not be closed under it.
+    await writing.catch(() => undefined);
   }
+}
+
+/** What was written to a file survives a power cut when this returns. */
+export async function syncFile(path: string): Promise<void> {
+  await using file = await open(path, "r+");
+  await file.sync();
 }
 
 export function scanRdbFile(path: string, nowMs: number, signal: AbortSignal): Promise<RdbScan> {

@@ -45,6 +45,23 @@ const lowAt = (index: number): number => lows[index] ?? 0;
 
 /** Of all bytes so far and these: `bytes[from]` up to before `bytes[to]`. */
 export function updateCrc64(crc: Crc64, bytes: Uint8Array, from: number, to: number): Crc64 {
+  return to - from < fewBytes ? updateBytewise(crc, bytes, from, to) : updateSliced(crc, bytes, from, to);
+}
+
+/** Names of keys are mostly so short that a view of their bytes, as slicing needs it, would cost more than it saves. */
+const fewBytes = 24;
+
+function updateBytewise(crc: Crc64, bytes: Uint8Array, from: number, to: number): Crc64 {
+  let { low, high } = crc;
+  for (let at = from; at < to; at += 1) {
+    const index = (low ^ (bytes[at] ?? 0)) & 255;
+    low = ((low >>> 8) | (high << 24)) ^ lowAt(index);
+    high = (high >>> 8) ^ highAt(index);
+  }
+  return { low: low >>> 0, high: high >>> 0 };
+}
+
+function updateSliced(crc: Crc64, bytes: Uint8Array, from: number, to: number): Crc64 {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   let low = crc.low | 0;
   let high = crc.high | 0;
@@ -63,10 +80,5 @@ export function updateCrc64(crc: Crc64, bytes: Uint8Array, from: number, to: num
     low = lowAt(a) ^ lowAt(b) ^ lowAt(c) ^ lowAt(d) ^ lowAt(e) ^ lowAt(f) ^ lowAt(g) ^ lowAt(h);
     high = highAt(a) ^ highAt(b) ^ highAt(c) ^ highAt(d) ^ highAt(e) ^ highAt(f) ^ highAt(g) ^ highAt(h);
   }
-  for (; at < to; at += 1) {
-    const index = (low ^ view.getUint8(at)) & 255;
-    low = ((low >>> 8) | (high << 24)) ^ lowAt(index);
-    high = (high >>> 8) ^ highAt(index);
-  }
-  return { low: low >>> 0, high: high >>> 0 };
+  return updateBytewise({ low, high }, bytes, at, to);
 }

@@ -7,7 +7,7 @@ import type { WritePause } from "./pause-writes.ts";
 import type { ScratchServer } from "./scratch-server.ts";
 import { parseKeyspace, readInfo, readSetting, type Info, type Keyspace } from "./server-facts.ts";
 
-const pollMs = 50;
+const pollMs = 20;
 /** For the target to get through to the private server at all. */
 const reachMs = 20_000;
 const equalMs = 10_000;
@@ -29,6 +29,7 @@ export async function followScratch(
 ): Promise<void> {
   if (following.setPassword) await target.call("CONFIG", "SET", "masterauth", following.password.reveal());
   if (following.setPlain) await target.call("CONFIG", "SET", "tls-replication", "no");
+  if (following.setReadOnly) await target.call("CONFIG", "SET", "replica-read-only", "yes");
   pause.assertHeld();
   await target.call("REPLICAOF", announce, String(scratch.port));
   await pause[Symbol.asyncDispose]();
@@ -102,11 +103,12 @@ function describeDifference(expected: ReadonlyMap<number, Keyspace>, found: Read
 /** Makes the server a master again, with its settings as they were. Idempotent. */
 export async function promote(
   target: RedisConnection,
-  { setPassword, setPlain }: Pick<Following, "setPassword" | "setPlain">,
+  { setPassword, setPlain, setReadOnly }: Pick<Following, "setPassword" | "setPlain"> & Partial<Pick<Following, "setReadOnly">>,
 ): Promise<void> {
   await target.call("REPLICAOF", "NO", "ONE");
   if (setPassword) await target.call("CONFIG", "SET", "masterauth", "");
   if (setPlain) await target.call("CONFIG", "SET", "tls-replication", "yes");
+  if (setReadOnly === true) await target.call("CONFIG", "SET", "replica-read-only", "no");
 }
 
 /** What the server has taken over is on its disk when this returns, as far as it keeps its data there. */

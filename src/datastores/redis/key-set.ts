@@ -2,7 +2,8 @@ import { emptyCrc64, updateCrc64 } from "./crc64.ts";
 
 /** A sum over byte strings that does not depend on their order. It finds what was lost or mixed up; it is no proof against forgery. */
 export interface KeySet {
-  add(kind: number, bytes: Uint8Array): void;
+  /** `bytes[from]` up to before `bytes[to]`; without them all. */
+  add(kind: number, bytes: Uint8Array, from?: number, to?: number): void;
   /** 32 hexadecimal digits. */
   describe(): string;
 }
@@ -10,12 +11,12 @@ export interface KeySet {
 export function createKeySet(): KeySet {
   const sums = new Uint32Array(4);
   return {
-    add(kind, bytes) {
-      const { low, high } = updateCrc64(emptyCrc64, bytes, 0, bytes.length);
+    add(kind, bytes, from = 0, to = bytes.length) {
+      const { low, high } = updateCrc64(emptyCrc64, bytes, from, to);
       // A CRC alone is linear: sums of it would cancel out.
       const a = mix(low ^ Math.imul(kind + 1, 0x9e3779b1));
       const b = mix(high ^ a);
-      const c = mix(bytes.length ^ b);
+      const c = mix((to - from) ^ b);
       const d = mix(low ^ c);
       sums[0] = (sums[0] ?? 0) + a;
       sums[1] = (sums[1] ?? 0) + b;

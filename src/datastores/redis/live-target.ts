@@ -181,6 +181,8 @@ export interface Following {
   readonly setPassword: boolean;
   /** The target speaks TLS to masters: that is turned off for the time, on the loopback only. */
   readonly setPlain: boolean;
+  /** Replicas take writes there: what clients are acknowledged would be lost, so that is turned off for the time. */
+  readonly setReadOnly: boolean;
 }
 
 /** @throws refused for a target that speaks TLS to its masters over a network */
@@ -201,5 +203,6 @@ export async function planFollowing(connection: RedisConnection, { announce }: R
     password: has ? new Secret(present) : fresh,
     setPassword: !has,
     setPlain: !plain,
+    setReadOnly: (await readSetting(connection, "replica-read-only")) === "no",
   };
 }

@@ -3,6 +3,9 @@ import { emptyCrc64, updateCrc64, type Crc64 } from "./crc64.ts";
 /** What a parser yields when it needs more bytes than there are. */
 export type NeedsMore = undefined;
 
+/** How a value is stored: as one string, or as a number and so many strings, pairs of them, or nodes of a list (a number and a string). */
+export type ValueShape = "string" | "strings" | "pairs" | "nodes";
+
 /**
  * A place in a stream of bytes, for parsers that are generators: they yield when they need the next chunk, so that they cost nothing while
  * there is enough. Memory stays flat: only what is read as a value is kept, what is skipped is summed and forgotten.
@@ -91,13 +94,6 @@ export class RdbCursor {
     return byte;
   }
 
-  /** So many bytes without waiting, as a view that is valid until the next read; undefined, and nothing is passed, when they are not all there. */
-  takeBytes(bytes: number): Buffer | undefined {
-    if (this.#chunk.length - this.#at < bytes) return undefined;
-    this.#at += bytes;
-    return this.#chunk.subarray(this.#at - bytes, this.#at);
-  }
-
   /**
    * The length that begins at a place; how many bytes tell it is left in `#headBytes`. -1 when it is not all there, or is none of these.
    * Almost all strings are in the chunk, and a generator for each would cost ten times what it reads.
@@ -142,13 +138,46 @@ export class RdbCursor {
     return bytes < 0 ? -1 : this.#at + this.#headBytes + bytes;
   }
 
-  /** Passes two strings without waiting, and gives the first; undefined, and nothing is passed, when that cannot be. */
-  takePair(): Buffer | undefined {
+  /** The bytes that the last `takeKey` has passed: those of the name stand from `nameFrom` up to before `nameTo`. Valid until the next push. */
+  get bytes(): Uint8Array {
+    return this.#chunk;
+  }
+
+  nameFrom = 0;
+  nameTo = 0;
+
+  /**
+   * Passes the name and the value of a key without waiting; false, and nothing is passed, when they are not all there, or the name is not
+   * stored as it is.
+   */
+  takeKey(shape: ValueShape): boolean {
     const before = this.#at;
-    const first = this.takeString();
-    if (first !== undefined && this.skipString()) return first;
-    this.#at = before;
-    return undefined;
+    const nameBytes = this.#peekLength(before);
+    this.nameFrom = before + this.#headBytes;
+    this.nameTo = this.nameFrom + nameBytes;
+    if (nameBytes >= 0 && this.nameTo <= this.#chunk.length) {
+      this.#at = this.nameTo;
+      if (this.#skipShape(shape)) return true;
+      this.#at = before;
+    }
+    return false;
+  }
+
+  #skipShape(shape: ValueShape): boolean {
+    if (shape === "string") return this.skipString();
+    const count = this.#takeLength();
+    const strings = shape === "pairs" ? 2 * count : count;
+    for (let index = 0; index < strings; index += 1) {
+      if (shape === "nodes" && this.#takeLength() < 0) return false;
+      if (!this.skipString()) return false;
+    }
+    return count >= 0;
+  }
+
+  #takeLength(): number {
+    const length = this.#peekLength(this.#at);
+    if (length >= 0) this.#at += this.#headBytes;
+    return length;
   }
 
   *skip(bytes: number): Generator<NeedsMore, void, void> {

@@ -1,4 +1,4 @@
-import type { NeedsMore, RdbCursor } from "./rdb-cursor.ts";
+import type { NeedsMore, RdbCursor, ValueShape } from "./rdb-cursor.ts";
 import { RdbFormatError, readLength, readLongLength, skipString, skipStrings, skipTextDouble } from "./rdb-values.ts";
 
 type Reading<T> = Generator<NeedsMore, T, void>;
@@ -19,6 +19,28 @@ export interface SkippedValue {
 }
 
 const plain = (type: SkippedValue["type"]): SkippedValue => ({ type, volatile: false });
+
+/** A form of values that needs no generator to be passed. */
+interface CommonForm extends SkippedValue {
+  readonly shape: ValueShape;
+}
+
+const form = (type: SkippedValue["type"], shape: ValueShape): CommonForm => ({ type, volatile: false, shape });
+
+/** By their numbers in the file: those that almost all keys have. A generator for each costs more than all else that is done with them. */
+export const commonForms: readonly (CommonForm | undefined)[] = (() => {
+  const forms: (CommonForm | undefined)[] = Array.from({ length: 256 });
+  for (const kind of [9, 13, 16]) forms[kind] = form("hash", "string");
+  for (const kind of [11, 20]) forms[kind] = form("set", "string");
+  for (const kind of [12, 17]) forms[kind] = form("zset", "string");
+  for (const kind of [1, 14]) forms[kind] = form("list", "strings");
+  forms[0] = form("string", "string");
+  forms[2] = form("set", "strings");
+  forms[4] = form("hash", "pairs");
+  forms[10] = form("list", "string");
+  forms[18] = form("list", "nodes");
+  return forms;
+})();
 
 /** Passes a value. @throws RdbUnknownError, RdbFormatError */
 export function* skipValue(cursor: RdbCursor, kind: number, family: RdbFamily): Reading<SkippedValue> {

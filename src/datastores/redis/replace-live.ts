@@ -87,6 +87,7 @@ export async function replaceLive(
     port: scratch.port,
     setPassword: following.setPassword,
     setPlain: following.setPlain,
+    setReadOnly: following.setReadOnly,
     source: describeSource(options),
   };
   await record(step);

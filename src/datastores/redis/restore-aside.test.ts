@@ -40,7 +40,8 @@ for (const ending of ["settle", "rollBack"] as const) {
     assert.equal(statSync(asideDir).mode & 0o777, 0o700);
     await session.swap(async (step) => void steps.push(step), quiet);
     const [work = ""] = readdirSync(asideDir);
-    assert.ok(readdirSync(join(asideDir, work)).includes("former.rdb"));
+    // And nothing of the private server any more.
+    assert.deepEqual(readdirSync(join(asideDir, work)).toSorted(), ["former.rdb", "restored.rdb"]);
     await redisDriver[ending](steps, quiet, elsewhere(server));
     assert.deepEqual(readdirSync(asideDir), []);
     if (ending === "rollBack") assert.equal(server.readDigest(), spoilt);

@@ -5,7 +5,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import { prefixError } from "../../base/prefix-error.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreOptions, RestoreSession, RestoreTarget, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
-import { requireSingleRdb, scanRdbFile, writeAndScan } from "./check-rdb.ts";
+import { requireSingleRdb, scanRdbFile, syncFile, writeAndScan } from "./check-rdb.ts";
 import { explainRedisError } from "./explain-error.ts";
 import type { RedisOptions } from "./options.ts";
 import { describeLoaded, describeScan } from "./rdb-contents.ts";
@@ -53,6 +53,7 @@ export class DirectoryRestore implements RestoreSession {
         requireSingleRdb(entry, this.#scan);
         this.#path = join(this.#target.path, basename(entry.name));
         this.#scan = await writeAndScan(entry, this.#path, signal, (bytes) => this.#context.progress({ phase: "staging", bytes }));
+        if (this.#target.kind !== "scratch") await syncFile(this.#path);
       }
       if (this.#scan !== undefined) return describeScan(this.#scan);
       if (this.#absent) return emptyContents;

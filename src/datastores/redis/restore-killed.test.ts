@@ -13,7 +13,9 @@ const moments = {
 
 for (const [until, pattern] of Object.entries(moments)) {
   test(`F1 G6 a restore that is killed when ${until} is rolled back, and the server takes writes again`, async (t) => {
-    const server = await startRedis(t, { config: ["appendonly yes", "loading-process-events-interval-bytes 1024"] });
+    const server = await startRedis(t, {
+      config: ["appendonly yes", "loading-process-events-interval-bytes 1024", "replica-read-only no"],
+    });
     const { directory, entries } = await dumpFilled(t, server);
     spoil(server);
     // Microseconds for each key.
@@ -26,6 +28,7 @@ for (const [until, pattern] of Object.entries(moments)) {
       await redisDriver.rollBack(steps, quiet, options);
       assert.equal(server.readDigest(), spoilt);
       assertMaster(server);
+      assert.match(server.call("CONFIG", "GET", "replica-read-only"), /no$/);
     }
     assert.deepEqual(listLeftovers(server.directory), []);
     await server.stop("kill");

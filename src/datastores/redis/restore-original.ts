@@ -1,4 +1,4 @@
-import { constants, copyFile, open } from "node:fs/promises";
+import { constants, copyFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { makeDirectory } from "../../base/atomic-file.ts";
 import { compareContents, emptyContents, type Contents } from "../../base/contents.ts";
@@ -6,7 +6,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import { prefixError } from "../../base/prefix-error.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
-import { requireSingleRdb, scanRdbFile, writeAndScan } from "./check-rdb.ts";
+import { requireSingleRdb, scanRdbFile, syncFile, writeAndScan } from "./check-rdb.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { describeEndpoint, resolveEndpoint, type Endpoint } from "./endpoint.ts";
 import { explainRedisError, targetCodes } from "./explain-error.ts";
@@ -168,6 +168,9 @@ export class OriginalRestore implements RestoreSession {
       throw new HoldfastError("restore-failed", `the server at ${connection.where} holds other data than the backup: ${differences[0]}`);
     if (this.#scan !== undefined) await refuseEviction(connection);
     await promote(connection, feed.following);
+    // It holds as much memory as the target, which is going to fork. What it cannot remove goes with the restore's directory.
+    this.#feed = undefined;
+    await Promise.resolve(feed[Symbol.asyncDispose]()).catch(() => undefined);
     await waitUntilKept(connection, this.#options.saveTimeout, signal);
   }
 
@@ -180,6 +183,7 @@ export class OriginalRestore implements RestoreSession {
       directory = await makeWorkDirectory(dirname(path), record);
       staged &&= await copyInto(staged, join(directory, "restored.rdb"));
     }
+    if (staged !== undefined) await syncFile(staged);
     await replaceFiles(await findServerFiles(this.#options, path), staged, directory, record);
   }
 
@@ -223,7 +227,5 @@ export class OriginalRestore implements RestoreSession {
 
 async function copyInto(from: string, to: string): Promise<string> {
   await copyFile(from, to, constants.COPYFILE_EXCL);
-  await using file = await open(to, "r+");
-  await file.sync();
   return to;
 }

@@ -17,9 +17,13 @@ interface Writer {
 /** A client that writes all the time, one key after the other, whatever it is told. */
 async function startWriter(t: TestContext, server: RedisServer): Promise<Writer> {
   const client = new Redis({ path: server.socket, maxRetriesPerRequest: 0 });
-  t.after(() => client.disconnect());
   const written: string[] = [];
   const state = { isStopped: false };
+  t.after(() => {
+    // Else it would go on being refused for ever.
+    state.isStopped = true;
+    client.disconnect();
+  });
   let waiting: { readonly from: number; readonly resolve: () => void } | undefined;
   const running = (async () => {
     for (let number = 0; !state.isStopped; number += 1) {
@@ -32,8 +36,15 @@ async function startWriter(t: TestContext, server: RedisServer): Promise<Writer>
     }
   })();
   const waitForWrites = async (count: number): Promise<void> =>
-    new Promise((resolve) => {
-      waiting = { from: written.length + count, resolve };
+    new Promise((resolve, reject) => {
+      const late = (): void =>
+        reject(new Error(`only ${written.length} writes were acknowledged, of which ${count} new ones were waited for`));
+      const timer = setTimeout(late, 60_000);
+      const done = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      waiting = { from: written.length + count, resolve: done };
     });
   await waitForWrites(10);
   return {
@@ -112,4 +123,21 @@ test("where writes cannot be held up the plan says what is lost, and the restore
     await writer.waitForWrites(10);
   }
   await writer.stop();
+});
+
+test("F59 a server that takes writes as a replica takes none while it is restored, and is as before after", async (t) => {
+  const server = await startRedis(t, { config: ["replica-read-only no", "loading-process-events-interval-bytes 1024"] });
+  const { directory, entries } = await dumpFilled(t, server);
+  spoil(server);
+  const writer = await startWriter(t, server);
+  await using datastore = await redisDriver.configure(server.options()).open(makeContext(directory));
+  await using session = await datastore.openRestore({ kind: "original" }, { absent: false }, quiet);
+  await session.stage(each(entries), quiet);
+  server.call("CONFIG", "SET", "key-load-delay", "1000");
+  await session.swap(() => Promise.resolve(), quiet);
+  assert.equal(server.call("EXISTS", "key:1"), "1");
+  assert.match(server.call("CONFIG", "GET", "replica-read-only"), /no$/);
+  await writer.waitForWrites(10);
+  await writer.stop();
+  assertMaster(server);
 });

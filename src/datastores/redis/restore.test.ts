@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
-import { setTimeout as pause } from "node:timers/promises";
 import { test, type TestContext } from "node:test";
 import { compareContents } from "../../base/contents.ts";
 import type { SwapStep } from "../contract.ts";
@@ -132,7 +131,7 @@ test("a server whose clients go on writing is restored; the plan warns of it", a
   const { directory, entries } = await dumpFilled(t, server);
   const client = spawn("redis-cli", ["-s", server.socket, "-r", "-1", "-i", "0.001", "INCR", "counter"], { stdio: "ignore" });
   t.after(() => client.kill());
-  while (server.call("EXISTS", "counter") === "0") await pause(10);
+  await server.waitFor(/1/, "EXISTS", "counter");
   await using datastore = await redisDriver.configure(server.options()).open(makeContext(directory));
   await using session = await datastore.openRestore({ kind: "original" }, { absent: false }, quiet);
   const { notes, users } = await session.inspect(quiet);
@@ -152,7 +151,7 @@ test("keys that come to their time between the backup and the drill are no loss"
   const directory = makeTestDirectory(t);
   const { entries } = await dumpAll(redisDriver, server.options(), directory);
   const { contents } = await checkAll(redisDriver, entries, directory);
-  while (server.call("EXISTS", "soon") === "1") await pause(10);
+  await server.waitFor(/0/, "EXISTS", "soon");
   for (const target of [{ kind: "scratch", path: makeTestDirectory(t) } as const, { kind: "original" } as const]) {
     const { found } = await restoreAll(redisDriver, server.options(), directory, entries, { target });
     assert.deepEqual(compareContents(contents, found), []);
@@ -211,14 +210,14 @@ test("a replica, a node of a cluster, and a server that Sentinel watches are ref
   const { entries } = await dumpFilled(t, server);
   const replica = await startRedis(t);
   replica.call("REPLICAOF", "127.0.0.1", String(server.port));
-  while (!replica.call("INFO", "replication").includes("master_link_status:up")) await pause(10);
+  await replica.waitFor(/master_link_status:up/, "INFO", "replication");
   await refuse(t, replica, entries, { code: "refused", message: /replica of 127\.0\.0\.1/, hint: /master/ }, replica.options());
   const node = await startRedis(t, { config: ["cluster-enabled yes"] });
   await refuse(t, node, entries, { code: "refused", message: /cluster/ }, node.options());
   const watched = await startRedis(t);
   const sentinel = spawn("redis-cli", ["-s", watched.socket], { stdio: ["pipe", "ignore", "ignore"] });
   sentinel.stdin.write("CLIENT SETNAME sentinel-12345678-cmd\n");
-  while (!watched.call("CLIENT", "LIST").includes("name=sentinel-")) await pause(10);
+  await watched.waitFor(/name=sentinel-/, "CLIENT", "LIST");
   await refuse(t, watched, entries, { code: "refused", message: /Sentinel/ }, watched.options());
   sentinel.kill();
 });

@@ -1,7 +1,7 @@
 import { HoldfastError } from "../../base/errors.ts";
 import { createKeySet, type KeySet } from "./key-set.ts";
 import { RdbCursor, RdbEndedError, type NeedsMore } from "./rdb-cursor.ts";
-import { RdbUnknownError, skipModuleValue, skipValue, type RdbFamily, type SkippedValue } from "./rdb-objects.ts";
+import { commonForms, RdbUnknownError, skipModuleValue, skipValue, type RdbFamily, type SkippedValue } from "./rdb-objects.ts";
 import { RdbFormatError, readLength, readMilliseconds, readString } from "./rdb-values.ts";
 
 type Reading<T> = Generator<NeedsMore, T, void>;
@@ -166,7 +166,10 @@ function* readRecords(cursor: RdbCursor, draft: Draft): Reading<void> {
   let expiresAtMs: number | undefined;
   for (;;) {
     const opcode = cursor.takeByte() ?? (yield* cursor.readByte());
-    if (opcode === plainString && readPlainKey(cursor, database, expiresAtMs, draft.nowMs)) {
+    const form = commonForms[opcode];
+    if (form !== undefined && cursor.takeKey(form.shape)) {
+      countKey(database, form, expiresAtMs, draft.nowMs);
+      if (expiresAtMs === undefined) addName(database, form.type, cursor.bytes, cursor.nameFrom, cursor.nameTo);
       expiresAtMs = undefined;
       continue;
     }
@@ -223,38 +226,26 @@ function openTally(draft: Draft, index: number): Tally {
   return tally;
 }
 
-/** The type of values that most keys have. */
-const plainString = 0;
-const stringValue = { type: "string", volatile: false } as const;
-
-/** A key with a string, both of which are there already: the usual case, without generators. False, and nothing is passed, for any other. */
-function readPlainKey(cursor: RdbCursor, database: Tally, expiresAtMs: number | undefined, nowMs: number): boolean {
-  const name = cursor.takePair();
-  if (name === undefined) return false;
-  countKey(database, stringValue, name, { expiresAtMs, nowMs });
-  return true;
-}
-
 function* readKey(cursor: RdbCursor, draft: Draft, database: Tally, kind: number, expiresAtMs: number | undefined): Reading<void> {
   // A copy: it is needed after the bytes around it are gone.
   const name = Buffer.from(cursor.takeString() ?? (yield* readString(cursor)));
   const value = yield* skipValue(cursor, kind, draft.family);
   if (value.module !== undefined) draft.moduleTypes.add(value.module);
-  countKey(database, value, name, { expiresAtMs, nowMs: draft.nowMs });
+  countKey(database, value, expiresAtMs, draft.nowMs);
+  if (expiresAtMs === undefined && !value.volatile) addName(database, value.type, name);
 }
 
-function countKey(
-  database: Tally,
-  value: Pick<SkippedValue, "type" | "volatile">,
-  name: Uint8Array,
-  { expiresAtMs, nowMs }: { readonly expiresAtMs: number | undefined; readonly nowMs: number },
-): void {
+function countKey(database: Tally, value: { readonly volatile: boolean }, expiresAtMs: number | undefined, nowMs: number): void {
   database.keys += 1;
   if (expiresAtMs !== undefined) {
     database.expires += 1;
     if (expiresAtMs > nowMs) database.alive += 1;
   } else if (value.volatile) database.volatile += 1;
-  else database.persistent.add(value.type.charCodeAt(0) * 256 + value.type.charCodeAt(1), name);
+}
+
+/** Of a key that stays. */
+function addName(database: Tally, type: SkippedValue["type"], bytes: Uint8Array, from?: number, to?: number): void {
+  database.persistent.add(type.charCodeAt(0) * 256 + type.charCodeAt(1), bytes, from, to);
 }
 
 /** Reads only what the server has noted at the beginning. Undefined when these first bytes do not hold all of it. */

@@ -108,6 +108,8 @@ function createConfig({ rdb, listener }: ScratchSettings, port: number, adminPas
     "repl-diskless-sync yes",
     "repl-diskless-sync-delay 0",
     "client-output-buffer-limit replica 0 0 0",
+    // How often it looks for a signal to end, and after its children.
+    "hz 100",
     `user ${adminName} on ${hashPassword(adminPassword)} ~* &* +@all`,
   ];
   const user = listener === undefined ? undefined : (listener.user ?? "default");

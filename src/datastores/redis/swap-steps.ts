@@ -22,6 +22,8 @@ export type ReplaceStep = {
   /** Settings that were changed for it, and are put back. */
   readonly setPassword: boolean;
   readonly setPlain: boolean;
+  /** Not in steps of earlier versions. */
+  readonly setReadOnly?: boolean;
   /** Where the server is, for a roll-back that has no options; no password. */
   readonly source: string;
 };
