@@ -6,10 +6,11 @@ import { describeUser, resolveAccess, selectDatabase } from "./connection.ts";
 import { formatTableKey } from "./dump-contents.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { createCountedContents } from "./restore-contents.ts";
+import { countTable } from "./restore-count.ts";
 import { explainRestore } from "./restore-explain.ts";
 import { inspectServer } from "./restore-inspect.ts";
 import { loadDump } from "./restore-load.ts";
-import { createRestoreMark, createSideName, quoteTable } from "./restore-names.ts";
+import { createRestoreMark, createSideName } from "./restore-names.ts";
 import { requireNeeds } from "./restore-needs.ts";
 import { readParts } from "./restore-parts.ts";
 import { readProperties } from "./restore-properties.ts";
@@ -147,6 +148,7 @@ export class TablesRestore implements RestoreSession {
     await using staged = await openDatabase(this.#server, name, signal);
     const present = await readTables(live);
     const replacements: TableReplacement[] = [];
+    this.#context.progress({ phase: "counting" });
     for (const table of chosen) {
       const now = present.find((each) => sameTable(each, table));
       if (now === undefined) {
@@ -155,15 +157,15 @@ export class TablesRestore implements RestoreSession {
         });
       }
       requireSameColumns(table, now);
-      replacements.push({ table: now, from: table, sequences: await readSequences(staged, table) });
+      replacements.push({
+        table: now,
+        from: table,
+        sequences: await readSequences(staged, table),
+        rows: await countTable(staged, table),
+      });
     }
     this.#replacements = replacements;
-    const rows = new Map<string, number>();
-    this.#context.progress({ phase: "counting" });
-    for (const { schema, table } of chosen) {
-      const [count] = await staged.query(`SELECT count(*)::text AS n FROM ONLY ${quoteTable({ schema, table })}`);
-      rows.set(formatTableKey(schema, table), Number(count?.["n"]));
-    }
+    const rows = new Map(replacements.map(({ from, rows: count }) => [formatTableKey(from.schema, from.table), count]));
     const naming = this.#expected === undefined || "largeObjects" in this.#expected.counts ? "plain" : "by-database";
     const { counts } = createCountedContents([{ database: this.#dumped, contents: { rows, largeObjects: 0 } }], naming, undefined);
     const ofTables = Object.entries(counts).filter(([key]) => key.startsWith("rows."));
@@ -187,7 +189,7 @@ export class TablesRestore implements RestoreSession {
     });
   }
 
-  /** One transaction has put in exactly what was counted; whoever uses the table may have changed it since. */
+  /** One transaction has put in exactly what was counted, or failed; whoever uses the table may have changed it since. */
   summarize(): Promise<Contents> {
     return Promise.resolve(this.#contents);
   }
