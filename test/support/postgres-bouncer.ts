@@ -5,7 +5,8 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
-import { findAccount, findFreePort, superuserPassword, type PostgresServer } from "./postgres.ts";
+import { findFreePort } from "./free-port.ts";
+import { findAccount, superuserPassword, type PostgresServer } from "./postgres.ts";
 
 export interface Bouncer extends AsyncDisposable {
   readonly port: number;

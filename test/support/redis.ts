@@ -1,11 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
-import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import type { TestContext } from "node:test";
+import { putDockerStandIn as putStandIn } from "./docker-stand-in.ts";
+import { findFreePort } from "./free-port.ts";
+
+export { findFreePort };
 
 /** What runs the servers, as Debian's do. */
 const account = "redis";
@@ -216,29 +218,9 @@ SETBIT bits 1000 1
 GEOADD places 13.361389 38.115556 Palermo
 `;
 
-export async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-/** Puts an executable into PATH that stands in for the Docker client, in front of the programs of this machine. */
+/** A container with the programs of this machine; see docker-stand-in.ts. */
 export function putDockerStandIn(t: TestContext, container: string): { readonly log: string } {
-  const directory = mkdtempSync(join(tmpdir(), "docker-"));
-  const log = join(directory, "calls");
-  const program = join(import.meta.dirname, "../fixtures/programs/docker-stand-in.ts");
-  const settings = JSON.stringify({ container, log, path: "/usr/bin", env: {} });
-  writeFileSync(join(directory, "docker"), `#!/bin/sh\nexec ${process.execPath} ${program} '${settings}' "$@"\n`, { mode: 0o755 });
-  const before = process.env["PATH"];
-  process.env["PATH"] = `${directory}:${before ?? ""}`;
-  t.after(() => {
-    process.env["PATH"] = before;
-    rmSync(directory, { recursive: true, force: true });
-  });
-  return { log };
+  return putStandIn(t, { container, path: "/usr/bin", env: {} });
 }
 
 /** An authority, and a server's and a client's certificate by it. */

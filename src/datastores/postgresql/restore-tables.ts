@@ -1,13 +1,12 @@
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
-import { describeUser, resolveAccess, selectDatabase } from "./connection.ts";
+import { describeUser, selectDatabase } from "./connection.ts";
 import { formatTableKey } from "./dump-contents.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { createCountedContents } from "./restore-contents.ts";
 import { countTable } from "./restore-count.ts";
-import { explainRestore } from "./restore-explain.ts";
+import { runExplained } from "./restore-explain.ts";
 import { inspectServer } from "./restore-inspect.ts";
 import { loadDump } from "./restore-load.ts";
 import { createRestoreMark, createSideName } from "./restore-names.ts";
@@ -19,7 +18,6 @@ import { shapeLike } from "./restore-shape.ts";
 import { openDatabase, openMaintenance, type Server } from "./restore-sql.ts";
 import { examineDump, readMajor, stageDatabase, type DumpToStage } from "./restore-stage.ts";
 import { chooseTables, readSequences, readTables, requireSameColumns, sameTable, type TableFacts } from "./restore-table-set.ts";
-import { findPsql } from "./server-facts.ts";
 import { replaceTables, type TableReplacement } from "./swap-tables.ts";
 import { dropDatabase } from "./swap-roll-back.ts";
 import type { CreateStep, TablesStep } from "./swap-steps.ts";
@@ -43,24 +41,8 @@ export class TablesRestore implements RestoreSession {
   #replacements: readonly TableReplacement[] = [];
   #contents: Contents = emptyContents;
 
-  static async open(
-    options: PostgresqlOptions,
-    parts: readonly string[],
-    restoring: RestoreOptions,
-    context: DriverContext,
-    signal: AbortSignal,
-  ): Promise<TablesRestore> {
-    const server = { access: await resolveAccess(options, "restore", signal), psql: await findPsql(options, signal) };
-    return new TablesRestore(options, parts, restoring, context, server);
-  }
-
-  private constructor(
-    options: PostgresqlOptions,
-    parts: readonly string[],
-    restoring: RestoreOptions,
-    context: DriverContext,
-    server: Server,
-  ) {
+  /** Of those tables that `parts` names, as people do. */
+  constructor(options: PostgresqlOptions, parts: readonly string[], restoring: RestoreOptions, context: DriverContext, server: Server) {
     this.#options = options;
     this.#parts = parts;
     this.#restoring = restoring;
@@ -194,14 +176,8 @@ export class TablesRestore implements RestoreSession {
     return Promise.resolve(this.#contents);
   }
 
-  async #explained<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
-    try {
-      signal.throwIfAborted();
-      return await act();
-    } catch (error) {
-      if (signal.aborted) throw createAbortError(signal, `The restore of "${this.#context.name}" was stopped`);
-      throw explainRestore(this.#context.name, error);
-    }
+  #explained<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+    return runExplained("restore", this.#context.name, act, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,11 +3,10 @@ import { test } from "node:test";
 import { quiet } from "../../../test/support/datastore.ts";
 import { openPostgres } from "../../../test/support/postgres.ts";
 import { isFailure } from "../../../test/support/postgres-restore.ts";
-import { resolveAccess } from "./connection.ts";
 import { postgresqlOptions } from "./options.ts";
+import { resolveServer } from "./restore-server.ts";
 import { openDatabase } from "./restore-sql.ts";
 import { readTables } from "./restore-table-set.ts";
-import { findPsql } from "./server-facts.ts";
 import { replaceTables } from "./swap-tables.ts";
 
 test("F1 A6 rows that are other in number than what was counted undo the transaction that has put them in", async () => {
@@ -16,7 +15,7 @@ test("F1 A6 rows that are other in number than what was counted undo the transac
     `CREATE TABLE "it's" (id int); INSERT INTO "it's" VALUES (1); CREATE TABLE source AS SELECT generate_series(1, 5) AS id`,
   );
   const options = postgresqlOptions.parse(postgres.options({ database: "postgres" }));
-  const server = { access: await resolveAccess(options, "restore", quiet), psql: await findPsql(options, quiet) };
+  const server = await resolveServer(options, quiet);
   await using source = await openDatabase(server, "postgres", quiet);
   const [table] = (await readTables(source)).filter((each) => each.table === "it's");
   assert.ok(table !== undefined);
