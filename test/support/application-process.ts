@@ -3,7 +3,7 @@ import { closeSync, existsSync, openSync, readFileSync, rmSync, writeFileSync } 
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { Readable } from "node:stream";
-import { setTimeout as delay } from "node:timers/promises";
+import { waitUntil } from "./wait-until.ts";
 
 const readyLine = "ready";
 
@@ -74,6 +74,6 @@ async function stop(dir: string): Promise<void> {
   const pid = readPid(dir);
   if (pid === undefined) return;
   process.kill(pid, "SIGTERM");
-  while (readPid(dir) !== undefined) await delay(10);
+  await waitUntil("the end of the application", () => readPid(dir) === undefined, { pollMs: 10 });
   rmSync(join(dir, "pid"));
 }

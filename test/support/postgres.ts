@@ -3,10 +3,10 @@ import { once } from "node:events";
 import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { TestContext } from "node:test";
 import { putDockerStandIn } from "./docker-stand-in.ts";
 import { findFreePort } from "./free-port.ts";
+import { waitUntil } from "./wait-until.ts";
 
 /** Major versions that the tests run on; scripts/setup --test installs both. */
 export const majors = [15, 18] as const;
@@ -99,20 +99,21 @@ export class PostgresServer {
   }
 
   async start(): Promise<void> {
-    this.#child = spawn(
+    const child = spawn(
       "setpriv",
       ["--pdeathsig", "KILL", ...becomeAccount.slice(1), join(this.binDir, "postgres"), "-D", this.dataDirectory],
       { stdio: "ignore", cwd: "/" },
     );
-    for (;;) {
+    this.#child = child;
+    await waitUntil("a PostgreSQL server that answers", () => {
       try {
         this.execute("select 1");
-        return;
+        return true;
       } catch (error) {
-        if (this.#child.exitCode !== null) throw new Error(`The server has ended with ${this.#child.exitCode}`, { cause: error });
-        await delay(20);
+        if (child.exitCode !== null) throw new Error(`The server has ended with ${child.exitCode}`, { cause: error });
+        return false;
       }
-    }
+    });
   }
 
   /** `fast` ends the connections, `immediate` is a crash. Resolves when the server is gone. */

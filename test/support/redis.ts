@@ -2,10 +2,10 @@ import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import type { TestContext } from "node:test";
 import { putDockerStandIn as putStandIn } from "./docker-stand-in.ts";
 import { findFreePort } from "./free-port.ts";
+import { waitUntil } from "./wait-until.ts";
 
 export { findFreePort };
 
@@ -94,18 +94,22 @@ export class RedisServer implements AsyncDisposable {
   async start(): Promise<void> {
     const become = ["--reuid", account, "--regid", account, "--init-groups", "--"];
     execFileSync("setpriv", [...become, "redis-server", join(this.directory, "config")], { cwd: "/", stdio: "pipe" });
-    for (;;) {
-      try {
-        if (this.call("PING") === "PONG") return;
-      } catch (error) {
-        const said =
-          error instanceof Error && "stderr" in error ? String(error.stderr) + String("stdout" in error ? error.stdout : "") : "";
-        if (/NOAUTH|WRONGPASS/.test(said)) return;
-        if (this.pid === undefined && existsSync(join(this.directory, "log")) && /exiting|Exiting|Fatal/.test(this.log.slice(-500)))
-          throw new Error(this.log.slice(-2000), { cause: error });
-      }
-      await pause(pollMs);
-    }
+    await waitUntil(
+      "a Redis server that answers",
+      () => {
+        try {
+          return this.call("PING") === "PONG";
+        } catch (error) {
+          const said =
+            error instanceof Error && "stderr" in error ? String(error.stderr) + String("stdout" in error ? error.stdout : "") : "";
+          if (/NOAUTH|WRONGPASS/.test(said)) return true;
+          if (this.pid === undefined && existsSync(join(this.directory, "log")) && /exiting|Exiting|Fatal/.test(this.log.slice(-500)))
+            throw new Error(this.log.slice(-2000), { cause: error });
+          return false;
+        }
+      },
+      { pollMs },
+    );
   }
 
   /** `shutdown` saves where its config says so, `kill` is a crash. Resolves when it is gone. */
@@ -113,7 +117,7 @@ export class RedisServer implements AsyncDisposable {
     const { pid } = this;
     if (pid === undefined) return;
     process.kill(pid, how === "kill" ? "SIGKILL" : "SIGTERM");
-    while (this.pid !== undefined) await pause(pollMs);
+    await waitUntil("the end of a Redis server", () => this.pid === undefined, { pollMs });
     rmSync(join(this.directory, "pid"), { force: true });
     rmSync(this.socket, { force: true });
   }

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { setImmediate } from "node:timers/promises";
 import { after, before, beforeEach, describe, test, type TestContext } from "node:test";
 import Database from "better-sqlite3";
 import { each, makeContext, makeTestDirectory, quiet, storeEntry } from "../../../test/support/datastore.ts";
 import { majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
 import { typesSql } from "../../../test/support/postgres-types.ts";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import type { RestoreOptions, RestoreTarget, StoredEntry, SwapStep } from "../contract.ts";
 import { resolveAccess } from "./connection.ts";
 import { postgresqlOptions } from "./options.ts";
@@ -227,7 +227,7 @@ for (const major of majors)
       assert.equal(readAll(server, "prompts"), data);
     });
 
-    test("F1 a roll-back waits for the transaction of a program that died while the server was still at it", async (t) => {
+    test("F1 a roll-back waits for the transaction of a program that died while the server was still at it", async () => {
       const parsed = postgresqlOptions.parse(options());
       const schema = "holdfast_undo_00ff00ff00";
       await using session = await openSession(await resolveAccess(parsed, "restore", quiet), { psql: "psql" }, quiet);
@@ -241,7 +241,7 @@ for (const major of majors)
       await entered.promise;
       const undoing = rollBackImport([{ op: "import", database: "prompts", schema }], quiet, parsed);
       const waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted";
-      while (server.execute(waiting).trim() !== "1") await setImmediate(undefined, { signal: t.signal });
+      await waitUntil("a roll-back that waits", () => server.execute(waiting).trim() === "1");
       gate.resolve(undefined);
       await replacing;
       await undoing;
