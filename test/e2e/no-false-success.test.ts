@@ -329,7 +329,7 @@ ${jobs
       job: "file",
       breaks: () => chownSync(join(dir, "data"), 0, 0) ?? chmodSync(join(dir, "data"), 0o700),
       mends: () => chmodSync(join(dir, "data"), 0o755) ?? chownSync(join(dir, "data"), nobody, nobody),
-      says: /"file": unable to open/,
+      says: /"file": \S+\/data\/file\.db: unable to open/,
       remedy: /./,
     },
     "F50 SQLite: the file is empty": {
