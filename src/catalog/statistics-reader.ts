@@ -1,3 +1,4 @@
+import { pickDefined } from "../base/pick-defined.ts";
 import type { CatalogFile } from "./catalog-file.ts";
 import type { CatalogBackup, JobStatistics, Run, Statistics } from "./contract.ts";
 import { createWhere, madeBy } from "./create-where.ts";
@@ -38,7 +39,7 @@ export class StatisticsReader implements Statistics {
     };
     const counted = this.#file.get(`SELECT ${totals} FROM backups ${where} AND ${isPresent}`, ...values) as Totals;
     const lastRunSql = "SELECT record FROM runs WHERE job = ? AND kind = 'backup' ORDER BY sequence DESC LIMIT 1";
-    return dropAbsent({
+    return pickDefined({
       ...counted,
       oldest: findFirst("TRUE", "created_at_ms, job_sequence, id, sequence"),
       newest: findFirst("TRUE"),
@@ -46,12 +47,8 @@ export class StatisticsReader implements Statistics {
       lastVerifiedAtMs: counted.lastVerifiedAtMs ?? undefined,
       lastDrilled: findFirst("record ->> 'drilledAtMs' IS NOT NULL", `record ->> 'drilledAtMs' DESC, ${newestFirst}`),
       lastRun: this.#file.records(lastRunSql, job)[0] as Run | undefined,
-    });
+    } satisfies OrUndefined<JobStatistics>);
   }
 }
 
 type OrUndefined<Value> = { readonly [Key in keyof Required<Value>]: Value[Key] | undefined };
-
-function dropAbsent(values: OrUndefined<JobStatistics>): JobStatistics {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as unknown as JobStatistics;
-}

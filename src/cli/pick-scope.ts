@@ -5,6 +5,9 @@ export interface ScopeOptions {
   readonly destination?: string;
 }
 
+/** What a person may name a backup by, for the help of verbs. */
+export const backupForms = "id, name, path or time (20260101_030000)";
+
 /** Which of several backups with one name, or which job's `latest`. */
 export function addScopeOptions(command: Command): Command {
   return command.option("--job <job>", "of this job").option("--destination <name>", "the copy at this destination");

@@ -1,5 +1,5 @@
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
-import { createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
+import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { Verb } from "./verb.ts";
 
 interface Options extends ScopeOptions {
@@ -22,7 +22,7 @@ export const copyVerb: Verb = {
   define(command, run) {
     command
       .description("Copy a backup to another destination and read the copy back")
-      .argument("<backup>", "id, name, path or `latest`")
+      .argument("<backup>", `${backupForms}, or \`latest\``)
       .argument("<to>", "destination of the config")
       .option("--job <job>", "of this job")
       .option("--destination <name>", "take the copy at this destination")

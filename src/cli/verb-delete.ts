@@ -3,7 +3,7 @@ import type { CatalogBackup } from "../catalog/contract.ts";
 import { confirmOrFail } from "./ask.ts";
 import { printBackups } from "./describe-backup.ts";
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
-import { addScopeOptions, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
+import { addScopeOptions, backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
 interface Options extends ScopeOptions {
@@ -26,7 +26,7 @@ export const deleteVerb: Verb = {
     examples: ["holdfast delete nightly_20260101_030000", "holdfast delete nightly_20260101_030000 --plan"],
   },
   define(command, run) {
-    addScopeOptions(command.description("Remove one backup on purpose").argument("<backup>", "id, name or path"))
+    addScopeOptions(command.description("Remove one backup on purpose").argument("<backup>", backupForms))
       .option("--plan", "show what would go and what speaks against it, and do nothing")
       .option("-y, --yes", "do not ask")
       .option("--force", "even if it is pinned, or the last verified one")

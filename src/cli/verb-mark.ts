@@ -1,6 +1,6 @@
 import type { CatalogBackup } from "../catalog/contract.ts";
 import { listStates } from "./describe-backup.ts";
-import { addScopeOptions, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
+import { addScopeOptions, backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { Verb } from "./verb.ts";
 
 interface Options extends ScopeOptions {
@@ -22,7 +22,7 @@ function defineMark({ name, mark, description, reason, done, examples }: MarkSpe
     name,
     help: { exits: { 4: "no such backup" }, json: "the backup as list prints it, with its new marks", examples },
     define(command, run) {
-      addScopeOptions(command.description(description).argument("<backup>", "id, name, path or `latest`"));
+      addScopeOptions(command.description(description).argument("<backup>", `${backupForms}, or \`latest\``));
       if (reason === "wanted") command.option("--reason <text>", "why; kept with the backup", "");
       command.action((backup: string, options: Options) =>
         run(async ({ connect, terminal, signal }) => {

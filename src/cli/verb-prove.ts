@@ -3,7 +3,7 @@ import type { CatalogBackup } from "../catalog/contract.ts";
 import type { ControlClient } from "../control/client.ts";
 import type { AskedTask } from "./finish-asked.ts";
 import { followTask } from "./follow-task.ts";
-import { createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
+import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
 type Operation = "verify" | "drill";
@@ -32,7 +32,7 @@ function defineProof(name: Operation, description: string, examples: readonly st
     define(command, run) {
       command
         .description(description)
-        .argument("[backup]", "id, name, path or `latest` (default: latest)")
+        .argument("[backup]", `${backupForms}, or \`latest\` (default: latest)`)
         .option("--job <job>", "of this job")
         .option("--destination <name>", "at this destination")
         .option("--all", "every backup, not only one");

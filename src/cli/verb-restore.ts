@@ -8,7 +8,7 @@ import { askChoice, askYesNo, confirmOrFail } from "./ask.ts";
 import { listStates } from "./describe-backup.ts";
 import { describePlan } from "./describe-plan.ts";
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
-import { createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
+import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { TaskOutcome } from "./follow-task.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
@@ -51,7 +51,7 @@ export const restoreVerb: Verb = {
   define(command, run) {
     command
       .description("Bring a backup back: it ends verified, or with the data as it was")
-      .argument("[backup]", "id, name, path or `latest`; on a terminal it may be left out")
+      .argument("[backup]", `${backupForms}, or \`latest\`; on a terminal it may be left out`)
       .option("--job <job>", "of this job")
       .option("--destination <name>", "the copy at this destination")
       .option("--only <datastore...>", "only these datastores of the backup")

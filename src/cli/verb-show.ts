@@ -7,7 +7,7 @@ import { listDoubts } from "../operations/request-task.ts";
 import { listStates } from "./describe-backup.ts";
 import { describeAgo } from "./describe-status.ts";
 import { paintState } from "./finish-asked.ts";
-import { createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
+import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { Terminal } from "./terminal.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
@@ -37,7 +37,7 @@ export const showVerb: Verb = {
   define(command, run) {
     command
       .description("What a backup holds: datastores, contents, sizes, notes, marks")
-      .argument("[backup]", "id, name, path or `latest` (default: latest)")
+      .argument("[backup]", `${backupForms}, or \`latest\` (default: latest)`)
       .option("--job <job>", "of this job")
       .option("--destination <name>", "the copy at this destination")
       .option("--info", "print its backup_info.txt")

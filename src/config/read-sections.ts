@@ -1,11 +1,11 @@
 import { z } from "zod";
 import { findClosest } from "../base/closest-name.ts";
+import { pickDefined } from "../base/pick-defined.ts";
 import { listDatastoreDrivers } from "../datastores/registry.ts";
 import { listDestinationDrivers } from "../destinations/registry.ts";
 import { checkValue, type CheckContext } from "./check-value.ts";
 import type { ChannelConfig, DatastoreConfig, DestinationConfig, JobConfig, Settings } from "./config.ts";
 import { hideSecrets } from "./hide-secrets.ts";
-import { pickDefined } from "./pick-defined.ts";
 import { describeFound } from "../base/describe-found.ts";
 import { resolveJob } from "./resolve-job.ts";
 import { channelKinds, channelSchemas, createChannel } from "./schema/channel.ts";

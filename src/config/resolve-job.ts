@@ -1,6 +1,6 @@
 import { normalize } from "node:path/posix";
 import type { JobConfig, RestoreConfig, Settings } from "./config.ts";
-import { pickDefined } from "./pick-defined.ts";
+import { pickDefined } from "../base/pick-defined.ts";
 import type { ParsedJob } from "./schema/job.ts";
 
 const minuteMs = 60_000;

@@ -49,7 +49,7 @@ export const readRoutes: readonly Route[] = [
     method: "GET",
     path: "/backups/:backup",
     access: "read",
-    summary: "One backup with its manifest; by id, name or `latest`",
+    summary: "One backup with its manifest; by id, name, time or `latest`",
     params: z.strictObject({ backup: z.string() }),
     query: z.strictObject({ job: z.string().optional(), destination: z.string().optional() }),
     body: none,

@@ -5,12 +5,13 @@ import { copyFile } from "node:fs/promises";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createInstallation, type Installation, type RunningDaemon } from "../support/daemon.ts";
-import { waitUntil } from "../support/daemon-runs.ts";
 import { makeSite, readExample, substitute } from "../support/example-config.ts";
-import { findFreePort, openPostgres, superuserPassword, type PostgresServer } from "../support/postgres.ts";
+import { findFreePort } from "../support/free-port.ts";
+import { openPostgres, superuserPassword, type PostgresServer } from "../support/postgres.ts";
 import { fillPrompts, makePromptsApplication, type PromptsApplication } from "../support/prompts-site.ts";
 import { querySqlite, runCommand } from "../support/run-command.ts";
 import { waitForRuns } from "../support/wait-for-runs.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const nobody = 65534;
 

@@ -32,6 +32,11 @@ describe("the help", () => {
       assertGolden(`cli/help-${verb.name}.txt`, help);
     });
 
+    it(`of ${verb.name} says every form in which a backup can be named, where it takes one`, () => {
+      const [, forms] = /^ +backup +(.*(?:\n {20,}.*)*)/m.exec(helps.get(verb.name) ?? "") ?? [];
+      if (forms !== undefined) assert.match(forms, /\bid, name, path or time \(20260101_030000\)/);
+    });
+
     it(`of ${verb.name} says exit statuses, the shape of --json, and an example`, () => {
       const help = verb.help;
       assert.ok(help !== undefined, "it has no help of its own");

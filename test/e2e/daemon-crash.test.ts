@@ -3,7 +3,8 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { describe, test } from "node:test";
-import { createRunBed, findTaskProcesses, signalTask, freezeTask, waitUntil, writeLargeFile, type RunBed } from "../support/daemon-runs.ts";
+import { createRunBed, findTaskProcesses, signalTask, freezeTask, writeLargeFile, type RunBed } from "../support/daemon-runs.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const slow = `  slow: { datastores: [large, one], destination: local, compression: { method: zstd, level: 19 } }\n`;
 const quick = `  quick: { datastores: [one], destination: local, retry: { attempts: 2, backoff: 1s } }\n`;

@@ -6,7 +6,8 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { HoldfastError } from "../../src/base/errors.ts";
-import { createRunBed, findTaskProcesses, freezeTask, waitUntil, writeLargeFile } from "../support/daemon-runs.ts";
+import { createRunBed, findTaskProcesses, freezeTask, writeLargeFile } from "../support/daemon-runs.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const jobs = `  first: { datastores: [one], destination: local }
   second: { datastores: [one, two], destination: local }

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import Database from "better-sqlite3";
 import { createFakeTime } from "../support/fake-time.ts";
-import { createRunBed, freezeTask, waitUntil } from "../support/daemon-runs.ts";
+import { createRunBed, freezeTask } from "../support/daemon-runs.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const hourMs = 3_600_000;
 

@@ -5,7 +5,8 @@ import { after, before, test } from "node:test";
 import { makeChatDatabase } from "../support/chat-database.ts";
 import { createInstallation, type Installation } from "../support/daemon.ts";
 import { applicationCommand, makeSite } from "../support/example-config.ts";
-import { findFreePort, openApplication, type LiveApplication } from "../support/live-application.ts";
+import { findFreePort } from "../support/free-port.ts";
+import { openApplication, type LiveApplication } from "../support/live-application.ts";
 import { querySqlite } from "../support/run-command.ts";
 
 const resources = new AsyncDisposableStack();
@@ -47,7 +48,7 @@ async function makeMachine(name: string, rowsWanted: number): Promise<Machine> {
   mkdirSync(home);
   writeFileSync(join(home, "health_check.sh"), `#!/bin/sh\necho asked >> ${home}/health.log\n`, { mode: 0o755 });
   const database = join(home, "chat.db");
-  const port = await findFreePort();
+  const port = await findFreePort("localhost");
   const application = resources.use(await openApplication(join(dir, "app"), { databases: [database], port }));
   const config = createConfig(home, port, application.dir, rowsWanted);
   const server = resources.use(await createInstallation({ dir, config, env: { HOLDFAST_HOSTNAME: name } }));

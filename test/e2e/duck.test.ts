@@ -9,7 +9,8 @@ import { backdateBackup } from "../support/clone-backup.ts";
 import { createInstallation, runProgram, type Installation, type RunningDaemon } from "../support/daemon.ts";
 import { makeSite, readExample, substitute } from "../support/example-config.ts";
 import { createFakeTime } from "../support/fake-time.ts";
-import { findFreePort, openApplication, type LiveApplication } from "../support/live-application.ts";
+import { findFreePort } from "../support/free-port.ts";
+import { openApplication, type LiveApplication } from "../support/live-application.ts";
 import { querySqlite, runCommand, runShell } from "../support/run-command.ts";
 import { waitForRuns } from "../support/wait-for-runs.ts";
 
@@ -65,7 +66,7 @@ before(async () => {
       join(home, `${name}-embedding.bin`),
       Float32Array.from({ length: 384 }, (_, index) => Math.sin(index * (number + 1))),
     );
-  const port = await findFreePort();
+  const port = await findFreePort("localhost");
   duck = resources.use(await openApplication(join(dir, "app/duck"), { databases: [memory], port }));
   control = resources.use(await openApplication(join(dir, "app/control"), { databases: [voice] }));
   await Promise.all([duck.start(), control.start()]);

@@ -10,8 +10,9 @@ import { errorPolicies, type ErrorCode, type ErrorReport } from "../../src/base/
 import { allRoutes } from "../../src/control/route-table.ts";
 import { ask, type Answer, type Asked } from "../support/control.ts";
 import { createInstallation } from "../support/daemon.ts";
-import { createRunBed, findTaskProcesses, signalTask, freezeTask, waitUntil, type RunBed } from "../support/daemon-runs.ts";
+import { createRunBed, findTaskProcesses, signalTask, freezeTask, type RunBed } from "../support/daemon-runs.ts";
 import { assertGolden } from "../support/golden.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const root = join(import.meta.dirname, "../..");
 const noSignal = new AbortController().signal;

@@ -16,7 +16,6 @@ import {
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { createInstallation } from "../support/daemon.ts";
-import { waitUntil } from "../support/daemon-runs.ts";
 import { makeSite } from "../support/example-config.ts";
 import { assertNoFalseSuccess, listBackups, type Breakage, type FailureBed, type RunningBackup } from "../support/false-success.ts";
 import { runOrThrow } from "../support/local-place.ts";
@@ -24,6 +23,7 @@ import { findBinDir, openPostgres, type PostgresServer } from "../support/postgr
 import { openReceiver } from "../support/receiver.ts";
 import { openRedis, type RedisServer } from "../support/redis.ts";
 import { querySqlite, runCommand } from "../support/run-command.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const nobody = 65534;
 const jobs = ["db", "tight", "cache", "saved", "file", "tree"] as const;
@@ -329,7 +329,7 @@ ${jobs
       job: "file",
       breaks: () => chownSync(join(dir, "data"), 0, 0) ?? chmodSync(join(dir, "data"), 0o700),
       mends: () => chmodSync(join(dir, "data"), 0o755) ?? chownSync(join(dir, "data"), nobody, nobody),
-      says: /"file": unable to open/,
+      says: /"file": \S+\/data\/file\.db: unable to open/,
       remedy: /./,
     },
     "F50 SQLite: the file is empty": {

@@ -2,7 +2,6 @@ import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import Database from "better-sqlite3";
 import type { Run } from "../../src/catalog/contract.ts";
 import type { Status, TaskStatus } from "../../src/operations/read-status.ts";
@@ -10,20 +9,7 @@ import type { TaskEnd } from "../../src/operations/watch-task.ts";
 import { readErrno } from "../../src/base/errors.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { createInstallation, type Installation } from "./daemon.ts";
-
-const pollMs = 20;
-
-/** For what has no event: the process table, the file system, the status. */
-export async function waitUntil<Value>(
-  what: string,
-  look: () => Value | undefined | false | Promise<Value | undefined | false>,
-): Promise<Value> {
-  for (const endAt = performance.now() + 30_000; performance.now() < endAt; await delay(pollMs)) {
-    const found = await look();
-    if (found !== undefined && found !== false) return found;
-  }
-  throw new Error(`It never came: ${what}`);
-}
+import { waitUntil } from "./wait-until.ts";
 
 /** Processes with this marker in their environment, that is the worker of a task and everything below it. */
 export function findTaskProcesses(task: string): readonly number[] {

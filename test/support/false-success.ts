@@ -6,8 +6,9 @@ import { ControlClient } from "../../src/control/client.ts";
 import type { Status } from "../../src/operations/read-status.ts";
 import type { Message } from "../../src/telemetry/notification.ts";
 import type { Installation } from "./daemon.ts";
-import { findTaskProcesses, waitUntil } from "./daemon-runs.ts";
+import { findTaskProcesses } from "./daemon-runs.ts";
 import type { Receiver } from "./receiver.ts";
+import { waitUntil } from "./wait-until.ts";
 
 /** An installation whose daemon runs, with a good backup of every job, and a channel that is told of failures. */
 export interface FailureBed {

@@ -1,6 +1,4 @@
 import { mkdir, readFile, writeFile } from "node:fs/promises";
-import { once } from "node:events";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { runCommand } from "./run-command.ts";
 import { applicationCommand } from "./example-config.ts";
@@ -51,14 +49,4 @@ export async function openApplication(
         .map((line) => JSON.parse(line) as Acknowledged),
     [Symbol.asyncDispose]: async () => void (await run("stop")),
   };
-}
-
-/** A port that is free now. */
-export async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, "localhost");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
 }

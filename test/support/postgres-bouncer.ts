@@ -4,8 +4,9 @@ import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:f
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
-import { findAccount, findFreePort, superuserPassword, type PostgresServer } from "./postgres.ts";
+import { findFreePort } from "./free-port.ts";
+import { findAccount, superuserPassword, type PostgresServer } from "./postgres.ts";
+import { waitUntil } from "./wait-until.ts";
 
 export interface Bouncer extends AsyncDisposable {
   readonly port: number;
@@ -39,10 +40,10 @@ export async function openBouncer(server: PostgresServer, mode: "session" | "tra
   const become = ["--pdeathsig", "KILL", `--reuid=${uid}`, `--regid=${gid}`, "--clear-groups", "--"];
   const child = spawn("setpriv", [...become, "/usr/sbin/pgbouncer", "-q", config], { stdio: "ignore", cwd: "/" });
   const exited = once(child, "exit");
-  while (!(await accepts(port))) {
+  await waitUntil("a pgbouncer that accepts connections", () => {
     if (child.exitCode !== null) throw new Error(`pgbouncer has ended with ${child.exitCode}`);
-    await delay(20);
-  }
+    return accepts(port);
+  });
   return {
     port,
     options: (extra = {}) => server.options({ port, ...extra }),

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import type { TestContext } from "node:test";
 import { HoldfastError, type ErrorCode } from "../../src/base/errors.ts";
 import type { StoredEntry } from "../../src/datastores/contract.ts";
-import { readEntry, storeEntry } from "./datastore.ts";
-import type { PostgresServer } from "./postgres.ts";
+import { postgresqlDriver } from "../../src/datastores/postgresql/postgresql.ts";
+import { dumpAll, makeTestDirectory, readEntry, storeEntry } from "./datastore.ts";
+import { openPostgres, type Major, type PostgresServer } from "./postgres.ts";
 
 /** A role, and a database of its own with one table of 500 rows. */
 export function fillShop(server: PostgresServer): void {
@@ -11,6 +13,23 @@ export function fillShop(server: PostgresServer): void {
     "CREATE TABLE note (id int PRIMARY KEY, body text); INSERT INTO note SELECT i, md5(i::text) FROM generate_series(1, 500) i",
     "shop",
   );
+}
+
+export interface Shop {
+  readonly server: PostgresServer;
+  readonly options: Record<string, unknown>;
+  readonly directory: string;
+  readonly entries: readonly StoredEntry[];
+}
+
+/** A server of the test's own with a shop, and a dump of that. */
+export async function openShop(t: TestContext, major: Major, fill: (server: PostgresServer) => void = fillShop): Promise<Shop> {
+  const directory = makeTestDirectory(t);
+  const server = await openPostgres(major);
+  t.after(() => server[Symbol.asyncDispose]());
+  fill(server);
+  const options = server.options({ database: "shop", binDir: server.binDir });
+  return { server, options, directory, entries: (await dumpAll(postgresqlDriver, options, directory)).entries };
 }
 
 /** Everything that a restore could leave changed. */

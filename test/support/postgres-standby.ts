@@ -2,7 +2,8 @@ import { chmodSync, chownSync, mkdtempSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { execFileSync } from "node:child_process";
-import { findAccount, findFreePort, PostgresServer } from "./postgres.ts";
+import { findFreePort } from "./free-port.ts";
+import { findAccount, PostgresServer } from "./postgres.ts";
 
 /** A streaming standby of a private server, copied by pg_basebackup. Must be closed, before the primary is. */
 export async function openStandby(primary: PostgresServer, config: readonly string[] = []): Promise<PostgresServer> {

@@ -1,11 +1,12 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { chmodSync, chownSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import type { TestContext } from "node:test";
+import { putDockerStandIn } from "./docker-stand-in.ts";
+import { findFreePort } from "./free-port.ts";
+import { waitUntil } from "./wait-until.ts";
 
 /** Major versions that the tests run on; scripts/setup --test installs both. */
 export const majors = [15, 18] as const;
@@ -98,20 +99,21 @@ export class PostgresServer {
   }
 
   async start(): Promise<void> {
-    this.#child = spawn(
+    const child = spawn(
       "setpriv",
       ["--pdeathsig", "KILL", ...becomeAccount.slice(1), join(this.binDir, "postgres"), "-D", this.dataDirectory],
       { stdio: "ignore", cwd: "/" },
     );
-    for (;;) {
+    this.#child = child;
+    await waitUntil("a PostgreSQL server that answers", () => {
       try {
         this.execute("select 1");
-        return;
+        return true;
       } catch (error) {
-        if (this.#child.exitCode !== null) throw new Error(`The server has ended with ${this.#child.exitCode}`, { cause: error });
-        await delay(20);
+        if (child.exitCode !== null) throw new Error(`The server has ended with ${child.exitCode}`, { cause: error });
+        return false;
       }
-    }
+    });
   }
 
   /** `fast` ends the connections, `immediate` is a crash. Resolves when the server is gone. */
@@ -182,15 +184,6 @@ export function findAccount(): { readonly uid: number; readonly gid: number } {
   return { uid, gid };
 }
 
-export async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
 /** Rows enough for a dump that takes a while: about `megabytes` of text that does not pack. */
 export function fillTable(server: PostgresServer, database: string, table: string, megabytes: number): void {
   server.execute(
@@ -200,34 +193,8 @@ export function fillTable(server: PostgresServer, database: string, table: strin
   );
 }
 
-/**
- * An executable that stands in for the Docker client in front of a real server: `docker exec -i` and `docker compose exec -T` with their
- * arguments, variables by name, streams and exit statuses. It refuses to run without `-T` or `-i`, as the client does without a terminal, and runs
- * the tool as in a container: with a bare environment, and its PATH.
- */
-export function makeDockerStandIn(
-  t: TestContext,
-  server: PostgresServer,
-  container: string,
-): { readonly path: string; readonly log: string } {
-  const directory = mkdtempSync(join(tmpdir(), "docker-"));
-  chmodSync(directory, 0o755);
-  t.after(() => rmSync(directory, { recursive: true, force: true }));
-  const path = join(directory, "docker");
-  const log = join(directory, "calls");
-  const program = join(import.meta.dirname, "../fixtures/programs/docker-stand-in.ts");
-  const settings = JSON.stringify({
-    container,
-    log,
-    path: server.binDir,
-    env: { PGHOST: server.socketDirectory, PGPORT: String(server.port) },
-  });
-  writeFileSync(path, `#!/bin/sh\nexec ${process.execPath} ${program} '${settings}' "$@"\n`);
-  chmodSync(path, 0o755);
-  const before = process.env["PATH"];
-  process.env["PATH"] = `${directory}:${before ?? ""}`;
-  t.after(() => {
-    process.env["PATH"] = before;
-  });
-  return { path, log };
+/** A container with the server and its tools; see putDockerStandIn. */
+export function makeDockerStandIn(t: TestContext, server: PostgresServer, container: string): { readonly log: string } {
+  const env = { PGHOST: server.socketDirectory, PGPORT: String(server.port) };
+  return putDockerStandIn(t, { container, path: server.binDir, env });
 }

@@ -1,11 +1,13 @@
 import { execFileSync } from "node:child_process";
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
-import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as pause } from "node:timers/promises";
 import type { TestContext } from "node:test";
+import { putDockerStandIn as putStandIn } from "./docker-stand-in.ts";
+import { findFreePort } from "./free-port.ts";
+import { waitUntil } from "./wait-until.ts";
+
+export { findFreePort };
 
 /** What runs the servers, as Debian's do. */
 const account = "redis";
@@ -94,28 +96,30 @@ export class RedisServer implements AsyncDisposable {
   async start(): Promise<void> {
     const become = ["--reuid", account, "--regid", account, "--init-groups", "--"];
     execFileSync("setpriv", [...become, "redis-server", join(this.directory, "config")], { cwd: "/", stdio: "pipe" });
-    for (const endAt = performance.now() + waitMs; performance.now() < endAt; await pause(pollMs)) {
-      try {
-        if (this.call("PING") === "PONG") return;
-      } catch (error) {
-        const said =
-          error instanceof Error && "stderr" in error ? String(error.stderr) + String("stdout" in error ? error.stdout : "") : "";
-        if (/NOAUTH|WRONGPASS/.test(said)) return;
-        if (this.pid === undefined && existsSync(join(this.directory, "log")) && /exiting|Exiting|Fatal/.test(this.log.slice(-500)))
-          throw new Error(this.log.slice(-2000), { cause: error });
-      }
-    }
-    throw new Error(`The server did not start:\n${this.log.slice(-2000)}`);
+    await waitUntil(
+      "a Redis server that answers",
+      () => {
+        try {
+          return this.call("PING") === "PONG";
+        } catch (error) {
+          const said =
+            error instanceof Error && "stderr" in error ? String(error.stderr) + String("stdout" in error ? error.stdout : "") : "";
+          if (/NOAUTH|WRONGPASS/.test(said)) return true;
+          if (this.pid === undefined && existsSync(join(this.directory, "log")) && /exiting|Exiting|Fatal/.test(this.log.slice(-500)))
+            throw new Error(this.log.slice(-2000), { cause: error });
+          return false;
+        }
+      },
+      { pollMs },
+    );
   }
 
   /** Resolves when what it answers matches. */
   async waitFor(pattern: RegExp, ...command: readonly string[]): Promise<void> {
-    let said = "";
-    for (const endAt = performance.now() + waitMs; performance.now() < endAt; await pause(pollMs)) {
-      said = this.call(...command);
-      if (pattern.test(said)) return;
-    }
-    throw new Error(`${command.join(" ")} never said ${pattern.source}, but:\n${said.slice(-2000)}`);
+    await waitUntil(`${pattern.source} in the answer to ${command.join(" ")}`, () => pattern.test(this.call(...command)), {
+      pollMs,
+      withinMs: waitMs,
+    });
   }
 
   /** `shutdown` saves where its config says so, `kill` is a crash. Resolves when it is gone. */
@@ -123,8 +127,7 @@ export class RedisServer implements AsyncDisposable {
     const { pid } = this;
     if (pid === undefined) return;
     process.kill(pid, how === "kill" ? "SIGKILL" : "SIGTERM");
-    for (const endAt = performance.now() + waitMs; this.pid !== undefined; await pause(pollMs))
-      if (performance.now() > endAt) throw new Error(`The server does not end (${how}):\n${this.log.slice(-2000)}`);
+    await waitUntil("the end of a Redis server", () => this.pid === undefined, { pollMs });
     rmSync(join(this.directory, "pid"), { force: true });
     rmSync(this.socket, { force: true });
   }
@@ -229,29 +232,9 @@ SETBIT bits 1000 1
 GEOADD places 13.361389 38.115556 Palermo
 `;
 
-export async function findFreePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await once(server, "listening");
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, "close");
-  return port;
-}
-
-/** Puts an executable into PATH that stands in for the Docker client, in front of the programs of this machine. */
+/** A container with the programs of this machine; see docker-stand-in.ts. */
 export function putDockerStandIn(t: TestContext, container: string): { readonly log: string } {
-  const directory = mkdtempSync(join(tmpdir(), "docker-"));
-  const log = join(directory, "calls");
-  const program = join(import.meta.dirname, "../fixtures/programs/docker-stand-in.ts");
-  const settings = JSON.stringify({ container, log, path: "/usr/bin", env: {} });
-  writeFileSync(join(directory, "docker"), `#!/bin/sh\nexec ${process.execPath} ${program} '${settings}' "$@"\n`, { mode: 0o755 });
-  const before = process.env["PATH"];
-  process.env["PATH"] = `${directory}:${before ?? ""}`;
-  t.after(() => {
-    process.env["PATH"] = before;
-    rmSync(directory, { recursive: true, force: true });
-  });
-  return { log };
+  return putStandIn(t, { container, path: "/usr/bin", env: {} });
 }
 
 /** An authority, and a server's and a client's certificate by it. */

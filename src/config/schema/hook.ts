@@ -1,7 +1,7 @@
 import { z } from "zod";
 import type { Check, Hook } from "../config.ts";
 import { describeFound } from "../../base/describe-found.ts";
-import { pickDefined } from "../pick-defined.ts";
+import { pickDefined } from "../../base/pick-defined.ts";
 import { durationField } from "../../base/fields.ts";
 import { absolutePathField, commandField, describeBareCommand } from "./fields.ts";
 

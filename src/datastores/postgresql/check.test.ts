@@ -93,6 +93,38 @@ for (const major of majors) {
       assert.ok(contents.digests["schema"] !== undefined);
     });
 
+    for (const format of ["custom", "plain", "directory", "sqlite"] as const) {
+      test(`F31 F50 a database without tables is told as empty, format ${format}; one without rows is not`, async (t) => {
+        const directory = makeTestDirectory(t);
+        const findEmpty = async (database: string): Promise<readonly string[]> => {
+          const { entries, notes } = await dumpAll(postgresqlDriver, server.options({ database, format }), directory);
+          const checked = await checkAll(postgresqlDriver, entries, directory);
+          return [...notes, ...checked.notes].filter(({ code }) => code === "empty").map(({ level, message }) => `${level}: ${message}`);
+        };
+        server.execute("drop database if exists bare");
+        server.execute("create database bare");
+        server.execute("create function f() returns int language sql as 'select 1'", "bare");
+        assert.deepEqual(await findEmpty("bare"), ['warning: The database "bare" has no tables']);
+        server.execute("create table t (x int)", "bare");
+        assert.deepEqual(await findEmpty("bare"), []);
+      });
+    }
+
+    test("F31 of several databases those without tables are told as empty, but not the ones that every server has", async (t) => {
+      const directory = makeTestDirectory(t);
+      const findEmpty = async (options: Readonly<Record<string, unknown>>): Promise<readonly string[]> => {
+        const { entries } = await dumpAll(postgresqlDriver, server.options(options), directory);
+        const { notes } = await checkAll(postgresqlDriver, entries, directory);
+        return notes.filter(({ code }) => code === "empty").map(({ message }) => message);
+      };
+      server.execute("drop database if exists bare");
+      server.execute("create database bare");
+      const expected = ['The database "bare" has no tables'];
+      assert.deepEqual(await findEmpty({ databases: "all" }), expected);
+      assert.deepEqual(await findEmpty({ format: "cluster" }), expected);
+      assert.deepEqual(await findEmpty({ databases: ["bare", "postgres"] }), ["None of the 2 databases has a table"]);
+    });
+
     test("a dump that is followed by something, and what is no dump, are damaged", async (t) => {
       const directory = makeTestDirectory(t);
       const [entry, bytes] = await dump(directory, { format: "plain" });

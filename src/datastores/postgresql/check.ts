@@ -10,6 +10,7 @@ import type { CheckResult, DriverContext, StoredEntry } from "../contract.ts";
 import { ByteReader } from "./byte-reader.ts";
 import { explainFailure } from "./classify-error.ts";
 import { readCustomArchive, readHeader, type ArchiveHeader } from "./custom-archive.ts";
+import { describeEmpty } from "./describe-empty.ts";
 import { createContents, DumpReader, type DatabaseContents, type DumpReading } from "./dump-contents.ts";
 import { findDatabase } from "./entry-names.ts";
 import { listRememberedTools } from "./known-tools.ts";
@@ -34,6 +35,7 @@ export async function checkDump(entries: AsyncIterable<StoredEntry>, context: Dr
       throw explainFailure(`Cannot read "${entry.name}" of "${context.name}"`, error, readingCodes);
     }
   }
+  notes.push(...describeEmpty(databases));
   return { contents: createContents(databases, isCluster || databases.length > 1 ? "by-database" : "plain", roles), notes };
 }
 

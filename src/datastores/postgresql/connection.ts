@@ -1,6 +1,7 @@
 import { userInfo } from "node:os";
 import { HoldfastError } from "../../base/errors.ts";
 import { resolveIdentity, type Identity } from "../../base/identity.ts";
+import { pickDefined } from "../../base/pick-defined.ts";
 import { Secret } from "../../base/secret.ts";
 import { runProgram, type ProgramOptions } from "../../base/subprocess.ts";
 import { wrapCommand, type Via } from "../via.ts";
@@ -93,10 +94,6 @@ function readConnection(options: ConnectionOptions): Connection {
   const found = { host: host ?? url.host, port: port?.toString() ?? url.port, user: user ?? url.user, database: database ?? url.database };
   const secret = password ?? (url.password === undefined ? undefined : new Secret(url.password));
   return { ...pickDefined(found), ...(secret === undefined ? {} : { password: secret }), settings: pickDefined(settings) };
-}
-
-function pickDefined<Value>(record: Readonly<Record<string, Value | undefined>>): Record<string, Value> {
-  return Object.fromEntries(Object.entries(record).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
 }
 
 /** Throws `config-invalid` for a `runAs` that does not exist or that we may not become. */

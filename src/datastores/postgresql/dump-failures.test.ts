@@ -4,10 +4,10 @@ import { once } from "node:events";
 import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import { setImmediate } from "node:timers/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import { checkAll, dumpAll, listChildren, makeTestDirectory, type DumpHooks } from "../../../test/support/datastore.ts";
 import { fillTable, findBinDir, majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import { postgresqlDriver } from "./postgresql.ts";
 
 for (const major of majors) {
@@ -81,7 +81,7 @@ for (const major of majors) {
     /** Ends, or cancels, whoever is copying the large table; gives up when the dump has ended. */
     async function strikeCopy(how: "terminate" | "cancel", ended: AbortSignal): Promise<void> {
       const strike = `select count(pg_${how}_backend(pid)) from pg_stat_activity where query like 'COPY%large%'`;
-      while (!ended.aborted && server.execute(strike).trim() === "0") await setImmediate();
+      await waitUntil("a dump that copies the large table", () => ended.aborted || server.execute(strike).trim() !== "0", { pollMs: 0 });
     }
 
     const strikes: Readonly<Record<string, (ended: AbortSignal) => Promise<void>>> = {

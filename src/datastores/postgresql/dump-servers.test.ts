@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { after, before, describe, test } from "node:test";
 import { checkAll, dumpAll, makeContext, makeTestDirectory, quiet, readEntry } from "../../../test/support/datastore.ts";
-import { findFreePort, majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
+import { findFreePort } from "../../../test/support/free-port.ts";
+import { majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
 import { keysConflict } from "../../base/concurrency-key.ts";
 import { postgresqlDriver } from "./postgresql.ts";
 

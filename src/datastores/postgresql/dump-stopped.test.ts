@@ -3,9 +3,9 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { dumpAll, makeTestDirectory } from "../../../test/support/datastore.ts";
 import { majors, makeDockerStandIn, openPostgres } from "../../../test/support/postgres.ts";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import { postgresqlDriver as driver } from "./postgresql.ts";
 
 for (const major of majors) {
@@ -32,11 +32,11 @@ for (const major of majors) {
       const code = "maxDuration" in way ? "timeout" : "cancelled";
       const stopped = assert.rejects(dumpAll(driver, options, makeTestDirectory(t), { signal: abort.signal }), { code });
       if (code === "cancelled") {
-        while (count("wait_event_type = 'Lock'") === "0\n") await delay(20);
+        await waitUntil("a dump that waits for the lock", () => count("wait_event_type = 'Lock'") !== "0\n");
         abort.abort();
       }
       await stopped;
-      while (count("true") !== "0\n") await delay(20);
+      await waitUntil("the end of the dump's sessions", () => count("true") === "0\n");
     }
     // Nobody else was ended.
     locker.stdin.end("rollback; select 'here';\n");

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { formatTableKey, type DatabaseContents } from "./dump-contents.ts";
-import { quoteTable } from "./restore-names.ts";
+import { quoteTable, type TableName } from "./restore-names.ts";
 import { selectRows } from "./restore-sql.ts";
 import type { SqlSession } from "./sql-session.ts";
 
@@ -31,4 +31,10 @@ export async function countRows(session: SqlSession): Promise<Pick<DatabaseConte
   for (const each of await selectRows(session, tablesSql, tableRow))
     rows.set(formatTableKey(each.schema, each.table), await count(`ONLY ${quoteTable(each)} ${each.condition}`));
   return { rows, largeObjects: await count("pg_catalog.pg_largeobject_metadata") };
+}
+
+/** The rows of one table, without those of tables that inherit from it. */
+export async function countTable(session: SqlSession, table: TableName): Promise<number> {
+  const [found] = await session.query(`SELECT count(*)::text AS n FROM ONLY ${quoteTable(table)}`);
+  return Number(found?.["n"]);
 }

@@ -1,11 +1,10 @@
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { describeCause, HoldfastError } from "../../base/errors.ts";
-import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
-import { describeUser, resolveAccess } from "./connection.ts";
+import { describeUser } from "./connection.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { createCountedContents, type CountedDatabase } from "./restore-contents.ts";
-import { explainRestore } from "./restore-explain.ts";
+import { runExplained } from "./restore-explain.ts";
 import { inspectServer, requireWhole } from "./restore-inspect.ts";
 import { createRestoreMark, createSideName } from "./restore-names.ts";
 import { requireNeeds } from "./restore-needs.ts";
@@ -15,7 +14,7 @@ import { RoleStatements } from "./restore-roles.ts";
 import { shapeFromStatements, shapeLike, shapePlainly, type DatabaseShape } from "./restore-shape.ts";
 import { openMaintenance, type Server } from "./restore-sql.ts";
 import { examineDump, readMajor, stageDatabase, type StagedDatabase } from "./restore-stage.ts";
-import { chooseDatabases, findPsql, readServerFacts, readsManyDatabases } from "./server-facts.ts";
+import { chooseDatabases, readServerFacts, readsManyDatabases } from "./server-facts.ts";
 import { swapDatabase } from "./swap-database.ts";
 import { dropDatabase, findOid } from "./swap-roll-back.ts";
 import type { CreateStep } from "./swap-steps.ts";
@@ -37,17 +36,7 @@ export class DatabaseRestore implements RestoreSession {
   #contents: Contents = emptyContents;
   #swapped = false;
 
-  static async open(
-    options: PostgresqlOptions,
-    restoring: RestoreOptions,
-    context: DriverContext,
-    signal: AbortSignal,
-  ): Promise<DatabaseRestore> {
-    const server = { access: await resolveAccess(options, "restore", signal), psql: await findPsql(options, signal) };
-    return new DatabaseRestore(options, restoring, context, server);
-  }
-
-  private constructor(options: PostgresqlOptions, restoring: RestoreOptions, context: DriverContext, server: Server) {
+  constructor(options: PostgresqlOptions, restoring: RestoreOptions, context: DriverContext, server: Server) {
     this.#options = options;
     this.#restoring = restoring;
     this.#context = context;
@@ -172,14 +161,8 @@ export class DatabaseRestore implements RestoreSession {
     });
   }
 
-  async #explained<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
-    try {
-      signal.throwIfAborted();
-      return await act();
-    } catch (error) {
-      if (signal.aborted) throw createAbortError(signal, `The restore of "${this.#context.name}" was stopped`);
-      throw explainRestore(this.#context.name, error);
-    }
+  #explained<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+    return runExplained("restore", this.#context.name, act, signal);
   }
 
   /** After the swap has begun what is where is the roll-back's business. */

@@ -5,10 +5,10 @@ import { basename, join } from "node:path";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import { createAbortError, streamProgram } from "../../base/subprocess.ts";
+import { streamProgram } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreSession, StoredEntry, TargetFacts } from "../contract.ts";
 import { checkDump, extractDump } from "./check.ts";
-import { explainRestore } from "./restore-explain.ts";
+import { runExplained } from "./restore-explain.ts";
 import { createRestoreMark } from "./restore-names.ts";
 
 interface Placed {
@@ -34,15 +34,13 @@ export class DirectoryRestore implements RestoreSession {
     return Promise.resolve({ summary, present: false, bytes: 0, method: "writes the dump's files", neededBytes: 0, notes: [], users: [] });
   }
 
-  async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
-    try {
+  stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
+    const stage = async (): Promise<Contents> => {
       await mkdir(this.#staged, { mode: 0o700 });
       for await (const entry of entries) await this.#stageEntry(entry, signal);
       return await this.#check(this.#staged, signal);
-    } catch (error) {
-      if (signal.aborted) throw createAbortError(signal, `The restore of "${this.#context.name}" was stopped`);
-      throw explainRestore(this.#context.name, error);
-    }
+    };
+    return runExplained("restore", this.#context.name, stage, signal);
   }
 
   async #stageEntry(entry: StoredEntry, signal: AbortSignal): Promise<void> {

@@ -1,4 +1,5 @@
 import { describeCause, HoldfastError, type ErrorCode } from "../../base/errors.ts";
+import { createAbortError } from "../../base/subprocess.ts";
 import { classifyError, explainFailure } from "./classify-error.ts";
 
 interface Rule {
@@ -82,4 +83,15 @@ export function explainRestore(name: string, thrown: unknown): unknown {
       new HoldfastError("target-unsafe", error.message, { cause: thrown, hint: rights.hint }),
     );
   return explainFailure(`Cannot restore "${name}"`, error, targetCodes);
+}
+
+/** Does a step of a restore, or of a drill: what fails is told as its failure, and a stop as a stop. */
+export async function runExplained<T>(what: "restore" | "drill", name: string, act: () => Promise<T>, signal: AbortSignal): Promise<T> {
+  try {
+    signal.throwIfAborted();
+    return await act();
+  } catch (error) {
+    if (signal.aborted) throw createAbortError(signal, `The ${what} of "${name}" was stopped`);
+    throw explainRestore(name, error);
+  }
 }

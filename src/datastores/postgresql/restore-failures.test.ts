@@ -4,11 +4,11 @@ import { once } from "node:events";
 import { chmodSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import { checkAll, dumpAll, each, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
 import { fillTable, majors, openPostgres } from "../../../test/support/postgres.ts";
-import { alterEntry, fillShop, isFailure, lookAtServer } from "../../../test/support/postgres-restore.ts";
+import { alterEntry, fillShop, isFailure, lookAtServer, openShop } from "../../../test/support/postgres-restore.ts";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import type { SwapStep } from "../contract.ts";
 import { postgresqlDriver as driver } from "./postgresql.ts";
 
@@ -17,11 +17,7 @@ class Stop extends Error {}
 for (const major of majors) {
   for (const when of ["before", "after"] as const) {
     test(`A14 PostgreSQL ${major}: a restore that stops ${when} any of its records is rolled back, twice`, async (t) => {
-      await using server = await openPostgres(major);
-      fillShop(server);
-      const options = server.options({ database: "shop", binDir: server.binDir });
-      const directory = makeTestDirectory(t);
-      const { entries } = await dumpAll(driver, options, directory);
+      const { server, options, directory, entries } = await openShop(t, major);
       server.execute("DELETE FROM note WHERE id > 5", "shop");
       const before = lookAtServer(server);
       const ops: string[] = [];
@@ -49,11 +45,7 @@ for (const major of majors) {
   }
 
   test(`A14 PostgreSQL ${major}: what is done by the server and not by us any more is undone too`, async (t) => {
-    await using server = await openPostgres(major);
-    fillShop(server);
-    const options = server.options({ database: "shop", binDir: server.binDir });
-    const directory = makeTestDirectory(t);
-    const { entries } = await dumpAll(driver, options, directory);
+    const { server, options, directory, entries } = await openShop(t, major);
     server.execute("DELETE FROM note WHERE id > 5", "shop");
     const before = lookAtServer(server);
     const { steps } = await restoreAll(driver, options, directory, entries);
@@ -73,11 +65,7 @@ for (const major of majors) {
   });
 
   test(`PostgreSQL ${major}: who is connected during the swap is cut off and finds the restored data`, async (t) => {
-    await using server = await openPostgres(major);
-    fillShop(server);
-    const options = server.options({ database: "shop", binDir: server.binDir });
-    const directory = makeTestDirectory(t);
-    const { entries } = await dumpAll(driver, options, directory);
+    const { server, options, directory, entries } = await openShop(t, major);
     server.execute("DELETE FROM note", "shop");
     // An application that connects again at once, for ever.
     const psql = join(server.binDir, "psql");
@@ -91,14 +79,15 @@ for (const major of majors) {
     };
     const client = spawn("sh", ["-c", loop], { env, stdio: "ignore", detached: true });
     const count = "SELECT count(*) FROM pg_stat_activity WHERE usename = 'ann' AND datname = 'shop'";
+    const connected = () => waitUntil("the application's connection", () => server.execute(count) === "1\n");
     try {
-      while (server.execute(count) !== "1\n") await delay(20);
+      await connected();
       const { steps } = await restoreAll(driver, options, directory, entries);
       assert.equal(server.execute("SELECT count(*) FROM note", "shop"), "500\n");
-      while (server.execute(count) !== "1\n") await delay(20);
+      await connected();
       await driver.rollBack(steps, quiet, options);
       assert.equal(server.execute("SELECT count(*) FROM note", "shop"), "0\n");
-      while (server.execute(count) !== "1\n") await delay(20);
+      await connected();
     } finally {
       process.kill(-(client.pid ?? 0), "SIGKILL");
       await once(client, "exit");
@@ -147,12 +136,10 @@ for (const major of majors) {
   });
 
   test(`PostgreSQL ${major}: a full disk of the server, or pg_restore killed, leaves everything as it was`, async (t) => {
-    await using server = await openPostgres(major);
-    fillShop(server);
-    fillTable(server, "shop", "large", 8);
-    const directory = makeTestDirectory(t);
-    const options = server.options({ database: "shop", binDir: server.binDir });
-    const { entries } = await dumpAll(driver, options, directory);
+    const { server, options, directory, entries } = await openShop(t, major, (empty) => {
+      fillShop(empty);
+      fillTable(empty, "shop", "large", 8);
+    });
     const before = lookAtServer(server);
     // Killed while it loads.
     const { contents } = await checkAll(driver, entries, directory);
@@ -161,15 +148,16 @@ for (const major of majors) {
       await using session = await datastore.openRestore({ kind: "original" }, { absent: false }, quiet);
       const staged = session.stage(each(entries.map((entry) => ({ ...entry, contents }))), quiet);
       const failed = assert.rejects(staged, isFailure("restore-failed", /pg_restore was killed by SIGKILL/, /^/));
-      for (let killed = false; !killed; await delay(5)) {
-        const pids = execFileSync("sh", ["-c", `pgrep -x pg_restore -P ${process.pid} || true`], { encoding: "utf8" }).trim();
-        const restores = server.execute(
-          "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holdfast' AND datname ~ '_holdfast_'",
-        );
-        if (pids === "" || restores === "0\n") continue;
-        for (const pid of pids.split("\n")) process.kill(Number(pid), "SIGKILL");
-        killed = true;
-      }
+      const loading = "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'holdfast' AND datname ~ '_holdfast_'";
+      const pids = await waitUntil(
+        "a pg_restore that loads",
+        () => {
+          const found = execFileSync("sh", ["-c", `pgrep -x pg_restore -P ${process.pid} || true`], { encoding: "utf8" }).trim();
+          return found !== "" && server.execute(loading) !== "0\n" && found.split("\n");
+        },
+        { pollMs: 5 },
+      );
+      for (const pid of pids) process.kill(Number(pid), "SIGKILL");
       await failed;
     }
     assert.equal(lookAtServer(server), before);

@@ -2,18 +2,13 @@ import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { checkAll, dumpAll, each, makeContext, makeTestDirectory, quiet } from "../../../test/support/datastore.ts";
-import { openPostgres } from "../../../test/support/postgres.ts";
-import { fillShop } from "../../../test/support/postgres-restore.ts";
+import { checkAll, each, makeContext, quiet } from "../../../test/support/datastore.ts";
+import { openShop } from "../../../test/support/postgres-restore.ts";
 import type { RestoreOptions, RestoreTarget } from "../contract.ts";
 import { postgresqlDriver as driver } from "./postgresql.ts";
 
 test("a restore tells what it does: loading, analysing and counting are phases of their own", async (t) => {
-  await using server = await openPostgres(15);
-  fillShop(server);
-  const directory = makeTestDirectory(t);
-  const options = server.options({ database: "shop", binDir: server.binDir });
-  const { entries } = await dumpAll(driver, options, directory);
+  const { options, directory, entries } = await openShop(t, 15);
   const { contents } = await checkAll(driver, entries, directory);
   const path = join(directory, "scratch");
   mkdirSync(path, { mode: 0o700 });

@@ -6,6 +6,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import { checkAll, dumpAll, each, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
 import { majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import type { StoredEntry, SwapStep } from "../contract.ts";
 import { postgresqlDriver as driver } from "./postgresql.ts";
 
@@ -43,12 +44,9 @@ async function restoreNote(
   await session.swap(keep, signal);
 }
 
-async function waitUntil(isSo: () => boolean): Promise<void> {
-  while (!isSo()) await pause(10);
-}
-
-function waits(server: PostgresServer, event: string): boolean {
-  return server.execute(`SELECT 1 FROM pg_stat_activity WHERE wait_event = '${event}' AND pid <> pg_backend_pid()`) !== "";
+async function waitForSession(server: PostgresServer, condition: string): Promise<void> {
+  const sql = `SELECT 1 FROM pg_stat_activity WHERE ${condition} AND pid <> pg_backend_pid()`;
+  await waitUntil(`a session with ${condition}`, () => server.execute(sql) !== "", { pollMs: 10 });
 }
 
 test("F36 a replacement that fails at its end leaves the sequences as they were", async (t) => {
@@ -101,10 +99,10 @@ test("F1 a roll-back waits for the replacement that a killed worker has sent off
     },
     killed.signal,
   ).catch((error: unknown) => error);
-  await waitUntil(() => waits(server, "SyncRep"));
+  await waitForSession(server, "wait_event = 'SyncRep'");
   const rolledBack = driver.rollBack(steps, quiet, options);
   killed.abort();
-  await waitUntil(() => waits(server, "advisory"));
+  await waitForSession(server, "wait_event = 'advisory'");
   setStandbys("");
   await rolledBack;
   assert.ok((await ended) instanceof Error);
@@ -149,10 +147,10 @@ test("F36 a roll-back gives a sequence what it had when the rows were replaced, 
   const env = { ...process.env, PGHOST: server.socketDirectory, PGPORT: String(server.port), PGUSER: "postgres", PGDATABASE: "shop" };
   const client = spawn("psql", ["-X", "-q"], { env, stdio: ["pipe", "ignore", "inherit"] });
   client.stdin.write("BEGIN; INSERT INTO note (body) VALUES ('open');\n");
-  await waitUntil(() => server.execute("SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction'") !== "");
+  await waitForSession(server, "state = 'idle in transaction'");
   const steps: SwapStep[] = [];
   const replaced = restoreNote(options, directory, entries, (step) => void steps.push(step));
-  await waitUntil(() => waits(server, "relation"));
+  await waitForSession(server, "wait_event = 'relation'");
   client.stdin.end("INSERT INTO note (body) SELECT 'more' FROM generate_series(1, 9); COMMIT;\n");
   await once(client, "exit");
   await replaced;

@@ -1,12 +1,11 @@
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { resolveIdentity } from "../../base/identity.ts";
-import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreSession, StoredEntry, TargetFacts } from "../contract.ts";
 import type { Access } from "./connection.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { createCountedContents, type CountedDatabase } from "./restore-contents.ts";
-import { explainRestore } from "./restore-explain.ts";
+import { runExplained } from "./restore-explain.ts";
 import type { DumpNeeds } from "./needs-reader.ts";
 import { findMissingRoles } from "./restore-needs.ts";
 import { readParts, type DumpPart } from "./restore-parts.ts";
@@ -47,13 +46,8 @@ export class ScratchRestore implements RestoreSession {
     });
   }
 
-  async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
-    try {
-      return await this.#stage(entries, signal);
-    } catch (error) {
-      if (signal.aborted) throw createAbortError(signal, `The drill of "${this.#context.name}" was stopped`);
-      throw explainRestore(this.#context.name, error);
-    }
+  stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
+    return runExplained("drill", this.#context.name, () => this.#stage(entries, signal), signal);
   }
 
   async #stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {

@@ -124,3 +124,48 @@ for (const major of majors) {
     await refuses(["log"], "target-unsafe", /log_1 is not in shop any more/);
   });
 }
+
+/** Tables whose rows hold nothing that can be written: what counts is how many there are. */
+const unwritable = ["computed", "bare", "emptied"] as const;
+
+function fillUnwritable(server: PostgresServer): void {
+  server.execute("CREATE DATABASE shop");
+  server.execute(
+    `CREATE TABLE computed (one int GENERATED ALWAYS AS (1) STORED);
+     INSERT INTO computed DEFAULT VALUES; INSERT INTO computed DEFAULT VALUES; INSERT INTO computed DEFAULT VALUES;
+     CREATE TABLE bare (); INSERT INTO bare DEFAULT VALUES; INSERT INTO bare DEFAULT VALUES;
+     CREATE TABLE emptied (gone int); INSERT INTO emptied SELECT generate_series(1, 5); ALTER TABLE emptied DROP COLUMN gone;
+     CREATE TABLE child () INHERITS (bare); INSERT INTO child DEFAULT VALUES`,
+    "shop",
+  );
+}
+
+function countUnwritable(server: PostgresServer): readonly number[] {
+  return unwritable.map((table) => Number(server.execute(`SELECT count(*) FROM ONLY ${table}`, "shop")));
+}
+
+for (const major of majors) {
+  for (const format of formats) {
+    test(`A6 PostgreSQL ${major} ${format}: a table without a column that can be written comes back with as many rows as the dump has`, async (t) => {
+      const directory = makeTestDirectory(t);
+      await using server = await openPostgres(major);
+      fillUnwritable(server);
+      const options = server.options({ database: "shop", format, binDir: server.binDir });
+      const { entries } = await dumpAll(driver, options, directory);
+      const { contents } = await checkAll(driver, entries, directory);
+      const dumped = unwritable.map((table) => contents.counts[`rows.public.${table}`] ?? -1);
+      assert.deepEqual(dumped, [3, 2, 5]);
+      server.execute("TRUNCATE ONLY bare; INSERT INTO computed DEFAULT VALUES; DELETE FROM emptied", "shop");
+      const changed = countUnwritable(server);
+      assert.deepEqual(changed, [4, 0, 0]);
+
+      const { steps } = await restoreTables(options, directory, entries, unwritable);
+      assert.deepEqual(countUnwritable(server), dumped);
+      for (let look = 0; look < 2; look += 1) {
+        await driver.rollBack(steps, quiet, options);
+        assert.deepEqual(countUnwritable(server), changed);
+      }
+      assert.equal(server.execute("SELECT count(*) FROM child", "shop").trim(), "1");
+    });
+  }
+}

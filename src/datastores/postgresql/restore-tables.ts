@@ -1,15 +1,15 @@
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
-import { describeUser, resolveAccess, selectDatabase } from "./connection.ts";
+import { describeUser, selectDatabase } from "./connection.ts";
 import { formatTableKey } from "./dump-contents.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { createCountedContents } from "./restore-contents.ts";
-import { explainRestore } from "./restore-explain.ts";
+import { countTable } from "./restore-count.ts";
+import { runExplained } from "./restore-explain.ts";
 import { inspectServer } from "./restore-inspect.ts";
 import { loadDump } from "./restore-load.ts";
-import { createRestoreMark, createSideName, quoteTable } from "./restore-names.ts";
+import { createRestoreMark, createSideName } from "./restore-names.ts";
 import { requireNeeds } from "./restore-needs.ts";
 import { readParts } from "./restore-parts.ts";
 import { readProperties } from "./restore-properties.ts";
@@ -18,7 +18,6 @@ import { shapeLike } from "./restore-shape.ts";
 import { openDatabase, openMaintenance, type Server } from "./restore-sql.ts";
 import { examineDump, readMajor, stageDatabase, type DumpToStage } from "./restore-stage.ts";
 import { chooseTables, readSequences, readTables, requireSameColumns, sameTable, type TableFacts } from "./restore-table-set.ts";
-import { findPsql } from "./server-facts.ts";
 import { replaceTables, type TableReplacement } from "./swap-tables.ts";
 import { dropDatabase } from "./swap-roll-back.ts";
 import type { CreateStep, TablesStep } from "./swap-steps.ts";
@@ -42,24 +41,8 @@ export class TablesRestore implements RestoreSession {
   #replacements: readonly TableReplacement[] = [];
   #contents: Contents = emptyContents;
 
-  static async open(
-    options: PostgresqlOptions,
-    parts: readonly string[],
-    restoring: RestoreOptions,
-    context: DriverContext,
-    signal: AbortSignal,
-  ): Promise<TablesRestore> {
-    const server = { access: await resolveAccess(options, "restore", signal), psql: await findPsql(options, signal) };
-    return new TablesRestore(options, parts, restoring, context, server);
-  }
-
-  private constructor(
-    options: PostgresqlOptions,
-    parts: readonly string[],
-    restoring: RestoreOptions,
-    context: DriverContext,
-    server: Server,
-  ) {
+  /** Of those tables that `parts` names, as people do. */
+  constructor(options: PostgresqlOptions, parts: readonly string[], restoring: RestoreOptions, context: DriverContext, server: Server) {
     this.#options = options;
     this.#parts = parts;
     this.#restoring = restoring;
@@ -147,6 +130,7 @@ export class TablesRestore implements RestoreSession {
     await using staged = await openDatabase(this.#server, name, signal);
     const present = await readTables(live);
     const replacements: TableReplacement[] = [];
+    this.#context.progress({ phase: "counting" });
     for (const table of chosen) {
       const now = present.find((each) => sameTable(each, table));
       if (now === undefined) {
@@ -155,15 +139,15 @@ export class TablesRestore implements RestoreSession {
         });
       }
       requireSameColumns(table, now);
-      replacements.push({ table: now, from: table, sequences: await readSequences(staged, table) });
+      replacements.push({
+        table: now,
+        from: table,
+        sequences: await readSequences(staged, table),
+        rows: await countTable(staged, table),
+      });
     }
     this.#replacements = replacements;
-    const rows = new Map<string, number>();
-    this.#context.progress({ phase: "counting" });
-    for (const { schema, table } of chosen) {
-      const [count] = await staged.query(`SELECT count(*)::text AS n FROM ONLY ${quoteTable({ schema, table })}`);
-      rows.set(formatTableKey(schema, table), Number(count?.["n"]));
-    }
+    const rows = new Map(replacements.map(({ from, rows: count }) => [formatTableKey(from.schema, from.table), count]));
     const naming = this.#expected === undefined || "largeObjects" in this.#expected.counts ? "plain" : "by-database";
     const { counts } = createCountedContents([{ database: this.#dumped, contents: { rows, largeObjects: 0 } }], naming, undefined);
     const ofTables = Object.entries(counts).filter(([key]) => key.startsWith("rows."));
@@ -187,19 +171,13 @@ export class TablesRestore implements RestoreSession {
     });
   }
 
-  /** One transaction has put in exactly what was counted; whoever uses the table may have changed it since. */
+  /** One transaction has put in exactly what was counted, or failed; whoever uses the table may have changed it since. */
   summarize(): Promise<Contents> {
     return Promise.resolve(this.#contents);
   }
 
-  async #explained<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
-    try {
-      signal.throwIfAborted();
-      return await act();
-    } catch (error) {
-      if (signal.aborted) throw createAbortError(signal, `The restore of "${this.#context.name}" was stopped`);
-      throw explainRestore(this.#context.name, error);
-    }
+  #explained<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T> {
+    return runExplained("restore", this.#context.name, act, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

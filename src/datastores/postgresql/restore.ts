@@ -5,6 +5,7 @@ import { DatabaseRestore } from "./restore-databases.ts";
 import { DirectoryRestore } from "./restore-directory.ts";
 import { explainRestore } from "./restore-explain.ts";
 import { ScratchRestore } from "./restore-scratch.ts";
+import { resolveServer } from "./restore-server.ts";
 import { TablesRestore } from "./restore-tables.ts";
 
 /** A restore of one member: into its server, into files, or into a server of our own. */
@@ -20,8 +21,9 @@ export async function openPostgresqlRestore(
       throw new HoldfastError("usage", "single tables can only be restored into their own database");
     if (target.kind === "directory") return new DirectoryRestore(target.path, context);
     if (target.kind === "scratch") return new ScratchRestore(options, target.path, context);
-    if (restoring.parts !== undefined) return await TablesRestore.open(options, restoring.parts, restoring, context, signal);
-    return await DatabaseRestore.open(options, restoring, context, signal);
+    const server = await resolveServer(options, signal);
+    if (restoring.parts !== undefined) return new TablesRestore(options, restoring.parts, restoring, context, server);
+    return new DatabaseRestore(options, restoring, context, server);
   } catch (error) {
     throw explainRestore(context.name, error);
   }

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test, type TestContext } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { openScratchCluster, type ScratchCluster } from "./scratch-cluster.ts";
 
@@ -49,7 +49,8 @@ for (const major of majors) {
     const args = ["-X", "-h", cluster.host, "-U", cluster.user, "-d", "postgres", "-c", "SELECT pg_sleep(60)"];
     const client = spawn(join(binDir, "psql"), args, { stdio: "ignore" });
     const ended = once(client, "exit");
-    while (ask(cluster, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'").stdout !== "1") await delay(20);
+    const sleepers = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    await waitUntil("a client that sleeps", () => ask(cluster, sleepers).stdout === "1");
     await cluster[Symbol.asyncDispose]();
     await ended;
     assert.deepEqual(readdirSync(directory), []);
@@ -77,10 +78,7 @@ test("a scratch server dies with the process that started it", async (t) => {
   const child = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
   await once(child.stdout, "data");
   child.kill("SIGKILL");
-  const list = (): string => spawnSync("pgrep", ["-f", directory], { encoding: "utf8" }).stdout.trim();
-  const deadline = performance.now() + 20_000;
-  while (list() !== "" && performance.now() < deadline) await delay(50);
-  assert.equal(list(), "");
+  await waitUntil("the server's end", () => spawnSync("pgrep", ["-f", directory], { encoding: "utf8" }).stdout.trim() === "");
 });
 
 test("starting a scratch server can be stopped, and leaves nothing", async (t) => {
@@ -89,7 +87,7 @@ test("starting a scratch server can be stopped, and leaves nothing", async (t) =
   await assert.rejects(openScratchCluster({ binDir, directory }, AbortSignal.abort()), isCancelled);
   const stop = new AbortController();
   const opening = openScratchCluster({ binDir, directory }, stop.signal);
-  while (!existsSync(join(directory, "cluster/postmaster.pid"))) await delay(5);
+  await waitUntil("a server that starts", () => existsSync(join(directory, "cluster/postmaster.pid")), { pollMs: 5 });
   stop.abort();
   await assert.rejects(opening, isCancelled);
   assert.deepEqual(readdirSync(directory), []);

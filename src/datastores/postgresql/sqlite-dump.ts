@@ -8,6 +8,8 @@ import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
 import { explainFailure } from "./classify-error.ts";
 import { describeAddress, resolveAccess } from "./connection.ts";
+import { describeEmpty } from "./describe-empty.ts";
+import { formatTableKey } from "./dump-contents.ts";
 import { formatEntryName } from "./entry-names.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { findPsql, readServerFacts } from "./server-facts.ts";
@@ -44,7 +46,12 @@ export async function* dumpSqlite(
   } finally {
     await rm(path, { force: true });
   }
-  return { contents: examined.contents, checked: true, notes: [...describeLosses(examined)], absent: false };
+  return {
+    contents: examined.contents,
+    checked: true,
+    notes: [...describeLosses(examined), ...describeEmpty([{ database, ...countExported(examined) }])],
+    absent: false,
+  };
 }
 
 async function exportInTime(options: PostgresqlOptions, context: DriverContext, signal: AbortSignal): Promise<Exported | undefined> {
@@ -105,6 +112,12 @@ async function prepareSnapshot(session: SqlSession, options: PostgresqlOptions):
 }
 
 const namesShown = 5;
+
+/** What was left out is not empty. */
+function countExported({ record }: Examined): { readonly rows: ReadonlyMap<string, number>; readonly largeObjects: number } {
+  const rows = record.tables.map((each) => [formatTableKey(each.schema, each.table), each.rows] as const);
+  return { rows: new Map(rows), largeObjects: record.leftOut.length };
+}
 
 /** What SQLite cannot hold is told, and is in the file's own list. Rows that are not there make the backup no worse: they are made from others, or elsewhere. */
 function* describeLosses({ record }: Examined): Generator<Note> {

@@ -20,7 +20,11 @@ export async function fillTable(
   progress: (bytes: number) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  if (columns.length === 0) return;
+  if (columns.length === 0) {
+    // Nothing of its rows can be written: what counts is how many there are.
+    await session.query(`INSERT INTO ${quoteTable(target)} SELECT FROM generate_series(1, ${source.rows})`);
+    return;
+  }
   const names = listColumns(columns.map(({ column }) => column));
   const head = `INSERT INTO ${quoteTable(target)} (${names}) OVERRIDING SYSTEM VALUE VALUES `;
   const select = file

@@ -58,9 +58,8 @@ export async function bringBack(session: SqlSession, schema: string, lockTimeout
       const fill = async (table: TableName): Promise<void> => {
         const { kept: from, columns } = kept.get(quoteTable(table)) ?? { kept: "", columns: [] };
         const list = listColumns(columns);
-        await session.query(
-          `INSERT INTO ${quoteTable(table)} (${list}) OVERRIDING SYSTEM VALUE SELECT ${list} FROM ${quoteName(schema)}.${from}`,
-        );
+        const into = list === "" ? "" : `(${list}) OVERRIDING SYSTEM VALUE`;
+        await session.query(`INSERT INTO ${quoteTable(table)} ${into} SELECT ${list} FROM ${quoteName(schema)}.${from}`);
       };
       await exchange(session, { ...state, fill, lockTimeoutMs }, () => Promise.resolve());
       await session.query(`DROP SCHEMA ${quoteName(schema)} CASCADE`);

@@ -1,16 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import { checkAll, dumpAll, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
 import { fillTable, majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
 import { openStandby } from "../../../test/support/postgres-standby.ts";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import { postgresqlDriver as driver } from "./postgresql.ts";
 
 const replication = { hba: ["local replication all trust"] };
 
 async function waitForReplay(primary: PostgresServer, standby: PostgresServer): Promise<void> {
   const lsn = primary.execute("SELECT pg_current_wal_lsn()").trim();
-  while (standby.execute(`SELECT pg_last_wal_replay_lsn() >= '${lsn}'`) !== "t\n") await delay(20);
+  const isThere = `SELECT pg_last_wal_replay_lsn() >= '${lsn}'`;
+  await waitUntil("what the primary has written, in the standby", () => standby.execute(isThere) === "t\n");
 }
 
 for (const major of majors) {

@@ -2,12 +2,11 @@ import { z } from "zod";
 import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
 import { explainFailure } from "./classify-error.ts";
-import { resolveAccess } from "./connection.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { dropSubscriptions } from "./restore-replication.ts";
+import { resolveServer } from "./restore-server.ts";
 import { lockSql, openMaintenance, selectRows, type Server } from "./restore-sql.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
-import { findPsql } from "./server-facts.ts";
 import type { SqlSession } from "./sql-session.ts";
 import { allowSql, renameSql, renameWhenFree } from "./swap-database.ts";
 import { parseStep, type BlockStep, type PostgresqlStep, type SwapDatabaseStep } from "./swap-steps.ts";
@@ -19,13 +18,7 @@ export async function rollBackRestore(
   signal: AbortSignal,
   options: PostgresqlOptions | undefined,
 ): Promise<void> {
-  const known = steps.map(parseStep);
-  if (known.length === 0) return;
-  try {
-    await rollBackSwap(await openServer(known, options, signal), known, signal);
-  } catch (error) {
-    throw explainFailure("Cannot roll back the restore", error);
-  }
+  await followSteps(steps, options, rollBackSwap, "Cannot roll back the restore", signal);
 }
 
 /** Removes what a finished restore put aside. Idempotent. */
@@ -34,21 +27,28 @@ export async function settleRestore(
   signal: AbortSignal,
   options: PostgresqlOptions | undefined,
 ): Promise<void> {
+  await followSteps(steps, options, settleSwap, "Cannot remove what the restore put aside", signal);
+}
+
+async function followSteps(
+  steps: readonly SwapStep[],
+  options: PostgresqlOptions | undefined,
+  act: (server: Server, known: readonly PostgresqlStep[], signal: AbortSignal) => Promise<void>,
+  problem: string,
+  signal: AbortSignal,
+): Promise<void> {
   const known = steps.map(parseStep);
   if (known.length === 0) return;
   try {
-    await settleSwap(await openServer(known, options, signal), known, signal);
+    await act(await findServer(known, options, signal), known, signal);
   } catch (error) {
-    throw explainFailure("Cannot remove what the restore put aside", error);
+    throw explainFailure(problem, error);
   }
 }
 
 /** Steps hold no secrets: how to connect is only known from the config. */
-async function openServer(steps: readonly PostgresqlStep[], options: PostgresqlOptions | undefined, signal: AbortSignal): Promise<Server> {
-  if (options !== undefined) {
-    const waitForMs = options.waitFor ?? defaults.waitForMs;
-    return { access: await resolveAccess(options, "restore", signal), psql: await findPsql(options, signal), waitForMs };
-  }
+async function findServer(steps: readonly PostgresqlStep[], options: PostgresqlOptions | undefined, signal: AbortSignal): Promise<Server> {
+  if (options !== undefined) return { ...(await resolveServer(options, signal)), waitForMs: options.waitFor ?? defaults.waitForMs };
   const places = steps.flatMap((step) => {
     if (step.op === "swap") return [`${step.database} was, or is, ${step.aside}`];
     return step.op === "tables" ? [`rows of ${step.database} are in its schema ${step.schema}`] : [];

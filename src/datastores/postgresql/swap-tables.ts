@@ -2,6 +2,7 @@ import { z } from "zod";
 import { HoldfastError } from "../../base/errors.ts";
 import { selectDatabase } from "./connection.ts";
 import { explainLoad } from "./restore-explain.ts";
+import { countTable } from "./restore-count.ts";
 import { feedPsql } from "./restore-load.ts";
 import { quoteTable, type TableName } from "./restore-names.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
@@ -15,6 +16,8 @@ export interface TableReplacement {
   readonly table: TableFacts;
   readonly from: TableName;
   readonly sequences: readonly SequenceState[];
+  /** How many there are: the transaction fails unless as many have come. */
+  readonly rows: number;
 }
 
 const asideRow = z.object({ schema: z.string(), table: z.string(), aside: z.string(), sequences: z.string() });
@@ -46,13 +49,13 @@ export async function replaceTables(
     yield `SET statement_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;\nBEGIN;\n`;
     yield `SET LOCAL search_path = pg_catalog;\nSET LOCAL lock_timeout = '60s';\nSET LOCAL row_security = off;\n${lockSql(drop ?? schema ?? database)};\n`;
     yield* plan.before.map((statement) => `${statement};\n`);
-    for (const { table, from } of replacements) {
-      const columns = `(${table.columns.flatMap(({ name, generated }) => (generated ? [] : [quoteName(name)])).join(", ")})`;
+    for (const { table, from, rows } of replacements) {
+      const columns = table.columns.flatMap(({ name, generated }) => (generated ? [] : [quoteName(name)])).join(", ");
       yield `TRUNCATE ONLY ${quoteTable(table)};\n`;
-      if (columns === "()") continue;
-      yield `COPY ${quoteTable(table)} ${columns} FROM stdin;\n`;
-      yield* source.copyOut(`COPY ${quoteTable(from)} ${columns} TO STDOUT`);
-      yield "\\.\n";
+      // Where no column can be written an empty list would be a syntax error: each row is an empty line, both ways.
+      yield `COPY ${quoteTable(table)} ${columns === "" ? "" : `(${columns})`} FROM stdin;\n`;
+      yield* source.copyOut(`COPY (SELECT ${columns} FROM ONLY ${quoteTable(from)}) TO STDOUT`);
+      yield `\\.\n${requireRowsSql(table, rows)};\n`;
     }
     yield* plan.after.map((statement) => `${statement};\n`);
     if (drop !== undefined) yield `DROP SCHEMA ${quoteName(drop)} CASCADE;\n`;
@@ -63,6 +66,14 @@ export async function replaceTables(
   } catch (error) {
     throw signal.aborted ? error : explainTables(error);
   }
+}
+
+const miscounted = "the restore has put in";
+
+/** Fails, with the text that explainTables finds, unless the table has so many rows. */
+function requireRowsSql(table: TableName, rows: number): string {
+  const text = [`${miscounted} `, ` rows, not ${rows}, into ${quoteTable(table)}`].map(quoteLiteral);
+  return `SELECT CASE WHEN count(*) <> ${rows} THEN (${text[0]} || count(*) || ${text[1]})::pg_catalog.int4 END FROM ONLY ${quoteTable(table)}`;
 }
 
 interface Script {
@@ -138,6 +149,8 @@ function explainTables(error: unknown): unknown {
       hint: "Stop the program that holds the lock, then restore again.",
     });
   }
+  const wrong = new RegExp(`"(${miscounted} .*)"`).exec(text)?.[1];
+  if (wrong !== undefined) return new HoldfastError("restore-failed", wrong, { cause: error, hint: "Restore the whole database instead." });
   return explainLoad(error);
 }
 
@@ -148,7 +161,8 @@ export async function undoTables(server: Server, { database, schema }: TablesSte
   if (!(await hasSchema(session, schema))) return;
   const rows = await selectRows(session, `SELECT * FROM ${quoteTable({ schema, table: contentName })}`, asideRow);
   const present = await readTables(session);
-  const replacements = rows.map(({ aside, sequences, ...name }) => {
+  const replacements: TableReplacement[] = [];
+  for (const { aside, sequences, ...name } of rows) {
     const table = present.find((each) => sameTable(each, name));
     if (table === undefined) {
       throw new HoldfastError(
@@ -159,8 +173,9 @@ export async function undoTables(server: Server, { database, schema }: TablesSte
         },
       );
     }
-    return { table, from: { schema, table: aside }, sequences: parseStates(sequences) };
-  });
+    const from = { schema, table: aside };
+    replacements.push({ table, from, sequences: parseStates(sequences), rows: await countTable(session, from) });
+  }
   await replaceTables(server, session, { database, schema: null, drop: schema }, replacements, signal);
 }
 

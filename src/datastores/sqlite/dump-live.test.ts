@@ -3,6 +3,7 @@ import { chmod, chown, mkdir, readdir, readFile, rename, stat } from "node:fs/pr
 import { existsSync } from "node:fs";
 import { basename, join } from "node:path";
 import { test } from "node:test";
+import { HoldfastError } from "../../base/errors.ts";
 import { dump, execute, makePlace, pathOf, query, startProgram } from "../../../test/support/sqlite.ts";
 import { findFile } from "./database-files.ts";
 import { findUsers } from "./find-users.ts";
@@ -108,7 +109,13 @@ test("F28 a WAL database in a directory that its owner cannot write to is refuse
   await chown(path, nobody, nobody);
   await chown(`${path}-wal`, nobody, nobody);
   await chmod(closed, 0o555);
-  await assert.rejects(dump({ path }, place.context), { code: "source-unreadable", hint: /write to its directory/ });
+  await assert.rejects(dump({ path }, place.context), (error) => {
+    assert.ok(error instanceof HoldfastError);
+    assert.equal(error.code, "source-unreadable");
+    assert.equal(error.message, `Cannot dump "memory": ${path}: unable to open database file (SQLITE_CANTOPEN)`);
+    assert.match(error.hint ?? "", /write to its directory/);
+    return true;
+  });
 });
 
 test("F28 a rollback-journal database in a directory that its owner cannot write to is copied", async () => {

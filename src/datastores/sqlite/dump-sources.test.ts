@@ -85,6 +85,18 @@ test("F31 empty, encrypted, missing, and what is no file at all are told apart",
   assert.deepEqual([absent.entries.length, absent.facts.absent], [0, true]);
 });
 
+test("F20 a database that its reader cannot open is named by its path, when probed and when dumped", async () => {
+  await using place = await makePlace();
+  const path = join(place.dir, "closed.db");
+  execute(path, "create table t (x)");
+  await chmod(path, 0o600);
+  const options = { path, runAs: "nobody" };
+  const message = `${path}: unable to open database file (SQLITE_CANTOPEN)`;
+  await assert.rejects(dump(options, place.context), { code: "source-unreadable", message: `Cannot dump "memory": ${message}` });
+  await using datastore = await openSqlite(options, place.context);
+  await assert.rejects(datastore.probe(noSignal), { code: "source-unreadable", message: `Cannot read "memory": ${message}` });
+});
+
 test("probe opens the database as a dump would, and tells an absent optional one", async () => {
   await using place = await makePlace();
   const path = join(place.dir, "probed.db");

@@ -1,0 +1,144 @@
+import assert from "node:assert/strict";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { after, before, describe, test } from "node:test";
+import { HoldfastError } from "../../src/base/errors.ts";
+import type { BackupResult } from "../../src/operations/backup.ts";
+import { finishRestores } from "../../src/operations/finish-restore.ts";
+import { runRestore, type RestoreSetup } from "../../src/operations/restore.ts";
+import {
+  backUp,
+  changeWorld,
+  copyWorld,
+  describeRestore,
+  makeWorld,
+  never,
+  quietPorts,
+  readData,
+  worldPaths,
+  type SmallWorld,
+} from "../support/small-world.ts";
+import { hasCode, journalOf } from "../support/restore-journals.ts";
+
+describe("a restore that fails", () => {
+  let world: SmallWorld & AsyncDisposable;
+  let backup: BackupResult;
+  let hooks: string | undefined;
+  before(async () => {
+    hooks = process.env["HOLDFAST_HOOKS"];
+    process.env["HOLDFAST_HOOKS"] = "direct";
+    world = await makeWorld();
+    backup = await backUp(world, "directory", ["loose"]);
+    changeWorld(world);
+  });
+  after(async () => {
+    if (hooks === undefined) delete process.env["HOLDFAST_HOOKS"];
+    else process.env["HOLDFAST_HOOKS"] = hooks;
+    await world[Symbol.asyncDispose]();
+  });
+  const hook = (script: string) => ({ command: ["/bin/sh", "-c", script], timeoutMs: 20_000 });
+
+  test("F55 G6 whose application does not start on the new data is rolled back though stopping it fails as well", async () => {
+    await using copy = copyWorld(world);
+    const { running } = worldPaths(copy.root);
+    const old = readData(copy);
+    const setup = describeRestore(copy, backup, ["loose"]);
+    const { loose } = worldPaths(copy.root);
+    const startsOnOld = hook(`test -e '${loose}/three.bin' && cp '${loose}/three.bin' '${running}'`);
+    await assert.rejects(runRestore({ ...setup, start: [startsOnOld], check: [] }, quietPorts, never), hasCode("restore-failed"));
+    assert.equal(readData(copy), old);
+    assert.equal(readFileSync(running, "utf8"), "new three");
+    assert.deepEqual(await finishRestores(setup.journalDir, quietPorts, never), []);
+  });
+
+  test("F55 G6 whose application cannot be started again: the data that was put back is not touched by the next start", async () => {
+    await using copy = copyWorld(world);
+    const { running, loose } = worldPaths(copy.root);
+    const setup = describeRestore(copy, backup, ["loose"]);
+    const later = join(copy.root, "can-start");
+    const start = [hook(`test -e '${later}' && : > '${running}'`)];
+    await assert.rejects(runRestore({ ...setup, start, check: [] }, quietPorts, never), hasCode("restore-stuck"));
+    // A person starts the application, which goes on working and replaces its files by renaming.
+    rmSync(join(loose, "one.bin"));
+    writeFileSync(join(loose, "one.bin"), "work of today");
+    const today = readData(copy);
+    writeFileSync(later, "");
+    const [finished] = await finishRestores(setup.journalDir, quietPorts, never);
+    assert.equal(finished?.outcome, "rolled-back");
+    assert.equal(readData(copy), today);
+    assert.ok(existsSync(running));
+  });
+
+  test("F59 G6 a start command that always fails is told, and does not keep later restores from their work", async () => {
+    await using copy = copyWorld(world);
+    const setup = describeRestore(copy, backup, ["loose"]);
+    const before = readData(copy);
+    await assert.rejects(runRestore({ ...setup, start: [hook("exit 1")], check: [] }, quietPorts, never), (error: unknown) => {
+      assert.ok(error instanceof HoldfastError);
+      assert.match(error.message, /the data is as it was, but the application could not be started/);
+      return true;
+    });
+    assert.equal(readData(copy), before);
+    const told: string[] = [];
+    const ports = { ...quietPorts, log: (_level: string, message: string) => void told.push(message) };
+    const [finished] = await finishRestores(setup.journalDir, ports, never);
+    assert.equal(finished?.outcome, "rolled-back");
+    assert.match(told.join(" "), /could not be started/);
+    assert.deepEqual(await finishRestores(setup.journalDir, quietPorts, never), []);
+    await runRestore({ ...describeRestore(copy, backup, ["loose"]), start: [], stop: [], check: [] }, quietPorts, never);
+  });
+
+  test("F59 the present data that could not be saved stays aside, also when the restore is ended after a crash", async () => {
+    await using copy = copyWorld(world);
+    const setup = describeRestore(copy, backup, ["loose"]);
+    const unsavable = { ...setup, unsavable: "raw" as const, preRestore: { ...setup.preRestore, destination: nowhere(copy) } };
+    await runRestore(unsavable, quietPorts, never);
+    const journal = journalOf(setup);
+    const text = readFileSync(journal, "utf8").trimEnd();
+    writeFileSync(journal, text.slice(0, text.lastIndexOf("\n") + 1)); // as if it had died before its end was noted
+    const [finished] = await finishRestores(setup.journalDir, quietPorts, never);
+    assert.equal(finished?.outcome, "done");
+    const { loose } = worldPaths(copy.root);
+    const kept = readdirSync(loose, { recursive: true, encoding: "utf8" }).filter(
+      (name) => name.startsWith(".holdfast-") && name.includes("/"),
+    );
+    assert.ok(kept.length >= 3, `what was put aside is gone: ${kept.join(" ")}`);
+  });
+
+  test("F59 what a partial pre-restore backup had to leave out stays aside: an undo could not bring it back", async () => {
+    await using copy = copyWorld(world);
+    const { loose } = worldPaths(copy.root);
+    writeFileSync(join(loose, "half.bin"), "no whole line");
+    const setup = describeRestore(copy, backup, ["loose"]);
+    const datastores = setup.preRestore.datastores.map((datastore) => ({
+      ...datastore,
+      options: { include: [join(loose, "*.bin")], lines: true },
+    }));
+    const told: string[] = [];
+    const ports = { ...quietPorts, log: (_level: string, message: string) => void told.push(message) };
+    const { preRestore } = await runRestore({ ...setup, preRestore: { ...setup.preRestore, datastores } }, ports, never);
+    assert.equal(preRestore?.manifest.status, "partial");
+    const kept = readdirSync(loose, { recursive: true, encoding: "utf8" })
+      .filter((name) => name.startsWith(".holdfast-") && name.includes("/"))
+      .map((name) => readFileSync(join(loose, name), "utf8"));
+    assert.ok(kept.includes("no whole line"), `what was put aside is gone: ${kept.join(" ")}`);
+    assert.match(told.join("\n"), /is partial/);
+  });
+
+  test("F59 W13 what was saved before a restore that a crash interrupted is told, so that it can be undone", async () => {
+    await using copy = copyWorld(world);
+    const setup = describeRestore(copy, backup, ["loose"]);
+    const { preRestore } = await runRestore(setup, quietPorts, never);
+    const journal = journalOf(setup);
+    const text = readFileSync(journal, "utf8").trimEnd();
+    writeFileSync(journal, text.slice(0, text.lastIndexOf("\n") + 1));
+    const [finished] = await finishRestores(setup.journalDir, quietPorts, never);
+    assert.deepEqual(finished?.preRestore, { destination: "local", id: preRestore?.manifest.id, name: preRestore?.manifest.name });
+  });
+});
+
+function nowhere({ root }: SmallWorld): RestoreSetup["preRestore"]["destination"] {
+  const path = join(root, "unmarked");
+  mkdirSync(path);
+  return { name: "nowhere", kind: "local", options: { path } };
+}
