@@ -38,6 +38,7 @@ export function createPostgresCases(directory: string, server: PostgresServer): 
     datastore: { name: "bench", kind: "postgresql", options: options(format) },
     rawBackup: `${begin}; ${backup}; sync -f ${target}`,
     rawRestore: `${fresh}; ${restore}`,
+    settle: `${tools}; psql -qXc 'drop database if exists again' -c checkpoint postgres 2>/dev/null`,
     comparable: backedUp,
     restored,
   });

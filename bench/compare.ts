@@ -26,7 +26,8 @@ export async function runOperation(kind: string, setupPath: string): Promise<Pha
 }
 
 /** Lets what was written and removed before reach the disk: else whoever comes second pays for it. */
-async function settle(rounds: number): Promise<void> {
+async function settle(one: Case, rounds: number): Promise<void> {
+  if (one.settle !== undefined) await runShell(one.settle);
   await runShell("sync");
   await delay(rounds === 1 ? 0 : 5_000);
 }
@@ -43,6 +44,8 @@ export interface Case {
   readonly datastore: { readonly name: string; readonly kind: string; readonly options: unknown };
   readonly rawBackup: string;
   readonly rawRestore: string;
+  /** Ends what a server still does for the step before: whoever comes next would pay for it. */
+  readonly settle?: string;
   /** Time of what the raw side does too: of a backup, of a restore. */
   comparable(phases: Phases): number;
   restored(phases: Phases): number;
@@ -59,15 +62,16 @@ export async function compare(place: BenchPlace, one: Case, rounds: number): Pro
   let peak = 0;
   for (let round = 0; round < rounds; round += 1) {
     await place.reset();
-    await settle(rounds);
+    await settle(one, rounds);
     raw.push(await runShell(one.rawBackup));
+    await settle(one, rounds);
     const backup = await runOperation("backup", place.save(place.createBackup(one.job, one.datastore)));
     ours.push(one.comparable(backup));
     beyond.push(backup.endMs - one.comparable(backup));
     peak = Math.max(peak, backup.peakBytes);
-    await settle(rounds);
+    await settle(one, rounds);
     rawRestores.push(await runShell(one.rawRestore));
-    await settle(rounds);
+    await settle(one, rounds);
     const restore = await runOperation("restore", place.save(place.createRestore(one.job, backup.result.manifestKey ?? "", one.datastore)));
     restores.push(one.restored(restore));
     compared.push(restore.endMs - one.restored(restore));

@@ -70,7 +70,7 @@ async function main(): Promise<void> {
     if (wants("sqlite")) await run(createSqliteCase(directory, scale));
     if (wants("tree")) await run(createTreeCase(directory, scale));
     if (wants("postgresql")) {
-      await using server = await openPostgres(15, { config: ["shared_buffers = 256MB", "max_wal_size = 4GB"] });
+      await using server = await openPostgres(15, { config: ["shared_buffers = 256MB", "max_wal_size = 4GB", "autovacuum = off"] });
       fillPostgres(server, scale);
       for (const one of createPostgresCases(directory, server)) await run(one);
     }
