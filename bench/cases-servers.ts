@@ -24,6 +24,12 @@ export function fillPostgres(server: PostgresServer, scale: number): void {
   );
 }
 
+/** Hashes on both sides of the compressor, by the fastest program for it. */
+function addHashes(pipeline: string): string {
+  const hash = "tee >(openssl dgst -sha256 >/dev/null)";
+  return pipeline.replace("| zstd -q -3 -T2 >", `| ${hash} | zstd -q -3 -T2 | ${hash} >`);
+}
+
 /** Dumps and restores of the database `bench`, by the best raw pipeline of the same format. */
 export function createPostgresCases(directory: string, server: PostgresServer): readonly Case[] {
   const target = join(directory, "raw");
@@ -33,6 +39,7 @@ export function createPostgresCases(directory: string, server: PostgresServer): 
   const begin = `${tools}; rm -rf ${target}; mkdir ${target}`;
   const options = (format: string): unknown => server.socketOptions({ database: "bench", format, binDir: server.binDir });
   const one = (format: string, backup: string, restore: string): Case => ({
+    hashedBackup: `${begin}; ${addHashes(backup)}; sync -f ${target}`,
     name: `PostgreSQL ${size}, ${format}, zstd:3`,
     job: `postgresql-${format}`,
     datastore: { name: "bench", kind: "postgresql", options: options(format) },
@@ -110,11 +117,13 @@ export async function createRedisCase(directory: string, redis: BenchRedis): Pro
   const used = Number(/used_memory:(\d+)/.exec(await redis.client.info("memory"))?.[1] ?? 0);
   const cli = `redis-cli -s ${redis.socket}`;
   const scratch = `${target}/scratch`;
+  const backup = `${cli} --rdb - 2>/dev/null | zstd -q -3 -T2 >${target}/d`;
   return {
     name: `Redis ${mib(used)}, zstd:3`,
     job: "redis",
     datastore: { name: "bench", kind: "redis", options: { socket: redis.socket, method: "replication" } },
-    rawBackup: `rm -rf ${target}; mkdir ${target}; ${cli} --rdb - 2>/dev/null | zstd -q -3 -T2 >${target}/d; sync ${target}/d`,
+    rawBackup: `rm -rf ${target}; mkdir ${target}; ${backup}; sync ${target}/d`,
+    hashedBackup: `rm -rf ${target}; mkdir ${target}; ${addHashes(backup)}; sync ${target}/d`,
     rawRestore: `${cli} set since:the:backup 1 >/dev/null; rm -rf ${scratch}; mkdir ${scratch}; zstd -q -d -c ${target}/d | head -c -40 >${scratch}/dump.rdb; redis-server --port 16399 --bind 127.0.0.1 --dir ${scratch} --save '' --repl-diskless-sync-delay 0 >/dev/null & until redis-cli -p 16399 ping 2>/dev/null | grep -q PONG; do sleep .02; done; ${cli} replicaof 127.0.0.1 16399 >/dev/null; until ${cli} info replication | grep -q master_link_status:up; do sleep .02; done; ${cli} replicaof no one >/dev/null; redis-cli -p 16399 shutdown nosave; wait`,
     comparable: backedUp,
     restored,

@@ -43,6 +43,8 @@ export interface Case {
   readonly job: string;
   readonly datastore: { readonly name: string; readonly kind: string; readonly options: unknown };
   readonly rawBackup: string;
+  /** The same with the hashes that Holdfast takes, of the plain and of the stored bytes, by OpenSSL. */
+  readonly hashedBackup?: string;
   readonly rawRestore: string;
   /** Ends what a server still does for the step before: whoever comes next would pay for it. */
   readonly settle?: string;
@@ -54,6 +56,7 @@ export interface Case {
 /** Runs both sides so many times, interleaved; gives the lines of the table. */
 export async function compare(place: BenchPlace, one: Case, rounds: number): Promise<readonly string[]> {
   const raw: number[] = [];
+  const hashed: number[] = [];
   const ours: number[] = [];
   const beyond: number[] = [];
   const rawRestores: number[] = [];
@@ -63,6 +66,10 @@ export async function compare(place: BenchPlace, one: Case, rounds: number): Pro
   for (let round = 0; round < rounds; round += 1) {
     await place.reset();
     await settle(one, rounds);
+    if (one.hashedBackup !== undefined) {
+      hashed.push(await runShell(one.hashedBackup));
+      await settle(one, rounds);
+    }
     raw.push(await runShell(one.rawBackup));
     await settle(one, rounds);
     const backup = await runOperation("backup", place.save(place.createBackup(one.job, one.datastore)));
@@ -78,8 +85,9 @@ export async function compare(place: BenchPlace, one: Case, rounds: number): Pro
     peak = Math.max(peak, restore.peakBytes);
   }
   const ratio = (mine: readonly number[], theirs: readonly number[]): string => `${(findMedian(mine) / findMedian(theirs)).toFixed(2)} ×`;
+  const alike = hashed.length === 0 ? "" : `, ${ratio(ours, hashed)} with the same hashes`;
   return [
-    `| ${one.name} backup | ${seconds(findMedian(raw))} | ${seconds(findMedian(ours))} | **${ratio(ours, raw)}** | ${seconds(findMedian(beyond))} | ${mib(peak)} |`,
+    `| ${one.name} backup | ${seconds(findMedian(raw))} | ${seconds(findMedian(ours))} | **${ratio(ours, raw)}**${alike} | ${seconds(findMedian(beyond))} | ${mib(peak)} |`,
     `| ${one.name} restore | ${seconds(findMedian(rawRestores))} | ${seconds(findMedian(restores))} | **${ratio(restores, rawRestores)}** | ${seconds(findMedian(compared))} | |`,
   ];
 }
