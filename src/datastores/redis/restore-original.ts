@@ -31,6 +31,7 @@ import { openFeed, refuseOlder, replaceLive, type Feed } from "./replace-live.ts
 import { saveAside } from "./save-aside.ts";
 import type { RdbScan } from "./scan-rdb.ts";
 import { readInfo } from "./server-facts.ts";
+import { describeSource } from "./source-address.ts";
 import { assertRoom, findServerDirectory, isWritable, makeWorkDirectory, removeWorkDirectory } from "./work-directory.ts";
 
 const contentSections = ["keyspace", "memory"] as const;
@@ -92,8 +93,14 @@ export class OriginalRestore implements RestoreSession {
     return this.#explained(signal, async () => {
       this.#swapping = true;
       await using connection = await openTarget(this.#options, this.#endpoint, signal);
-      if (connection === undefined) await this.#swapFiles(record);
-      else await this.#swapLive(connection, record, signal);
+      try {
+        if (connection === undefined) await this.#swapFiles(record);
+        else await this.#swapLive(connection, record, signal);
+      } catch (error) {
+        // The roll-back comes while this is open still, and its private server needs the same port.
+        await this.#closeFeed();
+        throw error;
+      }
     });
   }
 
@@ -169,9 +176,14 @@ export class OriginalRestore implements RestoreSession {
     if (this.#scan !== undefined) await refuseEviction(connection);
     await promote(connection, feed.following);
     // It holds as much memory as the target, which is going to fork. What it cannot remove goes with the restore's directory.
-    this.#feed = undefined;
-    await Promise.resolve(feed[Symbol.asyncDispose]()).catch(() => undefined);
+    await this.#closeFeed();
     await waitUntilKept(connection, this.#options.saveTimeout, signal);
+  }
+
+  async #closeFeed(): Promise<void> {
+    const feed = this.#feed;
+    this.#feed = undefined;
+    await Promise.resolve(feed?.[Symbol.asyncDispose]()).catch(() => undefined);
   }
 
   async #swapFiles(record: (step: SwapStep) => Promise<void>): Promise<void> {
@@ -184,7 +196,8 @@ export class OriginalRestore implements RestoreSession {
       staged &&= await copyInto(staged, join(directory, "restored.rdb"));
     }
     if (staged !== undefined) await syncFile(staged);
-    await replaceFiles(await findServerFiles(this.#options, path), staged, directory, record);
+    const files = await findServerFiles(this.#options, path);
+    await replaceFiles({ files, source: describeSource(this.#options) }, staged, directory, record);
   }
 
   async #describeLive(connection: RedisConnection, signal: AbortSignal): Promise<Contents> {
