@@ -164,7 +164,7 @@ async function finishRestore(
     return { ...base, outcome, message: told };
   } catch (error) {
     const failure = `The restore ${id} was interrupted and could not be ${committed === undefined ? "rolled back" : "finished"}: ${describeCause(error)}`;
-    ports.log("error", failure);
+    ports.log("error", failure, error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {});
     return { ...base, outcome: "failed", message: failure };
   }
 }

@@ -1,34 +1,13 @@
-import { chmod, link, lstat, mkdir, open, readdir, rename, writeFile } from "node:fs/promises";
+import { chmod, link, lstat, mkdir, open, rename, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
 import { giveTo, readOwner } from "./file-owner.ts";
-import type { RedisOptions } from "./options.ts";
+import type { ServerFiles } from "./server-files.ts";
 import { formerName, type PlaceStep } from "./swap-steps.ts";
 
 type Record = (step: SwapStep) => Promise<void>;
-
-/** The files of a stopped server: it reads its append-only files where it has them, and only without them its RDB. */
-export interface ServerFiles {
-  readonly rdb: string;
-  /** A directory of files (since 7.0), or one file that may begin with an RDB. */
-  readonly aof: { readonly path: string; readonly form: "directory" | "file"; readonly prefix: string } | undefined;
-}
-
-const usualAof = "appendonly.aof";
-
-export async function findServerFiles(options: RedisOptions, rdb: string): Promise<ServerFiles> {
-  const directory = options.aofDir ?? join(dirname(rdb), "appendonlydir");
-  const names = await readdir(directory).catch(() => []);
-  const manifest = names.find((name) => name.endsWith(".manifest"));
-  // Named in the config: the server has one, even when nothing is in it now.
-  if (manifest !== undefined || options.aofDir !== undefined)
-    return { rdb, aof: { path: directory, form: "directory", prefix: manifest?.slice(0, -".manifest".length) ?? usualAof } };
-  const old = join(dirname(rdb), usualAof);
-  const present = await isThere(old);
-  return { rdb, aof: present ? { path: old, form: "file", prefix: usualAof } : undefined };
-}
 
 /**
  * Puts a staged RDB, and append-only files that begin with it where the server has such, in the place of a stopped server's files.
