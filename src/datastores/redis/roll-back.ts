@@ -18,7 +18,7 @@ import { redisOptions, type RedisOptions } from "./options.ts";
 import { openWritePause, type WritePause } from "./pause-writes.ts";
 import { openFeedAt, readReceivedBytes } from "./replace-live.ts";
 import { readInfo, type Info } from "./server-facts.ts";
-import { readSource } from "./source-address.ts";
+import { isViaLost, readSource } from "./source-address.ts";
 import { parseStep, type RedisStep, type ReplaceStep } from "./swap-steps.ts";
 import { assertNothingAside, hasReplacedFiles, isThere, undoMove, undoPlace } from "./undo-files.ts";
 import { removeWorkDirectory } from "./work-directory.ts";
@@ -182,7 +182,7 @@ function isUntouched(info: Info, step: ReplaceStep): boolean {
 /** For a roll-back without a config: enough for a server that needs no password. */
 function readStepOptions(source: string): RedisOptions {
   const parsed = redisOptions.safeParse(readSource([{ name: "former.rdb", sourcePath: source }]));
-  if (source !== "" && parsed.success && !source.includes("via=")) return parsed.data;
+  if (source !== "" && parsed.success && !isViaLost(parsed.data.via)) return parsed.data;
   throw new HoldfastError("restore-stuck", "how to connect to the server is not known without its datastore in the config", {
     hint: "Bring the datastore back into the config, then restart Holdfast.",
   });
