@@ -148,6 +148,11 @@ export interface RestoreSession extends AsyncDisposable {
   swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void>;
   /** Reads the contents of the target itself, after the swap. */
   summarize(signal: AbortSignal): Promise<Contents>;
+  /**
+   * Called when the application has been started again, by drivers whose server may start from something else than what was put in place.
+   * Others may have written by then. Throws when it runs on other data.
+   */
+  confirm?(signal: AbortSignal): Promise<void>;
 }
 
 /** A configured datastore. */

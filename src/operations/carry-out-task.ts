@@ -13,7 +13,7 @@ import { prepareTask } from "./prepare-task.ts";
 /** A lock that an outside program holds is tried again this often. */
 const lockRetryMs = 1_000;
 /** For the rollback of a restore whose worker died, start hooks included. */
-const restoreEndMs = 15 * 60_000;
+const restoreEndMs = 90 * 60_000;
 
 /** A claimed task with what it is to do. */
 export interface RunningTask {

@@ -164,7 +164,7 @@ async function finishRestore(
     return { ...base, outcome, message: told };
   } catch (error) {
     const failure = `The restore ${id} was interrupted and could not be ${committed === undefined ? "rolled back" : "finished"}: ${describeCause(error)}`;
-    ports.log("error", failure);
+    ports.log("error", failure, error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {});
     return { ...base, outcome: "failed", message: failure };
   }
 }
@@ -180,6 +180,10 @@ async function rollBackOrTell(
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<string | undefined> {
+  const begin = findRecord(records, "begin");
+  const isUntouched = findRecord(records, "stopping") === undefined || findRecord(records, "rolled-back") !== undefined;
+  // It has been stopped, but the machine may have started it since: it must not run while its data is put back.
+  if (!isUntouched && findRecord(records, "starting") === undefined) await stopAgain(begin?.stop ?? [], ports, signal);
   try {
     await rollBackRestore(records, journal, findOptions, ports, signal);
     return undefined;

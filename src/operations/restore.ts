@@ -18,7 +18,8 @@ import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { openAddressed, openDestination, verifyBackup, type BackupAddress } from "./verify.ts";
 
-const rollBackMs = 10 * 60_000;
+/** A large server takes its time to load its former data, which begins anew when this is over. */
+const rollBackMs = 90 * 60_000;
 const settleMs = 10 * 60_000;
 
 export interface RestoreMember {
@@ -117,6 +118,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     }
     await swapTargets(setup, targets, record, ports, signal);
     await startAndCheck(setup, record, ports, signal);
+    if (setup.start.length > 0) for (const { session } of targets) await session.confirm?.(signal);
     settle = isSaved(preRestore, ports) || targets.every(({ facts }) => !facts.present);
     await record({ type: "committed", settle });
   } catch (error) {

@@ -162,6 +162,26 @@ describe("a restore's journal", () => {
     await assertNoneUnfinished(place, ["other"]);
   });
 
+  test("F1 F59 an application that the machine may have started since is stopped before its data is put back", async (t) => {
+    const place = openPlace(t);
+    const did = join(place, "did");
+    const hook = (word: string) => ({ command: ["/bin/sh", "-c", `echo ${word} >> '${did}'`], timeoutMs: 20_000 });
+    const before = process.env["HOLDFAST_HOOKS"];
+    process.env["HOLDFAST_HOOKS"] = "direct";
+    t.after(() => {
+      if (before === undefined) delete process.env["HOLDFAST_HOOKS"];
+      else process.env["HOLDFAST_HOOKS"] = before;
+    });
+    {
+      await using journal = await createRestoreJournal(place, "r");
+      await journal.append({ ...begin, stop: [hook("stop")], start: [hook("start")] });
+      await journal.append({ type: "stopping" });
+    }
+    const [first] = await finishRestores(place, quietPorts, never);
+    assert.equal(first?.outcome, "rolled-back");
+    assert.equal(readFileSync(did, "utf8"), "stop\nstart\n");
+  });
+
   test("the same restore cannot begin twice", async (t) => {
     const place = openPlace(t);
     await (await createRestoreJournal(place, "r"))[Symbol.asyncDispose]();

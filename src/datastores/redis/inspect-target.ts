@@ -7,22 +7,29 @@ import type { Endpoint } from "./endpoint.ts";
 import { awaitsStop, findReachability, openTarget, planFollowing, readLiveTarget, refuseManaged, type LiveTarget } from "./live-target.ts";
 import type { RedisOptions } from "./options.ts";
 import { mayPauseWrites } from "./pause-writes.ts";
-import { findServerFiles } from "./replace-files.ts";
+import { findServerFiles, readAofSettings, type AofSettings } from "./server-files.ts";
 import { describeVersion, parseKeyspace } from "./server-facts.ts";
 import { Secret } from "../../base/secret.ts";
+
+interface Inspection {
+  readonly absent: boolean;
+  readonly application: RestoreOptions["application"] | undefined;
+  /** As the server has told them, where it ran. */
+  readonly aof: AofSettings | undefined;
+}
 
 /** What a restore would find now. How it replaces is decided again when it does: the server may stop or start meanwhile. */
 export async function inspectServer(
   options: RedisOptions,
   endpoint: Endpoint,
-  { absent, application }: { readonly absent: boolean; readonly application: RestoreOptions["application"] | undefined },
+  { absent, application, aof }: Inspection,
   signal: AbortSignal,
 ): Promise<TargetFacts> {
   await using connection = await openTarget(options, endpoint, signal);
-  if (connection === undefined) return await inspectFiles(options, options.rdbPath ?? "", absent);
+  if (connection === undefined) return await inspectFiles(options, options.rdbPath ?? "", { absent, aof });
   const target = await readLiveTarget(connection);
   await refuseManaged(connection, target);
-  if (awaitsStop(options, endpoint, connection, application)) return await describeStopping(options, connection, target, absent);
+  if (awaitsStop(options, endpoint, connection, application)) return await describeStopping(options, connection, target, { absent, aof });
   const { announce } = findReachability(options, endpoint, connection);
   await planFollowing(connection, { announce, bind: announce }, new Secret("unused"));
   const writes = (await mayPauseWrites(connection)) ? "wait" : "go on";
@@ -74,16 +81,20 @@ async function describeStopping(
   options: RedisOptions,
   connection: RedisConnection,
   target: LiveTarget,
-  absent: boolean,
+  { absent, aof }: Pick<Inspection, "absent" | "aof">,
 ): Promise<TargetFacts> {
   const live = describeLive(connection, target, { announce: "", absent, writes: "go on" });
-  const { method } = await inspectFiles(options, options.rdbPath ?? "", absent);
+  const { method } = await inspectFiles(options, options.rdbPath ?? "", { absent, aof: aof ?? (await readAofSettings(connection)) });
   const pid = Number(target.info.get("process_id") ?? 0);
   return { ...live, method: `${method}, once the stop commands have stopped the server`, notes: [], users: [pid] };
 }
 
-async function inspectFiles(options: RedisOptions, rdb: string, absent: boolean): Promise<TargetFacts> {
-  const { aof } = await findServerFiles(options, rdb);
+async function inspectFiles(
+  options: RedisOptions,
+  rdb: string,
+  { absent, aof: settings }: Pick<Inspection, "absent" | "aof">,
+): Promise<TargetFacts> {
+  const { aof } = await findServerFiles(options, rdb, settings);
   const size = async (path: string): Promise<number | undefined> =>
     stat(path).then(
       (stats) => stats.size,
@@ -98,7 +109,14 @@ async function inspectFiles(options: RedisOptions, rdb: string, absent: boolean)
     bytes: bytes ?? 0,
     method: absent ? `puts ${files} aside` : `replaces ${files}`,
     neededBytes: bytes ?? 0,
-    notes: [],
+    notes: aof === undefined && settings === undefined ? [unknownAof] : [],
     users: [],
   };
 }
+
+const unknownAof: Note = {
+  level: "warning",
+  code: "aof-unknown",
+  message:
+    "no append-only files were found; if the server has `appendonly yes`, it reads only those, and starts empty or with older data: set aofDir to their directory then",
+};

@@ -37,6 +37,18 @@ export async function openTarget(options: RedisOptions, endpoint: Endpoint, sign
   }
 }
 
+/** A server that start commands have started, once it has loaded its data; undefined where none answers us. */
+export async function openStarted(options: RedisOptions, endpoint: Endpoint, signal: AbortSignal): Promise<RedisConnection | undefined> {
+  try {
+    return await openConnection(endpoint, options.waitFor, signal);
+  } catch (error) {
+    if (!(error instanceof HoldfastError)) throw error;
+    if (error.code === "source-locked") return openConnection(endpoint, options.syncTimeout, signal);
+    if (error.code === "source-missing" || error.code === "source-unreadable") return undefined;
+    throw error;
+  }
+}
+
 /** @throws refused, with the reason, for a server whose data cannot or must not be replaced live */
 export async function readLiveTarget(connection: RedisConnection): Promise<LiveTarget> {
   const info = await readInfo(connection, "server", "replication", "cluster", "keyspace", "memory", "clients", "stats");

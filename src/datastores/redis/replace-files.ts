@@ -1,40 +1,26 @@
-import { chmod, link, lstat, mkdir, open, readdir, rename, writeFile } from "node:fs/promises";
+import { chmod, link, lstat, mkdir, open, rename, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
 import { giveTo, readOwner } from "./file-owner.ts";
-import type { RedisOptions } from "./options.ts";
+import type { ServerFiles } from "./server-files.ts";
+import { formerName, type PlaceStep } from "./swap-steps.ts";
 
 type Record = (step: SwapStep) => Promise<void>;
-
-/** The files of a stopped server: it reads its append-only files where it has them, and only without them its RDB. */
-export interface ServerFiles {
-  readonly rdb: string;
-  /** A directory of files (since 7.0), or one file that may begin with an RDB. */
-  readonly aof: { readonly path: string; readonly form: "directory" | "file"; readonly prefix: string } | undefined;
-}
-
-const usualAof = "appendonly.aof";
-
-export async function findServerFiles(options: RedisOptions, rdb: string): Promise<ServerFiles> {
-  const directory = options.aofDir ?? join(dirname(rdb), "appendonlydir");
-  const names = await readdir(directory).catch(() => []);
-  const manifest = names.find((name) => name.endsWith(".manifest"));
-  // Named in the config: the server has one, even when nothing is in it now.
-  if (manifest !== undefined || options.aofDir !== undefined)
-    return { rdb, aof: { path: directory, form: "directory", prefix: manifest?.slice(0, -".manifest".length) ?? usualAof } };
-  const old = join(dirname(rdb), usualAof);
-  const present = await isThere(old);
-  return { rdb, aof: present ? { path: old, form: "file", prefix: usualAof } : undefined };
-}
 
 /**
  * Puts a staged RDB, and append-only files that begin with it where the server has such, in the place of a stopped server's files.
  * What was there lies in `directory` afterwards, which must be on the same file system.
+ * @param source where the server is, for a roll-back that has no options
  * @param staged nothing: what is there is put aside only
  */
-export async function replaceFiles(files: ServerFiles, staged: string | undefined, directory: string, record: Record): Promise<void> {
+export async function replaceFiles(
+  { files, source }: { readonly files: ServerFiles; readonly source: string },
+  staged: string | undefined,
+  directory: string,
+  record: Record,
+): Promise<void> {
   const { rdb, aof } = files;
   const owner = await readOwner(rdb);
   if (staged !== undefined) {
@@ -42,24 +28,24 @@ export async function replaceFiles(files: ServerFiles, staged: string | undefine
     await chmod(staged, owner.mode);
   }
   const stagedAof = staged === undefined || aof === undefined ? undefined : await stageAof(aof, staged, directory, owner);
-  const old = join(directory, "former");
+  const old = join(directory, formerName);
   await mkdir(old, { mode: 0o700 });
   await syncDirectory(directory);
   for (const target of [...(aof === undefined ? [] : [aof.path]), rdb]) {
     if (!(await isThere(target))) continue;
     await refuseElsewhere(target, directory);
     const to = join(old, basename(target));
-    await record({ op: "move", from: target, to });
+    await record({ op: "move", from: target, to, source });
     await rename(target, to);
     await syncDirectory(dirname(target));
     await syncDirectory(old);
   }
-  if (staged !== undefined) await place(staged, rdb, record);
-  if (stagedAof !== undefined && aof !== undefined) await place(stagedAof, aof.path, record);
+  if (staged !== undefined) await place({ from: staged, to: rdb, source }, record);
+  if (stagedAof !== undefined && aof !== undefined) await place({ from: stagedAof, to: aof.path, source }, record);
 }
 
-async function place(from: string, to: string, record: Record): Promise<void> {
-  await record({ op: "place", from, to });
+async function place({ from, to, source }: Omit<PlaceStep, "op">, record: Record): Promise<void> {
+  await record({ op: "place", from, to, ...(source === undefined ? {} : { source }) });
   if (await isThere(to)) {
     throw new HoldfastError("target-in-use", `another program has created ${to}`, {
       hint: "Keep the server stopped during a restore of its files.",

@@ -15,6 +15,7 @@ import { inspectServer } from "./inspect-target.ts";
 import {
   awaitsStop,
   chooseTargetOptions,
+  openStarted,
   openTarget,
   readLiveTarget,
   refuseEviction,
@@ -26,11 +27,13 @@ import {
 import type { RedisOptions } from "./options.ts";
 import { openWritePause } from "./pause-writes.ts";
 import { describeFilled, describeKeyspace, describeScan } from "./rdb-contents.ts";
-import { findServerFiles, replaceFiles } from "./replace-files.ts";
+import { replaceFiles } from "./replace-files.ts";
 import { openFeed, refuseOlder, replaceLive, type Feed } from "./replace-live.ts";
 import { saveAside } from "./save-aside.ts";
 import type { RdbScan } from "./scan-rdb.ts";
 import { readInfo } from "./server-facts.ts";
+import { assertStartedFrom, findServerFiles, readAofSettings, type AofSettings, type ServerFiles } from "./server-files.ts";
+import { describeSource } from "./source-address.ts";
 import { assertRoom, findServerDirectory, isWritable, makeWorkDirectory, removeWorkDirectory } from "./work-directory.ts";
 
 const contentSections = ["keyspace", "memory"] as const;
@@ -48,6 +51,9 @@ export class OriginalRestore implements RestoreSession {
   #directory: string | undefined;
   #scan: RdbScan | undefined;
   #feed: Feed | undefined;
+  /** As the server has told them, when it ran. */
+  #aof: AofSettings | undefined;
+  #replaced: ServerFiles | undefined;
   #swapping = false;
 
   constructor(options: RedisOptions, { absent, application, record, asideDir }: RestoreOptions, context: DriverContext) {
@@ -62,7 +68,7 @@ export class OriginalRestore implements RestoreSession {
 
   inspect(signal: AbortSignal): Promise<TargetFacts> {
     return this.#explained(signal, () =>
-      inspectServer(this.#options, this.#endpoint, { absent: this.#absent, application: this.#application }, signal),
+      inspectServer(this.#options, this.#endpoint, { absent: this.#absent, application: this.#application, aof: this.#aof }, signal),
     );
   }
 
@@ -70,6 +76,7 @@ export class OriginalRestore implements RestoreSession {
     return this.#explained(signal, async () => {
       await using connection = await openTarget(this.#options, this.#endpoint, signal);
       const target = connection === undefined ? undefined : await this.#readTarget(connection);
+      this.#aof = connection === undefined ? undefined : await readAofSettings(connection);
       const parent = await this.#chooseParent(connection);
       const presentBytes = Number(target?.info.get("used_memory_dataset") ?? 0);
       const reserve = async (bytes: number): Promise<void> => {
@@ -92,8 +99,14 @@ export class OriginalRestore implements RestoreSession {
     return this.#explained(signal, async () => {
       this.#swapping = true;
       await using connection = await openTarget(this.#options, this.#endpoint, signal);
-      if (connection === undefined) await this.#swapFiles(record);
-      else await this.#swapLive(connection, record, signal);
+      try {
+        if (connection === undefined) await this.#swapFiles(record);
+        else await this.#swapLive(connection, record, signal);
+      } catch (error) {
+        // The roll-back comes while this is open still, and its private server needs the same port.
+        await this.#closeFeed();
+        throw error;
+      }
     });
   }
 
@@ -103,6 +116,15 @@ export class OriginalRestore implements RestoreSession {
       if (connection !== undefined) return await this.#describeLive(connection, signal);
       if (this.#scan === undefined) return emptyContents;
       return describeScan(await scanRdbFile(this.#requireRdbPath(), Date.now(), signal));
+    });
+  }
+
+  /** Only files tell nothing of what the server makes of them; one that was not started again by now tells nothing either. */
+  confirm(signal: AbortSignal): Promise<void> {
+    return this.#explained(signal, async () => {
+      if (this.#replaced === undefined) return;
+      await using connection = await openStarted(this.#options, this.#endpoint, signal);
+      if (connection !== undefined) await assertStartedFrom(connection, this.#replaced, this.#options, this.#scan);
     });
   }
 
@@ -169,9 +191,14 @@ export class OriginalRestore implements RestoreSession {
     if (this.#scan !== undefined) await refuseEviction(connection);
     await promote(connection, feed.following);
     // It holds as much memory as the target, which is going to fork. What it cannot remove goes with the restore's directory.
-    this.#feed = undefined;
-    await Promise.resolve(feed[Symbol.asyncDispose]()).catch(() => undefined);
+    await this.#closeFeed();
     await waitUntilKept(connection, this.#options.saveTimeout, signal);
+  }
+
+  async #closeFeed(): Promise<void> {
+    const feed = this.#feed;
+    this.#feed = undefined;
+    await Promise.resolve(feed?.[Symbol.asyncDispose]()).catch(() => undefined);
   }
 
   async #swapFiles(record: (step: SwapStep) => Promise<void>): Promise<void> {
@@ -184,7 +211,9 @@ export class OriginalRestore implements RestoreSession {
       staged &&= await copyInto(staged, join(directory, "restored.rdb"));
     }
     if (staged !== undefined) await syncFile(staged);
-    await replaceFiles(await findServerFiles(this.#options, path), staged, directory, record);
+    const files = await findServerFiles(this.#options, path, this.#aof);
+    this.#replaced = files;
+    await replaceFiles({ files, source: describeSource(this.#options) }, staged, directory, record);
   }
 
   async #describeLive(connection: RedisConnection, signal: AbortSignal): Promise<Contents> {

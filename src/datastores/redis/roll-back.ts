@@ -1,24 +1,26 @@
-import { lstat, rename, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { syncDirectory } from "../../base/atomic-file.ts";
-import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
+import { HoldfastError } from "../../base/errors.ts";
 import { prefixError } from "../../base/prefix-error.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { SwapStep } from "../contract.ts";
 import { scanRdbFile } from "./check-rdb.ts";
 import { openConnection } from "./connection.ts";
 import type { RedisConnection } from "./redis-connection.ts";
-import { resolveEndpoint } from "./endpoint.ts";
+import { describeEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { explainRedisError } from "./explain-error.ts";
+import { noteFeedPort, readFeedPorts } from "./feed-ports.ts";
 import { followScratch, promote, waitUntilKept } from "./follow.ts";
 import { chooseTargetOptions } from "./live-target.ts";
 import { redisOptions, type RedisOptions } from "./options.ts";
 import { openWritePause, type WritePause } from "./pause-writes.ts";
 import { openFeedAt, readReceivedBytes } from "./replace-live.ts";
 import { readInfo, type Info } from "./server-facts.ts";
-import { readSource } from "./source-address.ts";
-import { parseStep, type MoveStep, type PlaceStep, type RedisStep, type ReplaceStep } from "./swap-steps.ts";
+import { isViaLost, readSource } from "./source-address.ts";
+import { parseStep, type RedisStep, type ReplaceStep } from "./swap-steps.ts";
+import { assertNothingAside, hasReplacedFiles, isThere, undoMove, undoPlace } from "./undo-files.ts";
 import { removeWorkDirectory } from "./work-directory.ts";
 
 const pollMs = 50;
@@ -26,11 +28,13 @@ const pollMs = 50;
 /**
  * Undoes a swap, last step first. Each step may or may not have happened, and may have been undone already. The restore's own directory
  * goes last of all: while it is there, not everything has been put back.
- * @throws restore-stuck when a server does not answer, or something else has taken a name that is needed
+ * @throws restore-stuck when a server does not answer, runs on files that are to be put back, or something else has taken a name that is
+ *   needed
  */
 export async function rollBackSwap(steps: readonly SwapStep[], signal: AbortSignal, options: RedisOptions | undefined): Promise<void> {
   const known = steps.map(parseStep);
   try {
+    if (await hasReplacedFiles(known)) await assertStopped(known, options, signal);
     for (const step of known.toReversed()) await undoStep(step, known, signal, options);
   } catch (error) {
     throw prefixError("Cannot roll back the restore", explainRedisError(error, "its address"), { "source-missing": "restore-stuck" });
@@ -45,6 +49,7 @@ async function undoStep(
 ): Promise<void> {
   switch (step.op) {
     case "stage":
+      await assertNothingAside(step.path);
       return removeWorkDirectory(step.path);
     case "replace":
       return undoReplace(step, options, signal);
@@ -55,30 +60,29 @@ async function undoStep(
   }
 }
 
-/** What has the name is ours, or what a server has made of it since; the former file waits to get its name back, or there was none. */
-async function undoPlace({ from, to }: PlaceStep, steps: readonly RedisStep[]): Promise<void> {
-  if (!(await isThere(dirname(from))) || (await isThere(from))) return;
-  const moved = steps.find((step): step is MoveStep => step.op === "move" && step.from === to);
-  if (moved !== undefined && !(await isThere(moved.to))) return;
-  await rm(to, { recursive: true, force: true });
-  await syncDirectory(dirname(to));
-}
-
-async function undoMove({ from, to }: MoveStep): Promise<void> {
-  if (!(await isThere(to))) return;
-  if (await isThere(from)) {
-    throw new HoldfastError("restore-stuck", `another program has created ${from}; what was there before is ${to}`, {
-      hint: `Stop the server, move ${from} away, then repeat the rollback.`,
-    });
+/** A server that runs has read its files, and overwrites what is put back when it saves or ends. @throws restore-stuck */
+async function assertStopped(steps: readonly RedisStep[], given: RedisOptions | undefined, signal: AbortSignal): Promise<void> {
+  const source = steps.find((step) => step.op === "move" || step.op === "place")?.source ?? "";
+  const options = given === undefined ? readStepOptions(source) : chooseTargetOptions(given);
+  const endpoint = resolveEndpoint(options);
+  try {
+    await using _connection = await openConnection(endpoint, 0, signal);
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === "source-missing") return;
+    if (!(error instanceof HoldfastError) || error.code === "cancelled") throw error;
   }
-  await rename(to, from);
-  await syncDirectory(dirname(from));
-  await syncDirectory(dirname(to));
+  throw new HoldfastError(
+    "restore-stuck",
+    `the server at ${describeEndpoint(endpoint)} was started meanwhile: it would overwrite its former files if they were put back now`,
+    {
+      hint: "Stop the server, restart Holdfast, which then puts the former files back, and start the server again.",
+    },
+  );
 }
 
 /** A server that is in the midst of loading what it was sent takes no commands: it is waited for as long as the loading may take. */
 async function undoReplace(step: ReplaceStep, given: RedisOptions | undefined, signal: AbortSignal): Promise<void> {
-  const options = given === undefined ? readStepOptions(step) : chooseTargetOptions(given);
+  const options = given === undefined ? readStepOptions(step.source) : chooseTargetOptions(given);
   const limitMs = performance.now() + options.syncTimeout;
   for (;;) {
     try {
@@ -97,7 +101,7 @@ async function undoReplaceOnce(step: ReplaceStep, options: RedisOptions, signal:
   await using connection = await connect(step, hasAside, options, signal);
   if (connection === undefined) return;
   const info = await readInfo(connection, "server", "replication", "stats");
-  const follows = isFollowing(info, step);
+  const follows = await isFollowing(info, step);
   if (info.get("role") === "slave" && !follows) {
     throw new HoldfastError("restore-stuck", `the server at ${connection.where} is now a replica of another one`, {
       hint: "Make it a master (REPLICAOF NO ONE), then restart Holdfast.",
@@ -125,7 +129,7 @@ async function connect(
 }
 
 async function settleWithoutAside(connection: RedisConnection, info: Info, step: ReplaceStep): Promise<void> {
-  if (isFollowing(info, step)) await promote(connection, step);
+  if (await isFollowing(info, step)) await promote(connection, step);
   const holdsRestored = info.get("master_replid") === step.scratchId || info.get("master_replid2") === step.scratchId;
   if (!holdsRestored) return;
   throw new HoldfastError("restore-stuck", `the server at ${connection.where} holds the restored data, and ${step.aside} is gone`, {
@@ -146,33 +150,39 @@ async function putBack(
   const reach = { announce: step.announce, bind: step.bind };
   const port = options.announcePort;
   await using feed = await openFeedAt(reach, port, connection, settings, signal);
+  await noteFeedPort(dirname(step.aside), feed.scratch.port);
   try {
     const following = { announce: step.announce, following: feed.following, syncTimeoutMs: options.syncTimeout, pause };
     await followScratch(connection, feed.scratch, following, signal);
   } finally {
+    // Not when this was aborted: the connection is gone then, and the next attempt knows the server for ours by the port.
     await promote(connection, feed.following);
   }
   await waitUntilKept(connection, options.saveTimeout, signal);
 }
 
-function isFollowing(info: Info, { announce, port }: ReplaceStep): boolean {
-  return info.get("role") === "slave" && info.get("master_host") === announce && info.get("master_port") === String(port);
+/** Whether it is a replica of a private server of ours: the restore's, or one of an earlier attempt to roll it back. */
+async function isFollowing(info: Info, { announce, port, aside }: ReplaceStep): Promise<boolean> {
+  if (info.get("role") !== "slave" || info.get("master_host") !== announce) return false;
+  const ports = [port, ...(await readFeedPorts(dirname(aside)))];
+  return ports.some((own) => info.get("master_port") === String(own));
 }
 
 /**
- * A server that has received nothing of another's data still has its own. One that does not count what it receives has its own as long as
- * nobody has made it a replica.
+ * A server that has received nothing of another's data still has its own, and its own replication id; once promoted that is its second one.
+ * The count alone proves nothing: CONFIG RESETSTAT sets it back.
  */
 function isUntouched(info: Info, step: ReplaceStep): boolean {
   if (info.get("run_id") !== step.runId) return false;
-  if (step.receivedBytes >= 0) return readReceivedBytes(info) === step.receivedBytes;
-  return info.get("role") === "master" && info.get("master_replid") === step.replicationId;
+  const hasOwn = info.get("master_replid") === step.replicationId;
+  if (step.receivedBytes < 0) return hasOwn && info.get("role") === "master";
+  return readReceivedBytes(info) === step.receivedBytes && (hasOwn || info.get("master_replid2") === step.replicationId);
 }
 
 /** For a roll-back without a config: enough for a server that needs no password. */
-function readStepOptions(step: ReplaceStep): RedisOptions {
-  const parsed = redisOptions.safeParse(readSource([{ name: "former.rdb", sourcePath: step.source }]));
-  if (parsed.success && !step.source.includes("via=")) return parsed.data;
+function readStepOptions(source: string): RedisOptions {
+  const parsed = redisOptions.safeParse(readSource([{ name: "former.rdb", sourcePath: source }]));
+  if (source !== "" && parsed.success && !isViaLost(parsed.data.via)) return parsed.data;
   throw new HoldfastError("restore-stuck", "how to connect to the server is not known without its datastore in the config", {
     hint: "Bring the datastore back into the config, then restart Holdfast.",
   });
@@ -181,14 +191,4 @@ function readStepOptions(step: ReplaceStep): RedisOptions {
 /** Removes what a finished swap put aside. */
 export async function settleSwap(steps: readonly SwapStep[]): Promise<void> {
   for (const step of steps.map(parseStep)) if (step.op === "stage") await removeWorkDirectory(step.path);
-}
-
-async function isThere(path: string): Promise<boolean> {
-  return lstat(path).then(
-    () => true,
-    (error: unknown) => {
-      if (readErrno(error) === "ENOENT" || readErrno(error) === "ENOTDIR") return false;
-      throw new HoldfastError("restore-stuck", describeCause(error), { cause: error });
-    },
-  );
 }

@@ -1,4 +1,4 @@
-import { describeVia } from "../via.ts";
+import { describeVia, type Via } from "../via.ts";
 import { resolveEndpoint } from "./endpoint.ts";
 import type { RedisOptions } from "./options.ts";
 
@@ -12,8 +12,28 @@ export function describeSource(options: RedisOptions): string {
   );
   if (options.rdbPath !== undefined) url.searchParams.set("rdbPath", options.rdbPath);
   if (options.aofDir !== undefined) url.searchParams.set("aofDir", options.aofDir);
-  if (via !== undefined) url.searchParams.set("via", describeVia(via));
+  if (via !== undefined) for (const [key, value] of listVia(via)) url.searchParams.set(key, value);
   return url.href;
+}
+
+/** A command of the operator's is named only: what a backup says is not to be run. */
+function listVia(via: Via): readonly (readonly [string, string])[] {
+  if ("command" in via) return [["via", describeVia(via)]];
+  const fields: readonly (readonly [string, string | undefined])[] = Object.entries(via);
+  return fields.flatMap(([key, value]) => (value === undefined ? [] : [[`via.${key}`, value] as const]));
+}
+
+const lostCommand = "a command that backups do not keep";
+
+/** Whether the way to a server is not known from a backup: by its address alone, another one would be found here. */
+export function isViaLost(via: Via | undefined): boolean {
+  return via !== undefined && "command" in via && via.command[0] === lostCommand;
+}
+
+function readVia({ searchParams }: URL): { readonly via?: Readonly<Record<string, unknown>> } {
+  if (searchParams.has("via")) return { via: { command: [lostCommand] } };
+  const found = [...searchParams].filter(([key]) => key.startsWith("via.")).map(([key, value]) => [key.slice("via.".length), value]);
+  return found.length === 0 ? {} : { via: Object.fromEntries(found) as Record<string, string> };
 }
 
 function formatHost(host: string): string {
@@ -35,6 +55,7 @@ export function readSource(entries: readonly { readonly name: string; readonly s
     ...(url.protocol === "rediss:" ? { tls: true } : {}),
     ...(rdbPath === null ? {} : { rdbPath }),
     ...(aofDir === null ? {} : { aofDir }),
+    ...readVia(url),
     entry: entry.name,
   };
 }

@@ -27,10 +27,13 @@ export type ReplaceStep = {
   /** Where the server is, for a roll-back that has no options; no password. */
   readonly source: string;
 };
-/** A file or directory was, or was about to be, renamed. */
-export type MoveStep = { readonly op: "move"; readonly from: string; readonly to: string };
+/** A file or directory was, or was about to be, renamed. `source`: as above, and not in steps of earlier versions. */
+export type MoveStep = { readonly op: "move"; readonly from: string; readonly to: string; readonly source?: string };
 /** A staged file or directory was, or was about to be, put in place; nothing has the name. */
-export type PlaceStep = { readonly op: "place"; readonly from: string; readonly to: string };
+export type PlaceStep = { readonly op: "place"; readonly from: string; readonly to: string; readonly source?: string };
+
+/** In the restore's own directory: what was there before, of a server whose files are replaced. */
+export const formerName = "former";
 
 export type RedisStep = StageStep | ReplaceStep | MoveStep | PlaceStep;
 

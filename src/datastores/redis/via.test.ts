@@ -40,6 +40,31 @@ test("W7 a container that does not run is a server that is not there", async (t)
   }
 });
 
+test("W7 W13 the way into a container is found again from a backup alone", async (t) => {
+  putDockerStandIn(t, "cache");
+  const server = await startRedis(t);
+  const { port } = server;
+  for (const via of [{ dockerCompose: "cache", directory: "/", project: "app" }, { docker: "cache" }]) {
+    const { entries } = await dumpAll(redisDriver, { port, host: "127.0.0.1", via, waitFor: "0s" }, makeTestDirectory(t));
+    assert.deepEqual(redisDriver.deriveOptions(entries), { host: "127.0.0.1", port, via, entry: "redis_backup.rdb" });
+  }
+});
+
+test("W13 a command that led to the server is in no backup: nothing else here is taken for that server, and its data is had by --to", async (t) => {
+  const server = await startRedis(t);
+  const directory = makeTestDirectory(t);
+  const options = { socket: server.socket, via: { command: ["env"] }, announce: "127.0.0.1", waitFor: "0s" };
+  const { entries } = await dumpAll(redisDriver, options, directory);
+  assert.ok(entries.every(({ sourcePath }) => sourcePath.endsWith("via=through+env")));
+  server.call("SET", "present", "1");
+  const derived = redisDriver.deriveOptions(entries);
+  const expected = { code: "config-invalid", message: /through a command \(via\)/, hint: /Write a config .*--to/ };
+  await assert.rejects(restoreAll(redisDriver, derived, directory, entries), expected);
+  assert.equal(server.call("EXISTS", "present"), "1");
+  const target = { kind: "directory", path: makeTestDirectory(t) } as const;
+  await restoreAll(redisDriver, derived, directory, entries, { target });
+});
+
 test("W7 a server in a container whose address for us is not known is not restored live, and told how it can be", async (t) => {
   putDockerStandIn(t, "cache");
   const server = await startRedis(t);
