@@ -94,6 +94,17 @@ export async function resumeRestoreJournal(directory: string, id: string): Promi
   return new JournalFile(await open(path, constants.O_RDWR), bytes);
 }
 
+/** The records of a restore's journal; none where there is no journal, or none that can be read. */
+export async function readRestoreJournal(directory: string, id: string): Promise<readonly RestoreRecord[]> {
+  const path = join(directory, id + suffix);
+  try {
+    return parseJournal(await readFile(path), path).records;
+  } catch (error) {
+    if (error instanceof HoldfastError || readErrno(error) === "ENOENT") return [];
+    throw error;
+  }
+}
+
 class JournalFile implements RestoreJournal {
   readonly #file: FileHandle;
   /** Bytes of the records. */
