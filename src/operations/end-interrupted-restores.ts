@@ -1,6 +1,7 @@
 import { describeCause } from "../base/errors.ts";
 import type { Core } from "./core.ts";
 import { findEndedRestore } from "./find-ended-restore.ts";
+import { listRestoreHooks, type FindHooks } from "./fill-hooks.ts";
 import { finishOneRestore, finishRestores, type FindOptions, type FinishedRestore } from "./finish-restore.ts";
 import { noteRestore } from "./note-restore.ts";
 import { restoreJournalDir } from "./prepare-task.ts";
@@ -14,6 +15,7 @@ export async function endInterruptedRestores(core: Core, signal: AbortSignal): P
     createPorts(core),
     signal,
     findPresentOptions(core),
+    findPresentHooks(core),
   );
   for (const restore of finished) noteRestore(core, restore);
 }
@@ -21,7 +23,7 @@ export async function endInterruptedRestores(core: Core, signal: AbortSignal): P
 /** The same for one restore whose worker died, even after its end. Its locks must still be held. */
 export async function endInterruptedRestore(core: Core, id: string, signal: AbortSignal): Promise<FinishedRestore | undefined> {
   const directory = restoreJournalDir(core.config.settings.stateDir);
-  const finished = await finishOneRestore(directory, id, createPorts(core), signal, findPresentOptions(core));
+  const finished = await finishOneRestore(directory, id, createPorts(core), signal, findPresentOptions(core), findPresentHooks(core));
   const restore = finished ?? (await findEndedRestore(directory, id));
   // One that its worker has rolled back is told by the worker's error.
   if (restore === undefined || (finished === undefined && restore.outcome !== "done")) return undefined;
@@ -42,6 +44,10 @@ async function findPreRestore(core: Core, { preRestore }: FinishedRestore, signa
 
 function findPresentOptions(core: Core): FindOptions {
   return (datastore) => core.config.datastores.get(datastore)?.options;
+}
+
+function findPresentHooks(core: Core): FindHooks {
+  return (job) => listRestoreHooks(core.config, job);
 }
 
 function createPorts(core: Core): TaskPorts {

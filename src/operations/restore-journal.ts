@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { z } from "zod";
 import { makeDirectory, syncDirectory } from "../base/atomic-file.ts";
 import { describeCause, HoldfastError, readErrno } from "../base/errors.ts";
+import { Secret } from "../base/secret.ts";
 
 const hook = z.object({
   command: z.array(z.string()),
   runAs: z.string().exactOptional(),
   cwd: z.string().exactOptional(),
-  env: z.record(z.string(), z.string()).exactOptional(),
+  /** Written as `***`: what runs a hook from here takes the values from the config (fill-hooks.ts). */
+  env: z.record(z.string(), z.union([z.string(), z.instanceof(Secret)])).exactOptional(),
   timeoutMs: z.number(),
 });
 
