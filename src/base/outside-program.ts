@@ -5,6 +5,7 @@ import { open, rm, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { HoldfastError } from "./errors.ts";
+import { Secret } from "./secret.ts";
 import { createAbortError, createChildEnvironment, runProgram } from "./subprocess.ts";
 
 /** A command of the operator's, to be run as if Holdfast were not there: outside its cgroup, its sandbox and its environment. */
@@ -14,7 +15,7 @@ export interface OutsideCommand {
   /** Account that runs it; our own when absent. */
   readonly runAs?: string;
   readonly cwd?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  readonly env?: Readonly<Record<string, string | Secret>>;
   /** For its standard input; empty when absent. */
   readonly input?: string;
   readonly timeoutMs: number;
@@ -45,7 +46,8 @@ function usesSystemd(): boolean {
 
 async function runAsUnit(command: OutsideCommand, signal: AbortSignal): Promise<void> {
   const unit = `${command.name}-${randomBytes(6).toString("hex")}.service`;
-  const child = spawn("systemd-run", createUnitArguments(command, unit), {
+  await using variables = await openEnvironmentFile(command.env);
+  const child = spawn("systemd-run", createUnitArguments(command, unit, variables?.fd), {
     cwd: "/",
     env: createChildEnvironment(),
     stdio: ["pipe", "ignore", "pipe"],
@@ -65,7 +67,25 @@ async function runAsUnit(command: OutsideCommand, signal: AbortSignal): Promise<
   throw createFailure(end, `${complaint}\n${output}`);
 }
 
-function createUnitArguments(command: OutsideCommand, unit: string): readonly string[] {
+/** The variables as systemd reads them. Arguments, and the properties of a unit, are for every user to see; this file has no name. */
+async function openEnvironmentFile(env: OutsideCommand["env"]): Promise<FileHandle | undefined> {
+  const lines = Object.entries(revealVariables(env)).map(([name, value]) => `${name}="${value.replaceAll(/["\\$`]/g, "\\$&")}"\n`);
+  if (lines.length === 0) return undefined;
+  const file = await openNamelessFile();
+  try {
+    await file.writeFile(lines.join(""));
+    return file;
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+function revealVariables(env: OutsideCommand["env"] = {}): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, value instanceof Secret ? value.reveal() : value]));
+}
+
+function createUnitArguments(command: OutsideCommand, unit: string, variables: number | undefined): readonly string[] {
   const stays = command.background === "stays";
   return [
     "--wait",
@@ -80,7 +100,7 @@ function createUnitArguments(command: OutsideCommand, unit: string): readonly st
     `--property=RuntimeMaxSec=${Math.ceil(command.timeoutMs / 1000) + 5}`,
     ...(command.runAs === undefined ? [] : [`--uid=${command.runAs}`]),
     ...(command.cwd === undefined ? [] : [`--working-directory=${command.cwd}`]),
-    ...Object.entries(command.env ?? {}).map(([name, value]) => `--setenv=${name}=${value}`),
+    ...(variables === undefined ? [] : [`--property=EnvironmentFile=/proc/${process.pid}/fd/${variables}`]),
     "--",
     // systemd replaces variables in the arguments of every service.
     ...command.command.map((part) => part.replaceAll("$", "$$$$")),
@@ -95,7 +115,7 @@ async function ask(program: string, args: readonly string[]): Promise<string> {
 
 async function runDetached(command: OutsideCommand, signal: AbortSignal): Promise<void> {
   const [program = "", ...args] = await createDirectCommand(command, signal);
-  const { HOLDFAST_TASK: _, ...env } = createChildEnvironment(command.env);
+  const { HOLDFAST_TASK: _, ...env } = createChildEnvironment(revealVariables(command.env));
   await using output = await openOutputFile();
   const child = spawn(program, args, { cwd: command.cwd ?? "/", env, detached: true, stdio: ["pipe", output.file.fd, output.file.fd] });
   const killGroup = (): void => {
@@ -123,8 +143,8 @@ interface OutputFile extends AsyncDisposable {
   readEnd(): Promise<string>;
 }
 
-/** A file without a name: what stays behind may write to it for as long as it lives, and a pipe would break under it. */
-async function openOutputFile(): Promise<OutputFile> {
+/** A file without a name, which goes with the last who has it open. */
+async function openNamelessFile(): Promise<FileHandle> {
   const path = join(tmpdir(), `holdfast-output-${randomBytes(8).toString("hex")}`);
   const file = await open(path, "ax+", 0o600);
   try {
@@ -133,6 +153,12 @@ async function openOutputFile(): Promise<OutputFile> {
     await file.close();
     throw error;
   }
+  return file;
+}
+
+/** What stays behind may write to it for as long as it lives; a pipe would break under it. */
+async function openOutputFile(): Promise<OutputFile> {
+  const file = await openNamelessFile();
   return {
     file,
     async readEnd() {

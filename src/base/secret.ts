@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 
-const mask = "***";
+export const secretMask = "***";
 
 /** A value that never shows itself: string, JSON and inspection give `***`. Only `reveal()` gives it away. */
 export class Secret {
@@ -15,14 +15,14 @@ export class Secret {
   }
 
   toString(): string {
-    return mask;
+    return secretMask;
   }
 
   toJSON(): string {
-    return mask;
+    return secretMask;
   }
 
   [inspect.custom](): string {
-    return mask;
+    return secretMask;
   }
 }

@@ -66,7 +66,8 @@ export interface Hook {
   /** Account that runs it; Holdfast's own when absent. */
   readonly runAs?: string;
   readonly cwd?: string;
-  readonly env?: Readonly<Record<string, string>>;
+  /** Secrets all: nothing tells which of them is one. */
+  readonly env?: Readonly<Record<string, string | Secret>>;
   readonly timeoutMs: number;
 }
 

@@ -72,7 +72,9 @@ test("L3 the limit of a backup at start follows the interval, unless it is given
   assert.equal(given.jobs.get("nightly")?.atStartMinAgeMs, 0);
 });
 
-test("D5 D11 P9 hooks and checks in all their forms", async () => {
+const revealText = (value: string | Secret): string => (value instanceof Secret ? value.reveal() : `shown: ${value}`);
+
+test("D5 D11 P9 F71 hooks and checks in all their forms", async () => {
   const { jobs } = await load(
     withJob(`restore:
   stop:
@@ -90,8 +92,16 @@ test("D5 D11 P9 hooks and checks in all their forms", async () => {
   assert.deepEqual(stop, [
     { command: ["systemctl", "stop", "duck.service"], timeoutMs: 120_000 },
     { command: ["pm2", "stop", "bot"], timeoutMs: 120_000 },
-    { command: ["/bin/sh", "-c", "a | b"], timeoutMs: 5_000, runAs: "bot", cwd: "/srv", env: { env: "x", NODE_ENV: "production" } },
+    {
+      command: ["/bin/sh", "-c", "a | b"],
+      timeoutMs: 5_000,
+      runAs: "bot",
+      cwd: "/srv",
+      env: { env: new Secret("x"), NODE_ENV: new Secret("production") },
+    },
   ]);
+  assert.deepEqual(Object.values(stop[2]?.env ?? {}).map(revealText), ["x", "production"]);
+  assert.doesNotMatch(JSON.stringify(stop), /production/);
   assert.deepEqual(start, [{ command: ["systemctl", "start", "duck.service"], timeoutMs: 120_000 }]);
   assert.deepEqual(check, [
     { kind: "http", http: "http://localhost:3000/x", status: 200, timeoutMs: 10_000, retryForMs: 60_000 },

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createBackup } from "../../test/support/catalog.ts";
+import { createBackup, createMember } from "../../test/support/catalog.ts";
 import { openControlBed } from "../../test/support/control.ts";
 import type { BackupMarks, CatalogBackup } from "../catalog/contract.ts";
 import { applyRetention, planRetention, requestRemovals } from "./apply-retention.ts";
@@ -101,6 +101,18 @@ test("F66 partial, damaged and suspect backups displace no good one", async () =
     core.catalog.backups.put(createBackup(4, { suspect: ["small"], accepted: "known", damaged: "bit rot" }));
     const actions = planRetention(core, findJob(core.config, "nightly"), "local").map(({ action }) => action);
     assert.deepEqual(actions, ["keep", "keep", "keep", "keep"]);
+  });
+});
+
+test("G3 F66 F50 an optional datastore that is not there any more: retention leaves the last backup with its data, a deletion says it", async () => {
+  await withBackups(2, (core, backups) => {
+    const members = [createMember("memory", 2000), createMember("caches", 0, "absent")];
+    for (const sequence of [3, 4]) core.catalog.backups.put(createBackup(sequence, { members }));
+    applyRetention(core, findJob(core.config, "nightly"));
+    assert.deepEqual(listDue(core), [1, 3]);
+    const [first, second] = backups;
+    assert.ok(first !== undefined && second !== undefined);
+    assert.deepEqual(planDeletion(core, second), ["it is the last verified backup with the data of caches"]);
   });
 });
 

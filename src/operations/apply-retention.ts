@@ -1,4 +1,4 @@
-import type { CatalogBackup } from "../catalog/contract.ts";
+import type { CatalogBackup, CatalogMember } from "../catalog/contract.ts";
 import type { JobConfig } from "../config/config.ts";
 import { decideRetention } from "../retention/decide-retention.ts";
 import { decideUndoRetention } from "../retention/decide-undo-retention.ts";
@@ -49,6 +49,8 @@ function describeForRetention(core: Core, backup: CatalogBackup) {
     verified: backup.verifiedAtMs !== null,
     suspect: backup.suspect.length > 0 && backup.accepted === null,
     damaged: backup.damaged !== null,
+    holds: listMembers(backup, "ok"),
+    holdsPart: listMembers(backup, "partial"),
     pinned: backup.pinned !== null,
     ...(backup.pinned === null ? {} : { pinNote: backup.pinned }),
     inUse,
@@ -56,6 +58,10 @@ function describeForRetention(core: Core, backup: CatalogBackup) {
     owned: backup.host === undefined || backup.host === core.config.settings.hostname,
     manifestReadable: true,
   };
+}
+
+function listMembers({ members }: CatalogBackup, wanted: CatalogMember["status"]): readonly string[] {
+  return members.filter(({ status }) => status === wanted).map(({ datastore }) => datastore);
 }
 
 /** Asks for the removal of what the verdicts give up, oldest first; nothing when nothing goes. */

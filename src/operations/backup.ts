@@ -110,7 +110,7 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   await publication?.publish({ name: manifestName, body }, signal);
   const key = manifestKey({ folder: setup.folder, name, layout: setup.layout });
   const published = { destination, folder: setup.folder, manifestKey: key };
-  const fixedCopies = await writeFixedCopies(setup.fixedCopies ?? [], published, ports, signal);
+  const fixedCopies = await writeFixedCopies(setup.fixedCopies ?? [], published, setup.occupied ?? [], ports, signal);
   await closeAfterSuccess(resources, ports);
   return {
     folder: setup.folder,

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { join } from "node:path";
-import { HoldfastError } from "../base/errors.ts";
+import { describeCause, HoldfastError } from "../base/errors.ts";
 import { identifyProcess } from "../base/process-group.ts";
 import type { Task } from "../queue/contract.ts";
 import { acquireLocks, type HeldLocks } from "../queue/locks.ts";
@@ -66,6 +66,12 @@ export async function carryOutTask(
 /** A worker that died in the middle of a restore leaves the application stopped and the data half replaced: ended while the locks are held. */
 async function endRestore(core: Core, id: string, error: unknown): Promise<unknown> {
   const ended = await endInterruptedRestore(core, id, AbortSignal.timeout(restoreEndMs));
+  if (ended?.outcome === "done") {
+    return new HoldfastError("worker-died", `${describeCause(error)}; the restore ${ended.message}`, {
+      cause: error,
+      hint: "Nothing is left to do; `holdfast undo` brings back what was there before.",
+    });
+  }
   if (ended?.outcome !== "failed") return error;
   return new HoldfastError("restore-stuck", ended.message, {
     cause: error,

@@ -11,6 +11,7 @@ import {
   type RestoreRecord,
   type UnfinishedRestore,
 } from "./restore-journal.ts";
+import { fillHooks, type FindHooks } from "./fill-hooks.ts";
 import { runHook } from "./run-hook.ts";
 import type { TaskPorts } from "./setup.ts";
 
@@ -112,10 +113,12 @@ export async function finishRestores(
   ports: TaskPorts,
   signal: AbortSignal,
   findOptions: FindOptions = findNone,
+  findHooks: FindHooks = () => [],
 ): Promise<readonly FinishedRestore[]> {
   const { unfinished, unreadable } = await findUnfinishedRestores(directory);
   const finished: FinishedRestore[] = [];
-  for (const restore of unfinished) finished.push(await finishRestore(directory, restore, findOptions, ports, signal));
+  for (const restore of unfinished)
+    finished.push(await finishRestore(directory, fillRestore(restore, findHooks, ports), findOptions, ports, signal));
   for (const { id, error } of unreadable) {
     const message = `The restore ${id} cannot be looked at: ${error.message}`;
     ports.log("error", message, error.hint === undefined ? {} : { hint: error.hint });
@@ -131,9 +134,16 @@ export async function finishOneRestore(
   ports: TaskPorts,
   signal: AbortSignal,
   findOptions: FindOptions = findNone,
+  findHooks: FindHooks = () => [],
 ): Promise<FinishedRestore | undefined> {
   const restore = (await findUnfinishedRestores(directory)).unfinished.find((candidate) => candidate.id === id);
-  return restore === undefined ? undefined : await finishRestore(directory, restore, findOptions, ports, signal);
+  return restore === undefined
+    ? undefined
+    : await finishRestore(directory, fillRestore(restore, findHooks, ports), findOptions, ports, signal);
+}
+
+function fillRestore({ id, records }: UnfinishedRestore, findHooks: FindHooks, ports: TaskPorts): UnfinishedRestore {
+  return { id, records: fillHooks(records, findHooks, (message) => ports.log("warn", message)) };
 }
 
 const findNone: FindOptions = () => undefined;

@@ -1,10 +1,12 @@
 import { constants, type Stats } from "node:fs";
-import { lstat, open, rename, rm, type FileHandle } from "node:fs/promises";
-import { basename, dirname } from "node:path";
+import { lstat, open, readlink, rename, rm, type FileHandle } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
 import { writeBody } from "../base/block-writer.ts";
 import { describeCause, HoldfastError, readErrno, type ErrorCode } from "../base/errors.ts";
 import { findOwner, type Owner } from "../base/find-owner.ts";
 import { createAbortError } from "../base/subprocess.ts";
+import { describeOccupant, findOccupant, type Occupied } from "../config/occupied-places.ts";
+import { isSameFile, resolveReal } from "./check/local-places.ts";
 
 export interface PlacedFile {
   /** Absolute. */
@@ -12,6 +14,8 @@ export interface PlacedFile {
   /** `user:group`; by default that of the file that is replaced, else that of the directory. */
   readonly owner?: string;
   readonly mode: number;
+  /** What must not be replaced under any name. */
+  readonly occupied?: readonly Occupied[];
 }
 
 const codes: Readonly<Record<string, ErrorCode>> = { ENOSPC: "no-space", EDQUOT: "no-space", EFBIG: "no-space", EIO: "disk-failed" };
@@ -27,7 +31,7 @@ export async function placeFile(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    await using place = await openPlace(file.path);
+    await using place = await openPlace(file);
     const owner = file.owner === undefined ? place.owner : await findOwner(file.owner);
     // One name for all runs: what a killed one has left is removed by the next.
     const temporary = place.resolve(`.${basename(file.path)}.holdfast`);
@@ -41,7 +45,7 @@ export async function placeFile(
       await handle.chmod(file.mode);
       await handle.sync();
       // It may have changed meanwhile.
-      await inspectFile(place.resolve(basename(file.path)), file.path);
+      await place.inspect();
       await rename(temporary, place.resolve(basename(file.path)));
     } catch (error) {
       await rm(temporary, { force: true });
@@ -54,9 +58,10 @@ export async function placeFile(
 }
 
 /** Looks whether the file could be replaced, without writing anything. Throws as placeFile does. */
-export async function inspectPlace({ path, owner }: PlacedFile): Promise<void> {
+export async function inspectPlace(file: PlacedFile): Promise<void> {
+  const { path, owner } = file;
   try {
-    await using _place = await openPlace(path);
+    await using _place = await openPlace(file);
     if (owner !== undefined) await findOwner(owner);
   } catch (error) {
     throw explainFault(error, path);
@@ -68,22 +73,36 @@ interface Place extends AsyncDisposable {
   readonly owner: Owner;
   /** A name in the directory, whatever becomes of the directory's own name. */
   resolve(name: string): string;
+  /** What is there now; undefined when nothing is. @throws target-unsafe, target-in-use when it must not be replaced */
+  inspect(): Promise<Stats | undefined>;
 }
 
-async function openPlace(path: string): Promise<Place> {
+async function openPlace({ path, occupied = [] }: PlacedFile): Promise<Place> {
   const directory = await open(dirname(path), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
   try {
     const resolve = (name: string): string => `/proc/self/fd/${directory.fd}/${name}`;
-    const present = await inspectFile(resolve(basename(path)), path);
+    const inspect = async (): Promise<Stats | undefined> => {
+      // Where it is in truth, whatever links led there.
+      assertFree(path, join(await readlink(`/proc/self/fd/${directory.fd}`), basename(path)), occupied);
+      return await inspectFile(resolve(basename(path)), path);
+    };
+    const present = await inspect();
     const { uid, gid } = present ?? (await directory.stat());
-    return { directory, owner: { uid, gid }, resolve, [Symbol.asyncDispose]: () => directory.close() };
+    return { directory, owner: { uid, gid }, resolve, inspect, [Symbol.asyncDispose]: () => directory.close() };
   } catch (error) {
     await directory.close();
     throw error;
   }
 }
 
-/** What is there now; undefined when nothing is. */
+function assertFree(path: string, real: string, occupied: readonly Occupied[]): void {
+  const occupant = findOccupant(real, occupied, { resolve: resolveReal, isSame: isSameFile });
+  if (occupant === undefined) return;
+  throw new HoldfastError("target-unsafe", describeOccupant(path === real ? path : `${path} (${real})`, occupant), {
+    hint: "Give the copy a place of its own, outside of what is backed up and of the destinations.",
+  });
+}
+
 async function inspectFile(resolved: string, path: string): Promise<Stats | undefined> {
   const present = await lookAt(resolved);
   if (present !== undefined && !present.isFile()) {

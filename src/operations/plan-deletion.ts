@@ -14,9 +14,18 @@ export function planDeletion(core: Core, backup: CatalogBackup): readonly string
     .filter((other) => isSame(other) || !isPending(other));
   const believed = verified.filter(({ suspect, accepted }) => suspect.length === 0 || accepted !== null);
   const [last, ...others] = believed.length === 0 ? verified : believed;
+  const lastOf = backup.members
+    .filter(({ status }) => status === "ok")
+    .map(({ datastore }) => datastore)
+    .filter((name) => {
+      const holding = believed.filter(({ members }) => members.some((each) => each.datastore === name && each.status === "ok"));
+      return holding.length > 0 && holding.every(isSame);
+    });
+  const isLast = last !== undefined && others.length === 0 && isSame(last);
   return [
     ...(backup.pinned === null ? [] : [backup.pinned === "" ? "it is pinned" : `it is pinned: ${backup.pinned}`]),
     ...(core.queue.usesOf((payload) => usesBackup(payload, backup.id)).length > 0 ? ["it is in use"] : []),
-    ...(last !== undefined && others.length === 0 && isSame(last) ? [`it is the last verified backup of job "${backup.job}"`] : []),
+    ...(isLast ? [`it is the last verified backup of job "${backup.job}"`] : []),
+    ...(isLast || lastOf.length === 0 ? [] : [`it is the last verified backup with the data of ${lastOf.join(", ")}`]),
   ];
 }

@@ -4,6 +4,7 @@ import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import { createConfigCopy } from "../config/config-copy.ts";
 import type { JobConfig } from "../config/config.ts";
+import { listOccupied } from "../config/occupied-places.ts";
 import { listDueRemovals } from "./apply-retention.ts";
 import type { Core } from "./core.ts";
 import { describeDestination, findDatastore, findJob } from "./find-config.ts";
@@ -71,14 +72,20 @@ export function requireBackup(core: Core, destination: string, backupId: string)
 
 function prepareBackup(core: Core, payload: PayloadOf<"backup">, stagingDir: string): BackupSetup {
   const job = findJob(core.config, payload.job);
+  const { datastores, destinations } = core.config;
+  const destination = describeDestination(core.config, payload.destination);
   return {
     ...describeJobBackup(core, job, payload.datastores, stagingDir),
     class: "backup",
     trigger: payload.trigger,
     note: payload.note,
-    destination: describeDestination(core.config, payload.destination),
+    destination,
     nameTemplate: job.nameTemplate,
     fixedCopies: job.fixedCopies,
+    occupied:
+      job.fixedCopies.length === 0
+        ? []
+        : listOccupied({ datastores, destinations: new Map([...destinations, [destination.name, destination]]) }),
     history: core.catalog.backups.readHistory(
       { job: job.name, destination: payload.destination, host: core.config.settings.hostname },
       historyLength,

@@ -1,6 +1,7 @@
 import { endProcessGroup } from "../base/process-group.ts";
 import type { Task } from "../queue/contract.ts";
 import type { Core } from "./core.ts";
+import { noteEndedRestores } from "./note-restore.ts";
 import { tellOutcome } from "./tell-run.ts";
 
 const killGraceMs = 5_000;
@@ -16,6 +17,7 @@ export async function recoverTasks(core: Core, signal: AbortSignal): Promise<rea
       next: state === "waiting" ? "it starts again" : "it does not start again",
     });
   }
+  await noteEndedRestores(core);
   for (const run of core.catalog.runs.interruptAll(core.clock.now())) {
     const task = core.queue.get(run.taskId);
     // What starts again tells its own outcome.

@@ -4,12 +4,14 @@ import { join } from "node:path";
 import { z } from "zod";
 import { makeDirectory, syncDirectory } from "../base/atomic-file.ts";
 import { describeCause, HoldfastError, readErrno } from "../base/errors.ts";
+import { Secret } from "../base/secret.ts";
 
 const hook = z.object({
   command: z.array(z.string()),
   runAs: z.string().exactOptional(),
   cwd: z.string().exactOptional(),
-  env: z.record(z.string(), z.string()).exactOptional(),
+  /** Written as `***`: what runs a hook from here takes the values from the config (fill-hooks.ts). */
+  env: z.record(z.string(), z.union([z.string(), z.instanceof(Secret)])).exactOptional(),
   timeoutMs: z.number(),
 });
 
@@ -92,6 +94,17 @@ export async function resumeRestoreJournal(directory: string, id: string): Promi
   const path = join(directory, id + suffix);
   const { bytes } = parseJournal(await readFile(path), path);
   return new JournalFile(await open(path, constants.O_RDWR), bytes);
+}
+
+/** The records of a restore's journal; none where there is no journal, or none that can be read. */
+export async function readRestoreJournal(directory: string, id: string): Promise<readonly RestoreRecord[]> {
+  const path = join(directory, id + suffix);
+  try {
+    return parseJournal(await readFile(path), path).records;
+  } catch (error) {
+    if (error instanceof HoldfastError || readErrno(error) === "ENOENT") return [];
+    throw error;
+  }
 }
 
 class JournalFile implements RestoreJournal {

@@ -2,6 +2,7 @@ import type { Compression } from "../archive/compression.ts";
 import type { InfoFileName } from "../archive/info-files.ts";
 import type { Manifest } from "../archive/manifest.ts";
 import type { FixedCopy } from "../config/config.ts";
+import type { Occupied } from "../config/occupied-places.ts";
 
 /** A datastore as a task gets it: everything resolved, nothing looked up later. */
 export interface DatastoreSetup {
@@ -53,6 +54,8 @@ export interface BackupSetup extends Surroundings {
   readonly destination: DestinationSetup;
   /** Written once the backup is published. */
   readonly fixedCopies?: readonly FixedCopy[];
+  /** What no fixed copy may replace. */
+  readonly occupied?: readonly Occupied[];
   /** The job's config without secrets, for the manifest. */
   readonly config: unknown;
   readonly history: BackupHistory;

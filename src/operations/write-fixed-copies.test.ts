@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import {
   chmodSync,
   chownSync,
+  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -11,11 +12,14 @@ import {
   symlinkSync,
   writeFileSync,
 } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { test } from "node:test";
 import Database from "better-sqlite3";
 import { openBackupBed, type BackupBed } from "../../test/support/backup-bed.ts";
 import type { FixedCopy } from "../config/config.ts";
+import { loadConfig } from "../config/load-config.ts";
+import { listOccupied } from "../config/occupied-places.ts";
+import { checkFixedCopies } from "./check/check-fixed-copies.ts";
 import type { BackupSetup, DatastoreSetup } from "./setup.ts";
 
 const nobody = 65534;
@@ -152,4 +156,39 @@ test("A1 a datastore of several files, and one that the job lacks, cannot have a
   assert.match(fixedCopies[0]?.problem ?? "", /it is no single file in the backup, but 2 files/);
   assert.match(fixedCopies[1]?.problem ?? "", /has no datastore "other"/);
   assert.equal(fixedCopies[2]?.problem, null);
+});
+
+test("A1 F32 a copy never replaces what is backed up or a backup, under whatever name: neither its check nor the backup lets it", async () => {
+  await using bed = await openBed();
+  mkdirSync(join(bed.dir, "site/cache"), { recursive: true });
+  linkSync(join(bed.dir, "live.db"), join(bed.app, "hard.db"));
+  symlinkSync("..", join(bed.dir, "up"));
+  const here = join(bed.dir, "up", basename(bed.dir));
+  const cases: readonly (readonly [string, RegExp])[] = [
+    [join(here, "live.db"), /live\.db \(.*\) is the datastore "live" itself/],
+    [join(here, "app/hard.db"), /hard\.db .* is the datastore "live" itself/],
+    [join(here, "site/x.db"), /lies in the datastore "site" \(.*move it, or exclude it there/],
+    [join(here, "app/x.bin"), /lies in the datastore "bins"/],
+    [join(here, "vault/x.db"), /lies in the destination "local" .*the place of a backup/],
+    [join(here, "app/backup.db"), /^$/],
+    [join(here, "site/cache/backup.db"), /^$/],
+  ];
+  const dir = bed.dir;
+  const text = `destinations: { local: { kind: local, path: ${dir}/vault } }
+datastores: { live: { kind: sqlite, path: ${dir}/live.db }, site: { kind: files, root: ${dir}/site, exclude: [cache] }, bins: { kind: files, include: ["${dir}/app/*.bin"] } }
+jobs: { nightly: { datastores: [live], destination: local, fixedCopies: [${cases.map(([path]) => `{ datastore: live, path: ${path} }`).join(", ")}] } }
+`;
+  writeFileSync(join(dir, "c.yaml"), text);
+  const config = await loadConfig({ path: join(dir, "c.yaml"), env: {}, flags: {} });
+  const findings = await checkFixedCopies(config, new AbortController().signal);
+  const { ino } = statSync(join(dir, "live.db"));
+  for (const [at, [path, problem]] of cases.entries()) {
+    const occupied = listOccupied(config);
+    assert.match((await problemOf(bed, bed.copy({ path }), { occupied })).replace(/^.* by "live": /, ""), problem, path);
+    const told = findings[at];
+    assert.equal(told?.level, problem.test("") ? "ok" : "fail", path);
+    if (!problem.test("")) assert.match(told?.detail ?? "", problem, path);
+    assert.equal(statSync(join(dir, "live.db")).ino, ino);
+  }
+  assert.deepEqual(readdirSync(join(dir, "site")), ["cache"]);
 });

@@ -2,9 +2,10 @@ import { openBackup } from "../archive/backup-reader.ts";
 import type { BackupReader } from "../archive/backup-reader.ts";
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { FixedCopy } from "../config/config.ts";
+import type { Occupied } from "../config/occupied-places.ts";
 import type { Destination } from "../destinations/contract.ts";
 import { explainSystemError } from "./explain-system-error.ts";
-import { placeFile } from "./place-file.ts";
+import { placeFile, type PlacedFile } from "./place-file.ts";
 import type { TaskPorts } from "./setup.ts";
 
 /** How it went with one copy; the backup itself is good whatever came of it. */
@@ -23,11 +24,12 @@ interface PublishedBackup {
 
 /**
  * Writes files under fixed names from what is stored in a published backup, read by its hashes (A1). What a backup lacks or doubts does not
- * replace what an earlier one has left there. Never throws: each failure is told in its outcome.
+ * replace what an earlier one has left there, and nothing replaces what is `occupied`. Never throws: each failure is told in its outcome.
  */
 export async function writeFixedCopies(
   copies: readonly FixedCopy[],
   { destination, folder, manifestKey }: PublishedBackup,
+  occupied: readonly Occupied[],
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<readonly FixedCopyOutcome[]> {
@@ -38,7 +40,7 @@ export async function writeFixedCopies(
     ports.progress({ phase: `writing ${path}`, datastore });
     try {
       backup ??= await openBackup(destination, folder, manifestKey, signal);
-      await writeCopy(copy, backup, signal);
+      await writeCopy({ ...copy, occupied }, backup, signal);
       outcomes.push({ datastore, path, problem: null });
     } catch (thrown) {
       const error = explainSystemError(thrown);
@@ -51,7 +53,7 @@ export async function writeFixedCopies(
   return outcomes;
 }
 
-async function writeCopy(copy: FixedCopy, backup: BackupReader, signal: AbortSignal): Promise<void> {
+async function writeCopy(copy: FixedCopy & PlacedFile, backup: BackupReader, signal: AbortSignal): Promise<void> {
   const member = backup.findMember(copy.datastore);
   if (backup.manifest.suspect.length > 0) throw new HoldfastError("backup-unverified", "the backup is suspect");
   if (member.status !== "ok") {

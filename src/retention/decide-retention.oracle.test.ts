@@ -64,7 +64,17 @@ function* enumerateHistories(length: number): Generator<RetentionBackup[]> {
       rest = Math.floor(rest / letters.length);
       createdAtMs += stepMs;
       const state = { status: "ok", verified: true, suspect: false, damaged: false, pinned: false, inUse: false } as const;
-      return { id: `b${index}`, name: `b${index}`, createdAtMs, sequence: index, ...state, owned: true, manifestReadable: true, ...facts };
+      return {
+        id: `b${index}`,
+        name: `b${index}`,
+        createdAtMs,
+        sequence: index,
+        ...state,
+        owned: true,
+        manifestReadable: true,
+        holds: ["db"],
+        ...facts,
+      };
     });
   }
 }

@@ -20,6 +20,7 @@ const facts = fc.record({
   inUse: mostly(false),
   owned: mostly(true),
   manifestReadable: mostly(true),
+  holds: fc.oneof({ weight: 3, arbitrary: fc.constant(["db", "cache"]) }, fc.subarray(["db", "cache", "notes"])),
 });
 const step = fc.oneof(
   { weight: 3, arbitrary: fc.integer({ min: 0, max: 36 }).map((hours) => hours * hourMs) },
@@ -100,6 +101,15 @@ check("retention model (a) G3 F66 the newest good ones are never removed, by tim
   const byTime = good.toSorted(compareNewestFirst).slice(0, input.minimumGood);
   const bySequence = good.toSorted((left, right) => right.sequence - left.sequence).slice(0, input.minimumGood);
   for (const { id } of [...byTime, ...bySequence]) assert.ok(!removed.has(id), id);
+});
+
+check("retention model (a) G3 F66 of each datastore the newest good one that has its data is never removed", cases, (input) => {
+  const removed = listIds(input, "remove");
+  const good = input.backups.filter(isGood).toSorted(compareNewestFirst);
+  for (const name of ["db", "cache", "notes"]) {
+    const newest = good.find(({ holds }) => holds.includes(name));
+    if (newest !== undefined) assert.ok(!removed.has(newest.id), `${name} of ${newest.id}`);
+  }
 });
 
 check("retention model (a) D9 nothing is removed that a newer good one does not replace", cases, (input) => {

@@ -12,7 +12,7 @@ function createBackup(createdAt: string | number, sequence: number, facts: Parti
   const createdAtMs = typeof createdAt === "number" ? createdAt : Date.parse(createdAt);
   const name = new Date(createdAtMs).toISOString().slice(0, 16);
   const state = { status: "ok", verified: true, suspect: false, damaged: false, pinned: false, inUse: false } as const;
-  return { id: `b${sequence}`, name, createdAtMs, sequence, ...state, owned: true, manifestReadable: true, ...facts };
+  return { id: `b${sequence}`, name, createdAtMs, sequence, ...state, owned: true, manifestReadable: true, holds: ["db"], ...facts };
 }
 
 /** One good backup every `stepMs`, the last at `end`. */
@@ -231,6 +231,31 @@ test("F64 a clock that was set back leaves the newest by sequence as well as the
       ["b9", "remove", "no rule keeps it (last 1)"],
     ],
   );
+});
+
+test("G3 F66 F50 a datastore that is absent from the newer good backups: the newest with its data stays, whatever the policy", () => {
+  const holds = [["cache", "notes"], ["cache", "notes"], ["notes"], ["notes"], ["notes"]];
+  const backups = createHistory("2026-11-20T03:00Z", 5, dayMs).map((backup, index) => ({ ...backup, holds: holds[index] ?? [] }));
+  const verdicts = decide({ keepLast: 2 }, backups);
+  assert.deepEqual(listKept(verdicts), ["b5", "b4", "b2"]);
+  assert.deepEqual(verdicts[3]?.reasons, ["newest verified backup with cache"]);
+  assert.deepEqual(
+    listKept(decide({ keepLast: 1 }, [...backups.slice(0, 4), createBackup("2026-11-20T03:00Z", 5, { holds: ["cache"] })])),
+    ["b5", "b4"],
+  );
+});
+
+test("G3 F66 F50 what was only ever in partial backups: the newest of these stays, one with all of it rather than a part", () => {
+  const facts: readonly Partial<RetentionBackup>[] = [
+    { status: "partial", holds: ["cache"] },
+    { status: "partial", holds: ["notes"], holdsPart: ["cache"] },
+    { status: "partial", holds: ["notes"], holdsPart: ["logs"] },
+    { holds: ["notes"] },
+    { holds: ["notes"] },
+  ];
+  const history = createHistory("2026-11-20T03:00Z", 5, dayMs);
+  const backups = history.map((backup, index) => ({ ...backup, ...facts[index] }));
+  assert.deepEqual(listKept(decide({ keepLast: 1 }, backups)), ["b5", "b3", "b1"]);
 });
 
 test("D9 no backups, no verdicts", () => {

@@ -37,7 +37,8 @@ export interface RetentionInput {
  * - `keepWithin` counts from the newest good backup, see createRunningAge.
  * - One that is not good displaces none that is. It stays while no good one is newer, and while it lies within `keepWithin` or among
  *   the last good ones of `keepLast`.
- * - Never removed: the newest good ones (by time, and by sequence where clocks went back), pinned, in use, not owned, unreadable, dated
+ * - Never removed: the newest good ones (by time, and by sequence where clocks went back), of each datastore the newest good one that
+ *   holds its data (else the newest verified one that does: a datastore that is gone must not push out what is left of it), pinned, in use, not owned, unreadable, dated
  *   in the future. Nothing at all is removed while frozen, while the clock is behind a backup, and while a suspect backup is newer than
  *   the newest good one.
  */
@@ -80,6 +81,7 @@ function collectReasons(
   const keep = (backup: RetentionBackup, reason: string) => reasons.get(backup)?.push(reason);
 
   for (const [backup, reason] of findFloor(good, input.minimumGood)) keep(backup, reason);
+  for (const [backup, reason] of findDatastoreFloor(ordered, good)) keep(backup, reason);
   const { keepLast = 0, keepWithinMs = 0 } = policy;
   for (const [index, backup] of good.slice(0, keepLast).entries()) keep(backup, `last ${index + 1} of ${keepLast}`);
   const measureAge = createRunningAge(ordered, good[0]?.createdAtMs ?? 0);
@@ -108,6 +110,22 @@ function findFloor(good: readonly RetentionBackup[], minimumGood: number | undef
     ...bySequence.slice(0, count).map((backup) => [backup, `${text} by sequence`] as const),
     ...good.slice(0, count).map((backup) => [backup, text] as const),
   ]);
+}
+
+/** Of each datastore the newest backup with its data, where the newest good one has it not. */
+function findDatastoreFloor(ordered: readonly RetentionBackup[], good: readonly RetentionBackup[]): Map<RetentionBackup, string> {
+  const sound = ordered.filter((backup) => isGood({ ...backup, status: "ok" }) && backup.status !== "failed");
+  const floor = new Map<RetentionBackup, string[]>();
+  const names = new Set(sound.flatMap(({ holds, holdsPart = [] }) => [...holds, ...holdsPart]));
+  for (const name of names.difference(new Set(good[0]?.holds))) {
+    const holding = good.filter(({ holds }) => holds.includes(name));
+    const bySequence = holding.toSorted((left, right) => right.sequence - left.sequence);
+    const newest =
+      holding[0] ?? sound.find(({ holds }) => holds.includes(name)) ?? sound.find(({ holdsPart }) => holdsPart?.includes(name));
+    for (const backup of new Set([newest, bySequence[0]]))
+      if (backup !== undefined) floor.set(backup, [...(floor.get(backup) ?? []), name]);
+  }
+  return new Map([...floor].map(([backup, names]) => [backup, `newest verified backup with ${names.toSorted().join(", ")}`]));
 }
 
 function keepCalendar(

@@ -10,7 +10,7 @@ function createUndo(ageDays: number, facts: Partial<RetentionBackup> = {}): Rete
   const id = `undo-${ageDays}`;
   const state = { status: "ok", verified: true, suspect: false, damaged: false, pinned: false, inUse: false } as const;
   const createdAtMs = nowMs - ageDays * dayMs;
-  return { id, name: id, createdAtMs, sequence: 10_000 - ageDays, ...state, owned: true, manifestReadable: true, ...facts };
+  return { id, name: id, createdAtMs, sequence: 10_000 - ageDays, ...state, owned: true, manifestReadable: true, holds: ["db"], ...facts };
 }
 
 function listVerdicts(

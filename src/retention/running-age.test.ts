@@ -8,7 +8,7 @@ const dayMs = 86_400_000;
 function createBackup(day: number, sequence: number, facts: Partial<RetentionBackup> = {}): RetentionBackup {
   const id = `b${sequence}`;
   const state = { status: "ok", verified: true, suspect: false, damaged: false, pinned: false, inUse: false } as const;
-  return { id, name: id, createdAtMs: day * dayMs, sequence, ...state, owned: true, manifestReadable: true, ...facts };
+  return { id, name: id, createdAtMs: day * dayMs, sequence, ...state, owned: true, manifestReadable: true, holds: ["db"], ...facts };
 }
 
 function measureDays(backups: readonly RetentionBackup[], newestGoodDay: number, days: readonly number[]): number[] {

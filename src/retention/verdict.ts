@@ -10,6 +10,9 @@ export interface RetentionBackup {
   readonly verified: boolean;
   readonly suspect: boolean;
   readonly damaged: boolean;
+  /** The datastores whose data it has: not those that were absent or left out. `holdsPart`: only some of it. */
+  readonly holds: readonly string[];
+  readonly holdsPart?: readonly string[];
   readonly pinned: boolean;
   /** Why it was pinned, for the reason shown. */
   readonly pinNote?: string;

@@ -88,6 +88,21 @@ console.log("done");`;
   await bed.waitFor("test -z \"$(systemctl list-units --all --no-legend 'holdfast-hook-*')\"");
 });
 
+test("F71 the variables of a hook arrive as they are, and stand in no argument, unit or property that others can read", async () => {
+  const text = `${outside}
+import { Secret } from "${bedCheckout}/src/base/secret.ts";
+const value = "canary-\\\\ \\"q\\" 'a' $HOME \`id\` %n #;\\n two";
+const look = "set -e; printf '%s|%s|%s' \\"$A\\" \\"$EMPTY\\" \\"$PLAIN\\" > /etc/hook-env; cat /proc/[0-9]*/cmdline /run/systemd/transient/*.service > /etc/hook-seen; systemctl show 'holdfast-hook-*' >> /etc/hook-seen; ls -a /tmp >> /etc/hook-seen";
+await run(["sh", "-c", look], { env: { A: new Secret(value), EMPTY: new Secret(""), PLAIN: "plain", PATH: "/usr/bin:/bin" } });
+console.log(JSON.stringify(value));`;
+  const value = JSON.parse(await runInSandbox("probe-hook-env", text)) as string;
+  assert.match(value, /^canary-\\ "q" 'a' \$HOME `id` %n #;\n two$/);
+  assert.equal(await bed.shell("cat /etc/hook-env"), `${value}||plain`);
+  const seen = await bed.shell("tr '\\0' ' ' < /etc/hook-seen");
+  assert.match(seen, /EnvironmentFile/);
+  assert.doesNotMatch(seen, /canary|holdfast-output/);
+});
+
 test("a hook that fails is told with the end of its output, one that hangs is killed with all that it started", async () => {
   const text = `${outside}
 const tell = (error: Error) => console.log(error.message);

@@ -3,6 +3,7 @@ import type { Check, Hook } from "../config.ts";
 import { describeFound } from "../../base/describe-found.ts";
 import { pickDefined } from "../../base/pick-defined.ts";
 import { durationField } from "../../base/fields.ts";
+import { Secret } from "../../base/secret.ts";
 import { absolutePathField, commandField, describeBareCommand } from "./fields.ts";
 
 const hookTimeoutMs = 120_000;
@@ -16,13 +17,22 @@ const unitField = z
   })
   .describe("A systemd unit that is stopped, started or asked for.");
 
+/** Any of them may be a password, so none is shown, and none stands in a manifest. Unlike a secret it may be empty. */
+const valueField = z
+  .custom<Secret | string>((value) => value instanceof Secret || typeof value === "string", {
+    error: (issue) => `expected text or a secret: {file: /path}, {credential: NAME} or {env: NAME}, found a ${typeof issue.input}`,
+    params: { secret: true },
+  })
+  .transform((value) => (value instanceof Secret ? value : new Secret(value)))
+  .meta({ type: "string", secret: true });
+
 const programFields = {
   command: commandField.optional().describe("Program and arguments; no shell."),
   shell: z.string().min(1).optional().describe("A command line for /bin/sh."),
   unit: unitField.optional(),
   runAs: z.string().min(1).optional().describe("The account that runs it."),
   cwd: absolutePathField.optional(),
-  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable's name has letters, digits and _"), z.string()).optional(),
+  env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable's name has letters, digits and _"), valueField).optional(),
 };
 
 const hookFields = z.strictObject({ ...programFields, timeout: durationField("Killed after it; 2m by default.", { minMs: 1 }).optional() });

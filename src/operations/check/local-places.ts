@@ -1,4 +1,4 @@
-import { realpathSync } from "node:fs";
+import { realpathSync, statSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { DatastoreConfig, DestinationConfig } from "../../config/config.ts";
 import { findDatastoreDriver } from "../../datastores/registry.ts";
@@ -26,6 +26,16 @@ export function resolveReal(path: string): string {
     return realpathSync(path);
   } catch {
     return path === dirname(path) ? path : join(resolveReal(dirname(path)), basename(path));
+  }
+}
+
+/** Whether two paths are one file or directory: by a link, a hard link, or a mount. What cannot be looked at is not. */
+export function isSameFile(one: string, other: string): boolean {
+  try {
+    const [left, right] = [statSync(one, { bigint: true }), statSync(other, { bigint: true })];
+    return left.ino === right.ino && left.dev === right.dev;
+  } catch {
+    return false;
   }
 }
 

@@ -1,8 +1,11 @@
 import { z } from "zod";
 import type { Manifest, ManifestMember } from "../../archive/manifest.ts";
+import { HoldfastError } from "../../base/errors.ts";
+import { Secret, secretMask } from "../../base/secret.ts";
 import type { Config } from "../../config/config.ts";
 import type { ConfiguredDatastore } from "../../datastores/contract.ts";
 import { findDatastoreDriver } from "../../datastores/registry.ts";
+import { readField } from "../check/local-places.ts";
 import { chooseMembers } from "../choose-members.ts";
 
 /** Where a member goes, and who says so. */
@@ -35,13 +38,36 @@ function chooseTarget(member: ManifestMember, manifest: Manifest, config: Config
   if (known?.kind === kind) return { member, options: known.options, configured: driver.configure(known.options), source: "config" };
   const copy = copySchema.safeParse(manifest.config);
   const recorded = copy.success ? copy.data.datastores[datastore] : undefined;
-  const configured = recorded?.kind === kind ? tryConfigure(kind, recorded.options) : undefined;
-  if (configured !== undefined) return { member, options: recorded?.options, configured, source: "backup" };
+  const own = recorded?.kind === kind ? recorded.options : undefined;
+  const isMasked = holdsMask(driver.optionsSchema.safeParse(own).data);
+  const configured = own === undefined || isMasked ? undefined : tryConfigure(kind, own);
+  if (configured !== undefined) return { member, options: own, configured, source: "backup" };
   const options = driver.deriveOptions(entries);
-  return { member, options, configured: driver.configure(options), source: "backup" };
+  // An address means another server when it is looked for from here.
+  const isReachable = own === undefined || readField(own, "via") === undefined;
+  return { member, options, configured: isReachable ? driver.configure(options) : createUnreachable(member, isMasked), source: "backup" };
 }
 
-/** A copy that holds a masked secret, or that an older version wrote, is of no use. */
+/** Whether a secret of the options is the mask that copies of the config have in its place. */
+function holdsMask(options: unknown): boolean {
+  if (options instanceof Secret) return options.reveal() === secretMask;
+  return typeof options === "object" && options !== null && Object.values(options).some(holdsMask);
+}
+
+/** One that neither says where it is nor lets anything be put there. */
+function createUnreachable({ datastore, kind }: ManifestMember, isMasked: boolean): ConfiguredDatastore {
+  const refuse = (): Promise<never> => {
+    const why = isMasked ? "the backup's copy of its config has no secrets" : "the backup's copy of its config cannot be read";
+    return Promise.reject(
+      new HoldfastError("config-missing", `"${datastore}" was backed up by way of a container or a command (via), and ${why}`, {
+        hint: "Restore with a config that has this datastore and its `via`; `--to DIRECTORY` takes the files out without one.",
+      }),
+    );
+  };
+  return { kind, sourcePaths: [], identify: refuse, open: refuse };
+}
+
+/** A copy that an older version wrote is of no use. */
 function tryConfigure(kind: string, options: unknown): ConfiguredDatastore | undefined {
   try {
     return findDatastoreDriver(kind).configure(options);

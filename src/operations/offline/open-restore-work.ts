@@ -6,6 +6,7 @@ import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
 import type { Settings } from "../../config/config.ts";
 import { acquireLocks } from "../../queue/locks.ts";
 import { lockInstance } from "../../queue/instance-lock.ts";
+import type { FindHooks } from "../fill-hooks.ts";
 import { finishRestores, type FindOptions, type FinishedRestore } from "../finish-restore.ts";
 import { restoreJournalDir } from "../prepare-task.ts";
 import type { TaskPorts } from "../setup.ts";
@@ -27,12 +28,12 @@ export interface RestoreWork extends AsyncDisposable {
  * Makes this process the one that restores offline, and ends what earlier ones left half-way. Where no daemon works with the state
  * directory none can start meanwhile: it would take the journal of this restore for that of a crash. Beside a running daemon the
  * journal stands apart.
- * @param findOptions of the datastores as the config has them, for those that lie on servers
+ * @param find `findOptions` of the datastores as the config has them, for those that lie on servers; `findHooks` of its jobs
  * @throws busy when another offline restore is going on
  */
 export async function openRestoreWork(
   settings: Settings,
-  findOptions: FindOptions,
+  { findOptions, findHooks }: { readonly findOptions: FindOptions; readonly findHooks: FindHooks },
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<RestoreWork> {
@@ -48,8 +49,8 @@ export async function openRestoreWork(
   const apart = offlineJournalDir(settings.stateDir);
   const usual = restoreJournalDir(settings.stateDir);
   const finished = [
-    ...(await finishRestores(apart, ports, signal, findOptions)),
-    ...(alone === undefined ? [] : await finishRestores(usual, ports, signal, findOptions)),
+    ...(await finishRestores(apart, ports, signal, findOptions, findHooks)),
+    ...(alone === undefined ? [] : await finishRestores(usual, ports, signal, findOptions, findHooks)),
   ];
   const stuck = finished.find(({ outcome }) => outcome === "failed");
   if (stuck !== undefined) {

@@ -5,6 +5,7 @@ import type { ConcurrencyKey } from "../../base/concurrency-key.ts";
 import { createConfigCopy, createPlainCopy } from "../../config/config-copy.ts";
 import type { Config, Settings } from "../../config/config.ts";
 import { acquireLocks } from "../../queue/locks.ts";
+import { listRestoreHooks, type FindHooks } from "../fill-hooks.ts";
 import { createBackupKey } from "../find-config.ts";
 import { runRestore, type RestoreResult } from "../restore.ts";
 import type { BackupSetup, TaskPorts } from "../setup.ts";
@@ -40,7 +41,8 @@ export async function runOfflineRestore(
   const findOptions = (datastore: string): unknown =>
     request.config?.datastores.get(datastore)?.options ??
     plan.members.find(({ target }) => target.member.datastore === datastore)?.target.options;
-  await using work = await openRestoreWork(settings, findOptions, ports, signal);
+  const findHooks: FindHooks = (job) => (request.config === undefined ? [] : listRestoreHooks(request.config, job));
+  await using work = await openRestoreWork(settings, { findOptions, findHooks }, ports, signal);
   for (const { id, message } of work.finished) ports.log("warn", `The restore ${id} ${message}`);
   const keys: ConcurrencyKey[] = [...(await findBackupKeys(request))];
   for (const { target } of plan.members) keys.push(await target.configured.identify(signal));

@@ -1,0 +1,54 @@
+import { HoldfastError, reportError } from "../base/errors.ts";
+import type { Restore } from "../catalog/contract.ts";
+import type { Core } from "./core.ts";
+import { findEndedRestore } from "./find-ended-restore.ts";
+import type { FinishedRestore } from "./finish-restore.ts";
+import { parsePayload } from "./payload.ts";
+import { restoreJournalDir } from "./prepare-task.ts";
+import { tellOutcome } from "./tell-run.ts";
+
+/** Puts on record how a restore ended whose worker could not tell it, so that its undo is found, and is not that of an earlier one. */
+export function noteRestore(core: Core, { id, outcome, message, preRestore }: FinishedRestore): void {
+  // A failure has been told already, when it came.
+  if (outcome !== "failed") core.log.warn(`The restore ${id} ${message}`);
+  const { restores } = core.catalog;
+  const known = restores.get(id);
+  if (known === undefined) return;
+  core.catalog.transact(() => {
+    restores.update(id, { state: outcome, finishedAtMs: core.clock.now(), ...(preRestore === undefined ? {} : { preRestore }) });
+    const undoes = outcome === "done" ? findUndone(core, known) : undefined;
+    if (undoes !== undefined && restores.get(undoes) !== undefined) restores.update(undoes, { undoneByRestoreId: id });
+  });
+}
+
+function findUndone(core: Core, { runId }: Restore): string | undefined {
+  const task = core.queue.get(runId);
+  const payload = task === undefined ? undefined : parsePayload(task.payload);
+  return payload?.operation === "restore" ? (payload.undoes ?? undefined) : undefined;
+}
+
+/**
+ * After a crash: restores that had come to their end, which the former daemon did not live to note. Their runs end as they did.
+ * To be called when their workers are gone and before what is left is called interrupted.
+ */
+export async function noteEndedRestores(core: Core): Promise<void> {
+  const directory = restoreJournalDir(core.config.settings.stateDir);
+  const runs = new Map(core.catalog.runs.list({ kind: "restore", states: ["running"] }).map((run) => [run.taskId, run]));
+  for (const restore of core.catalog.restores.list()) {
+    const run = runs.get(restore.runId);
+    if (restore.state !== "running" && run === undefined) continue;
+    const ended = await findEndedRestore(directory, restore.id);
+    if (ended === undefined) continue;
+    noteRestore(core, ended);
+    if (run !== undefined) endRun(core, run.id, ended);
+  }
+}
+
+function endRun(core: Core, runId: string, { outcome, backup, message }: FinishedRestore): void {
+  const summary = `The restore of ${backup} ${message}`;
+  const failure = outcome === "done" ? {} : { error: reportError(new HoldfastError("restore-failed", summary)) };
+  const state = outcome === "done" ? "ok" : "failed";
+  const run = core.catalog.runs.finish(runId, { state, summary, ...failure, details: {}, finishedAtMs: core.clock.now() });
+  const task = core.queue.get(run.taskId);
+  if (task !== undefined) tellOutcome(core, task, runId, { state, summary, details: {} });
+}
