@@ -1,8 +1,8 @@
+import type { ManifestMember } from "../archive/manifest.ts";
 import { emptyContents } from "../base/contents.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { Datastore, ProbeFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
-import type { CollectedMember } from "./collect-member.ts";
 import type { DatastoreSetup, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 
@@ -21,7 +21,7 @@ export interface OpenedSource {
 
 /** One that is not there and that the job can do without. */
 export interface LeftOutSource {
-  readonly member: CollectedMember["member"];
+  readonly member: ManifestMember;
   readonly error: HoldfastError;
 }
 

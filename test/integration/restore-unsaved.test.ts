@@ -6,6 +6,7 @@ import { test } from "node:test";
 import { HoldfastError } from "../../src/base/errors.ts";
 import { findFreePort } from "../support/free-port.ts";
 import { findAccount, openPostgres, PostgresServer } from "../support/postgres.ts";
+import { openRedis } from "../support/redis.ts";
 import { openRestoreBed, type RestoreBed } from "../support/restore-bed.ts";
 
 const timeout = 60_000;
@@ -184,3 +185,22 @@ for (const [what, part] of [
     }),
   );
 }
+
+test("D5 a Redis that restoreConnection leads to is replaced only where it is the one that is saved first", { timeout }, async () => {
+  await using server = await openRedis();
+  await using other = await openRedis();
+  await using bed = await openRestoreBed("redis");
+  server.call("SET", "old", "1");
+  const backup = await bed.backup({ cache: server.options() });
+  server.call("SET", "new", "1");
+  other.call("SET", "precious", "1");
+  const elsewhere = server.options({ method: "replication", rdbPath: other.rdb, restoreConnection: { socket: other.socket } });
+  await assert.rejects(bed.restore(backup, { cache: elsewhere }), /not the one that is backed up: its data would be lost/);
+  assert.equal(other.call("GET", "precious").trim(), "1");
+  // An empty one loses nothing, and another way to the same server is none.
+  other.call("DEL", "precious");
+  await bed.restore(backup, { cache: elsewhere });
+  assert.equal(other.call("GET", "old").trim(), "1");
+  await bed.restore(backup, { cache: server.options({ restoreConnection: { host: "127.0.0.1", port: server.port } }) });
+  assert.equal(server.call("EXISTS", "new").trim(), "0");
+});
