@@ -74,7 +74,9 @@ for (const [way, extra] of ways) {
       .map(({ parentPath, name }) => readFileSync(join(parentPath, name)));
     assert.ok(kept.some((bytes) => bytes.equals(former)));
     if (isOffline) return;
-    const undone = await installation.holdfast(["undo", "--yes", "--unsavable=raw"]);
+    const undone = await installation.holdfast(["undo", "--yes"]);
+    assert.equal(undone.status, 0, undone.stderr);
+    assert.equal(readFileSync(join(installation.dir, "notes/a.txt"), "utf8"), "new");
     await server.start();
     assert.equal(server.call("GET", "old").trim(), "1", undone.stdout + undone.stderr);
   });
