@@ -12,7 +12,7 @@ import { requireNeeds } from "./restore-needs.ts";
 import { readParts, type DumpPart } from "./restore-parts.ts";
 import { readProperties } from "./restore-properties.ts";
 import { RoleStatements } from "./restore-roles.ts";
-import { requireReplayed } from "./restore-same-server.ts";
+import { assertSameServer } from "./restore-same-server.ts";
 import { listSavedDatabases } from "./restore-saved.ts";
 import { shapeFromStatements, shapeLike, shapePlainly, type DatabaseShape } from "./restore-shape.ts";
 import { openMaintenance, type Server } from "./restore-sql.ts";
@@ -174,12 +174,14 @@ export class DatabaseRestore implements RestoreSession {
   assertSaved(saved: SavedMember, signal: AbortSignal): Promise<void> {
     return this.#explained(signal, async () => {
       const databases = saved.status === "absent" ? new Set<string>() : listSavedDatabases(saved);
+      const made = this.#replacements.flatMap(({ staged }) => staged?.name ?? []);
       const replaced: string[] = [];
       for (const { database, oid } of this.#replacements) {
         await using session = await openMaintenance(this.#server, [database], signal);
         const present = await findOid(session, database);
         if (present === undefined) continue;
         requireSameDatabase({ name: database, oid: present }, oid);
+        await assertSameServer(session, this.#options, made, signal);
         replaced.push(database);
       }
       const unsaved = replaced.filter((database) => !databases.has(database));
@@ -188,8 +190,6 @@ export class DatabaseRestore implements RestoreSession {
           hint: "Let the datastore mean what is restored (database, databases, excludeDatabases), or drop or rename it first.",
         });
       }
-      const made = this.#replacements.flatMap(({ staged }) => (staged === undefined ? [] : [staged.name]));
-      if (replaced.length > 0) await requireReplayed(this.#options, made, signal);
     });
   }
 

@@ -42,24 +42,39 @@ export async function compareServers(
 }
 
 /**
- * A standby that backups are made of is one of the server that is restored when it gets what that restore has made there.
+ * What has been saved was saved from the server of `session`. A standby is one of that server when it gets what the restore has made there.
+ * @param made databases of this restore
  * @throws target-unsafe
  */
-export async function requireReplayed(options: PostgresqlOptions, databases: readonly string[], signal: AbortSignal): Promise<void> {
+export async function assertSameServer(
+  session: SqlSession,
+  options: PostgresqlOptions,
+  made: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
   if (options.restoreConnection === undefined) return;
+  const found = await compareServers(session, options, signal);
+  if (found === "same") return;
+  if (found === "standby" && (await awaitReplay(options, made, signal)) === "replayed") return;
+  throw found === "standby"
+    ? createStandbyError()
+    : new HoldfastError("target-unsafe", "restoreConnection leads to another server than the one that was saved just now", {
+        hint: "Restore to the server that is backed up; or drop what is in the way on the other one first.",
+      });
+}
+
+async function awaitReplay(options: PostgresqlOptions, made: readonly string[], signal: AbortSignal): Promise<"replayed" | "unknown"> {
+  if (made.length === 0) return "unknown";
   await using backup = await openBackupSession(options, signal);
-  if (backup === undefined) return;
-  const names = databases.map(quoteLiteral).join(", ");
-  const sql = `SELECT pg_catalog.pg_is_in_recovery() AS standby, ${
-    databases.length === 0 ? "0" : `(SELECT count(*) FROM pg_catalog.pg_database WHERE datname IN (${names}))`
-  } AS found`;
+  if (backup === undefined) return "unknown";
+  const sql = `SELECT count(*) AS found FROM pg_catalog.pg_database WHERE datname IN (${made.map(quoteLiteral).join(", ")})`;
   const deadlineMs = performance.now() + replayMs;
-  for (;;) {
-    const [row] = await selectRows(backup, sql, z.object({ standby: z.boolean(), found: z.number() }));
-    if (row?.standby !== true || (databases.length > 0 && row.found === databases.length)) return;
-    if (databases.length === 0 || performance.now() > deadlineMs) throw createStandbyError();
+  while (performance.now() < deadlineMs) {
+    const [row] = await selectRows(backup, sql, z.object({ found: z.number() }));
+    if (row?.found === made.length) return "replayed";
     await delay(pollMs, undefined, { signal });
   }
+  return "unknown";
 }
 
 export function createStandbyError(): HoldfastError {

@@ -15,7 +15,7 @@ import { requireNeeds } from "./restore-needs.ts";
 import { readParts } from "./restore-parts.ts";
 import { readProperties } from "./restore-properties.ts";
 import { RoleStatements } from "./restore-roles.ts";
-import { requireReplayed } from "./restore-same-server.ts";
+import { assertSameServer } from "./restore-same-server.ts";
 import { assertTablesSaved } from "./restore-saved.ts";
 import { shapeLike } from "./restore-shape.ts";
 import { openDatabase, openMaintenance, type Server } from "./restore-sql.ts";
@@ -180,7 +180,7 @@ export class TablesRestore implements RestoreSession {
       await using session = await openDatabase(this.#server, this.#database, signal);
       const tables = this.#replacements.map(({ table }) => table);
       await assertTablesSaved(session, saved, this.#database, tables);
-      await requireReplayed(this.#options, this.#staged === undefined ? [] : [this.#staged], signal);
+      await assertSameServer(session, this.#options, this.#staged === undefined ? [] : [this.#staged], signal);
     });
   }
 

@@ -21,7 +21,7 @@ import { formatTableKey } from "./dump-contents.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { requireSaved } from "./restore-inspect.ts";
 import { createRestoreMark } from "./restore-names.ts";
-import { createStandbyError } from "./restore-same-server.ts";
+import { assertSameServer, createStandbyError } from "./restore-same-server.ts";
 import { assertTablesSaved } from "./restore-saved.ts";
 import { selectRows } from "./restore-sql.ts";
 import { openPostgresqlRestore } from "./restore.ts";
@@ -144,6 +144,7 @@ class ImportRestore implements RestoreSession {
     try {
       await using session = await this.#connect(signal);
       const { database } = await readServerFacts(session);
+      await assertSameServer(session, this.#options, [], signal);
       await assertTablesSaved(session, saved, database, this.#import?.tables.map(({ target }) => target) ?? []);
     } catch (error) {
       throw explainImport(this.#context.name, error);

@@ -66,19 +66,19 @@ export class OriginalRestore implements RestoreSession {
 
   inspect(signal: AbortSignal): Promise<TargetFacts> {
     return this.#explained(signal, async () => {
-      await this.#requireSaved(signal);
+      await this.#requireSaved("ignore", signal);
       return await inspectServer(this.#options, this.#endpoint, { absent: this.#absent, application: this.#application }, signal);
     });
   }
 
-  assertSaved(_saved: SavedMember, signal: AbortSignal): Promise<void> {
-    return this.#explained(signal, () => this.#requireSaved(signal));
+  assertSaved({ status }: SavedMember, signal: AbortSignal): Promise<void> {
+    return this.#explained(signal, () => this.#requireSaved(status === "absent" ? "ignore" : "fail", signal));
   }
 
-  async #requireSaved(signal: AbortSignal): Promise<void> {
+  async #requireSaved(unreachable: "ignore" | "fail", signal: AbortSignal): Promise<void> {
     if (this.#given.restoreConnection === undefined) return;
     await using connection = await openTarget(this.#options, this.#endpoint, signal);
-    await requireSaved(this.#given, connection, signal);
+    await requireSaved(this.#given, connection, unreachable, signal);
   }
 
   stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {

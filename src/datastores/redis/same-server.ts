@@ -8,18 +8,24 @@ import { readInfo, type Info } from "./server-facts.ts";
 
 /**
  * What is there is saved first, by the connection of backups: where `restoreConnection` leads to another server, nothing would have its data.
- * A replica of the server does as well. Where the connection of backups does not answer nothing can be saved by it, which is told then.
+ * A replica of the server does as well.
+ * @param unreachable what a connection of backups that does not answer means: before anything is saved nothing, saving will fail
  * @param target undefined for a server that is stopped
  * @throws target-unsafe
  */
-export async function requireSaved(options: RedisOptions, target: RedisConnection | undefined, signal: AbortSignal): Promise<void> {
+export async function requireSaved(
+  options: RedisOptions,
+  target: RedisConnection | undefined,
+  unreachable: "ignore" | "fail",
+  signal: AbortSignal,
+): Promise<void> {
   if (options.restoreConnection === undefined || (target !== undefined && (await isEmpty(target)))) return;
   let saved: Info;
   try {
     await using backup = await openConnection(resolveEndpoint(options), 0, signal);
     saved = await readInfo(backup, "server", "replication");
   } catch (error) {
-    if (signal.aborted) throw error;
+    if (signal.aborted || unreachable === "fail") throw error;
     return;
   }
   if (target !== undefined && isSame(saved, await readInfo(target, "server", "replication"))) return;
