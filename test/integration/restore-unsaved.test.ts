@@ -1,5 +1,16 @@
 import assert from "node:assert/strict";
-import { cpSync, chownSync, lchownSync, mkdtempSync, chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import {
+  cpSync,
+  chownSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  chmodSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -203,4 +214,49 @@ test("D5 a Redis that restoreConnection leads to is replaced only where it is th
   assert.equal(other.call("GET", "old").trim(), "1");
   await bed.restore(backup, { cache: server.options({ restoreConnection: { host: "127.0.0.1", port: server.port } }) });
   assert.equal(server.call("EXISTS", "new").trim(), "0");
+});
+
+test("D5 a file that the datastore names no longer is not replaced unsaved", { timeout }, async () => {
+  await using bed = await openRestoreBed("files");
+  const base = mkdtempSync(join(tmpdir(), "loose-"));
+  for (const name of ["a.env", "b.env"]) writeFileSync(join(base, name), "old");
+  const backup = await bed.backup({ settings: { base, include: [`${base}/*.env`] } });
+  writeFileSync(join(base, "b.env"), "precious");
+  const now = { settings: { base, include: [`${base}/a.env`] } };
+  await assert.rejects(bed.restore(backup, now), /b\.env would be replaced, and is not in the backup of what is there now/);
+  assert.equal(readFileSync(join(base, "b.env"), "utf8"), "precious");
+  assert.deepEqual(readdirSync(base).toSorted(), ["a.env", "b.env"]);
+  rmSync(join(base, "b.env"));
+  await bed.restore(backup, now);
+  assert.equal(readFileSync(join(base, "b.env"), "utf8"), "old");
+  rmSync(base, { recursive: true });
+});
+
+test("D5 what a tree leaves out is not replaced by what the backup has of it, nor removed with the tree", { timeout }, async () => {
+  await using bed = await openRestoreBed("files");
+  const parent = mkdtempSync(join(tmpdir(), "tree-"));
+  const root = join(parent, "app");
+  const [notes, log] = [join(root, "notes"), join(root, "logs/log")];
+  const fillTree = (text: string): void => {
+    mkdirSync(join(root, "logs"), { recursive: true });
+    for (const path of [notes, log]) writeFileSync(path, text);
+  };
+  const other = { root: join(parent, "other") };
+  mkdirSync(other.root);
+  writeFileSync(join(other.root, "file"), "there");
+  const absence = await bed.backup({ tree: { root, optional: true }, other });
+  fillTree("old");
+  const whole = await bed.backup({ tree: { root } });
+  fillTree("precious");
+  const tree = { root, optional: true, exclude: ["logs/log"] };
+  await assert.rejects(bed.restore(whole, { tree }), /logs\/log would be replaced or removed \(the backup has it, too\)/);
+  await assert.rejects(bed.restore(absence, { tree }), /logs\/log would be .* was not there when this backup was made/);
+  for (const path of [notes, log]) assert.equal(readFileSync(path, "utf8"), "precious");
+  // What the backup has not survives.
+  const part = await bed.backup({ tree });
+  fillTree("later");
+  await bed.restore(part, { tree });
+  assert.deepEqual([readFileSync(notes, "utf8"), readFileSync(log, "utf8")], ["precious", "later"]);
+  assert.deepEqual(readdirSync(parent).toSorted(), ["app", "other"]);
+  rmSync(parent, { recursive: true });
 });
