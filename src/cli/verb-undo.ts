@@ -47,8 +47,8 @@ async function undo(id: string | undefined, options: Options, context: VerbConte
   const { preRestore } = restore;
   const query = {
     destination: preRestore.destination,
-    datastores: restore.datastores.join(","),
-    ...(restore.tables === undefined ? {} : { tables: JSON.stringify(restore.tables) }),
+    // Of a whole restore all that was saved comes back: what was left aside as it is was not.
+    ...(restore.tables === undefined ? {} : { datastores: restore.datastores.join(","), tables: JSON.stringify(restore.tables) }),
   };
   const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(preRestore.id, "/restore-plan", query) }, signal);
   const lines = [`Undoes the restore ${restore.id} of ${restore.backupName}.`, "", ...describePlan(plan, terminal)];

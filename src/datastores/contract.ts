@@ -92,6 +92,8 @@ export type SwapStep = Readonly<Record<string, string | number | boolean | null>
 export interface TargetFacts {
   readonly summary: string;
   readonly present: boolean;
+  /** Said of what is there and empty: a dump may call it absent, and loses nothing by that. */
+  readonly holds?: "nothing";
   readonly bytes: number;
   /** How the restore will be made, for people: "replaces the file", "writes into the live database in one transaction". */
   readonly method: string;
@@ -133,6 +135,14 @@ export interface RestoreOptions {
   readonly asideDir?: string;
 }
 
+/** What the backup that is made before a restore holds of a datastore. */
+export interface SavedMember {
+  /** `absent`: there was nothing to save. */
+  readonly status: "ok" | "partial" | "absent";
+  readonly contents: Contents;
+  readonly entries: readonly { readonly name: string; readonly sourcePath: string }[];
+}
+
 /**
  * A restore of one member into one target: inspect, stage, then swap. Until `swap` is called the target is untouched.
  * Closing removes the staging copy unless it has been swapped in; it never removes what `swap` put aside.
@@ -141,6 +151,12 @@ export interface RestoreSession extends AsyncDisposable {
   inspect(signal: AbortSignal): Promise<TargetFacts>;
   /** Writes the staging copy (beside the target where a rename is to follow), makes it durable, and reads its contents from the copy. */
   stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents>;
+  /**
+   * Compares what `swap` is about to replace with what has been saved of the present data, and changes nothing. Called once, between `stage`
+   * and `swap`, unless the user has given up what cannot be saved. Drivers whose dump reads just what their restore replaces have none.
+   * @throws target-unsafe naming what is there and is not saved; target-in-use for what has come into being meanwhile
+   */
+  assertSaved?(saved: SavedMember, signal: AbortSignal): Promise<void>;
   /**
    * Puts the staged copy in place. `record` makes a step durable; every change of the target is recorded before it is made.
    * What was there is put aside, not removed. For an absent member (`stage` was given no entries and `absent` is set) it puts aside only.

@@ -5,6 +5,7 @@ import { HoldfastError } from "../base/errors.ts";
 import type { Note } from "../base/note.ts";
 import type { Datastore, DumpEntry, ProbeFacts, StoredEntry } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
+import { createUnreadError, type OpenedSource } from "./open-source.ts";
 import type { TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 
@@ -21,6 +22,7 @@ interface Source {
   readonly opened: Datastore;
   /** As it was found when the run began. */
   readonly facts: ProbeFacts;
+  readonly known: OpenedSource["known"];
   readonly openWriter: (firstEntry: string) => Promise<BackupWriter>;
   readonly stagingDir: string;
 }
@@ -56,6 +58,7 @@ export async function collectMember(source: Source, ports: TaskPorts, signal: Ab
 
   if (facts.absent) {
     if (entries.length > 0) throw new HoldfastError("internal", `Bug: "${datastore}" was dumped and called absent`);
+    if (source.known === "present") throw createUnreadError(datastore, source.facts.summary);
     return {
       plainBytes: 0,
       member: {

@@ -1,8 +1,8 @@
+import type { ManifestMember } from "../archive/manifest.ts";
 import { emptyContents } from "../base/contents.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { Datastore, ProbeFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
-import type { CollectedMember } from "./collect-member.ts";
 import type { DatastoreSetup, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 
@@ -16,11 +16,12 @@ export interface OpenedSource {
   readonly opened: Datastore;
   /** As it was found when the run began. */
   readonly facts: ProbeFacts;
+  readonly known: DatastoreSetup["known"];
 }
 
 /** One that is not there and that the job can do without. */
 export interface LeftOutSource {
-  readonly member: CollectedMember["member"];
+  readonly member: ManifestMember;
   readonly error: HoldfastError;
 }
 
@@ -30,7 +31,7 @@ export interface LeftOutSource {
  * @param resources gets what must be closed
  */
 export async function openSource(
-  { name, kind, options, onMissing = "fail" }: DatastoreSetup,
+  { name, kind, options, onMissing = "fail", known }: DatastoreSetup,
   stagingDir: string,
   resources: AsyncDisposableStack,
   ports: TaskPorts,
@@ -51,7 +52,9 @@ export async function openSource(
     };
     ({ id } = await configured.identify(signal));
     const opened = resources.use(await configured.open(context));
-    return { datastore: name, kind, id, opened, facts: await opened.probe(signal) };
+    const facts = await opened.probe(signal);
+    if (facts.absent && known === "present") throw createUnreadError(name, facts.summary);
+    return { datastore: name, kind, id, opened, facts, known };
   } catch (error) {
     if (signal.aborted || !(error instanceof HoldfastError) || !isAllowedToMiss(error, onMissing)) throw error;
     const member = createEmptyMember({ datastore: name, kind, id, tookMs: ports.now() - startedAtMs });
@@ -62,6 +65,11 @@ export async function openSource(
   } finally {
     clearTimeout(patience);
   }
+}
+
+/** What is there and was found absent has data that nobody has read: a server that is stopped. */
+export function createUnreadError(name: string, summary: string): HoldfastError {
+  return new HoldfastError("source-unreachable", `"${name}" is there and cannot be read, so nothing has its data: ${summary}`);
 }
 
 /** A server that does not answer may have data; a source that is not there has none. */

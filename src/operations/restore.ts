@@ -6,6 +6,7 @@ import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { Check, Hook } from "../config/config.ts";
 import type { RestoreSession, SwapStep, TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
+import { assertSaved } from "./assert-saved.ts";
 import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
@@ -116,6 +117,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
       const { id, name } = preRestore.manifest;
       await record({ type: "saved", destination: setup.preRestore.destination.name, id, name });
     }
+    await assertSaved(targets, preRestore, signal);
     await swapTargets(setup, targets, record, ports, signal);
     await startAndCheck(setup, record, ports, signal);
     if (setup.start.length > 0) for (const { session } of targets) await session.confirm?.(signal);
@@ -226,9 +228,13 @@ async function stopApplication(
   for (const hook of setup.stop) await runHook(hook, "stop", signal);
 }
 
-/** An application that had the data open at first has been stopped by now: then the data is swapped as a file and compared in place. */
+/**
+ * An application that had the data open at first has been stopped by now: then the data is swapped as a file and compared in place. What was
+ * not there at first may have come into being since.
+ */
 async function inspectAgain(targets: readonly Target[], signal: AbortSignal): Promise<void> {
-  for (const target of targets) if (target.facts.users.length > 0) target.facts = await target.session.inspect(signal);
+  for (const target of targets)
+    if (target.facts.users.length > 0 || !target.facts.present) target.facts = await target.session.inspect(signal);
 }
 
 async function swapTargets(

@@ -2,11 +2,11 @@ import type { ManifestMember } from "../archive/manifest.ts";
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { TargetFacts } from "../datastores/contract.ts";
 import { runBackup, type BackupResult } from "./backup.ts";
-import type { BackupSetup, TaskPorts } from "./setup.ts";
+import type { BackupSetup, DatastoreSetup, TaskPorts } from "./setup.ts";
 
 interface PresentTarget {
   readonly member: Pick<ManifestMember, "datastore">;
-  readonly facts: Pick<TargetFacts, "present">;
+  readonly facts: Pick<TargetFacts, "present" | "holds">;
 }
 
 /** The pre-restore backup. Nothing to save is fine; data that cannot be saved needs an explicit word and is then left aside as it is. */
@@ -20,10 +20,14 @@ export async function savePresent(
   ports.progress({ phase: "saving the present data" });
   try {
     // What is not there now is saved as absent, so that an undo brings that about again.
-    const absent = new Set(targets.filter(({ facts }) => !facts.present).map(({ member }) => member.datastore));
-    const datastores = setup.preRestore.datastores.map((each) =>
-      absent.has(each.name) ? { ...each, onMissing: "absent" as const } : each,
-    );
+    const facts = new Map(targets.map((target) => [target.member.datastore, target.facts]));
+    const datastores = setup.preRestore.datastores.map((each): DatastoreSetup => {
+      const { present = true, holds } = facts.get(each.name) ?? {};
+      if (!present) return { ...each, onMissing: "absent" };
+      if (holds === "nothing") return each;
+      // Left out it is kept aside, and an undo leaves it alone.
+      return { ...each, known: "present", ...(setup.unsavable === "raw" ? { onMissing: "skip" } : {}) };
+    });
     return await runBackup({ ...setup.preRestore, datastores }, ports, signal);
   } catch (error) {
     if (setup.unsavable === "raw" && !signal.aborted) {

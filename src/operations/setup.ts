@@ -15,6 +15,8 @@ export interface DatastoreSetup {
    * keep, so that a restore brings it about again; for what is saved before a restore.
    */
   readonly onMissing?: "fail" | "skip" | "absent";
+  /** Somebody has seen that it is there, and is about to replace it: a driver that finds nothing cannot read it, whatever is optional. */
+  readonly known?: "present";
 }
 
 export interface DestinationSetup {

@@ -20,6 +20,15 @@ export function prepareCarry(old: string, staged: string, path: Buffer): Buffer 
   return topmost ?? path;
 }
 
+/** Whether prepareCarry would find a place for it in the staged tree. */
+export function isFree(staged: string, path: Buffer): boolean {
+  for (let slash = path.indexOf(0x2f); slash !== -1; slash = path.indexOf(0x2f, slash + 1)) {
+    const stat = lstatSync(joinPath(staged, path.subarray(0, slash)), { throwIfNoEntry: false });
+    if (stat?.isDirectory() === false) return false;
+  }
+  return readInode(joinPath(staged, path)) === undefined;
+}
+
 function copyDirectory(from: Buffer, to: Buffer): void {
   const stat = lstatSync(from);
   mkdirSync(to, 0o700);

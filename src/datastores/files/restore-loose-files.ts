@@ -5,7 +5,7 @@ import { dirname, join } from "node:path";
 import type { Contents } from "../../base/contents.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import type { FileAttributes, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import type { FileAttributes, RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { describeFiles } from "./check-entries.ts";
 import { explainSpace } from "./explain-fault.ts";
 import { findUsers } from "./find-users.ts";
@@ -70,6 +70,26 @@ export class LooseRestore implements RestoreSession {
     return await hashFiles(this.#files.map(({ name, staged }) => ({ name, path: staged })));
   }
 
+  /** Files of the backup that the datastore does not name any more are not saved; what a partial backup left out stays aside anyway. */
+  assertSaved({ status, entries }: SavedMember, _signal: AbortSignal): Promise<void> {
+    const saved = new Set(entries.map(({ name }) => name));
+    const present = [...this.#files.filter(({ target }) => readInode(Buffer.from(target)) !== undefined), ...this.#listExtra()];
+    const unsaved = present.flatMap(({ name }) => (saved.has(name) ? [] : [name]));
+    if (status === "partial" || unsaved.length === 0) return Promise.resolve();
+    throw new HoldfastError(
+      "target-unsafe",
+      `Cannot restore to ${this.#target.base}: ${unsaved.slice(0, 5).join(", ")} would be replaced, and is not in the backup of what is there now`,
+      {
+        hint: "Let the datastore name it again (include, exclude), or move it away first; what has just been made is saved by another try.",
+      },
+    );
+  }
+
+  #listExtra(): readonly { readonly name: string }[] {
+    const restored = new Set(this.#files.map(({ name }) => name));
+    return this.#target.list().flatMap((name) => (restored.has(name) ? [] : [{ name }]));
+  }
+
   async swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
     const steps: SwapStep[] = [];
     const keep = async (step: SwapStep): Promise<void> => {
@@ -78,8 +98,7 @@ export class LooseRestore implements RestoreSession {
       this.#recorded.add(String(step["area"]));
       steps.push(step);
     };
-    const restored = new Set(this.#files.map(({ name }) => name));
-    const extra = this.#target.list().filter((name) => !restored.has(name));
+    const extra = this.#listExtra().map(({ name }) => name);
     for (const name of extra) await this.#findArea(dirname(this.#place(name)));
     for (const area of this.#areas.values()) await beginSwap(area, keep);
     for (const [index, file] of this.#files.entries()) {

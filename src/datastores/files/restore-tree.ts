@@ -3,8 +3,8 @@ import { basename, dirname, join } from "node:path";
 import { type Contents, emptyContents } from "../../base/contents.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
-import { prepareCarry } from "./carry-over.ts";
+import type { DriverContext, RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import { isFree, prepareCarry } from "./carry-over.ts";
 import { explainSpace } from "./explain-fault.ts";
 import { findUsers } from "./find-users.ts";
 import { listMountPoints } from "./mounts.ts";
@@ -75,6 +75,21 @@ export class TreeRestore implements RestoreSession {
       contents = await this.#stageTree(entry, signal);
     }
     return contents ?? emptyContents;
+  }
+
+  /** What backups leave out survives a restore; where it cannot it would be lost. */
+  async assertSaved(_saved: SavedMember, signal: AbortSignal): Promise<void> {
+    if (readInode(this.#root) === undefined) return;
+    const isMount = isMountPoint(this.#root);
+    const survives = (path: Buffer): boolean => (this.#staged ? isFree(this.#new, path) : isMount && !path.includes(0x2f));
+    const lost = (await this.#listKept(signal)).filter((path) => !survives(path)).map(String);
+    if (lost.length === 0) return;
+    const why = this.#staged ? "the backup has it, too" : "it was not there when this backup was made";
+    throw new HoldfastError(
+      "target-unsafe",
+      `Cannot restore to ${this.#root}: ${lost.slice(0, 5).join(", ")} would be replaced or removed (${why}), and \`exclude\` leaves it out of the backup of what is there now`,
+      { hint: "Take it out of `exclude` for this restore, or move it away first." },
+    );
   }
 
   async swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {

@@ -1,8 +1,10 @@
 import { once } from "node:events";
+import { createReadStream } from "node:fs";
+import { join } from "node:path";
 import { createInflate } from "node:zlib";
 import { HoldfastError } from "../../base/errors.ts";
-import type { ByteReader } from "./byte-reader.ts";
-import { DatabaseReader, type DatabaseContents } from "./dump-contents.ts";
+import { ByteReader } from "./byte-reader.ts";
+import { DatabaseReader, formatTableKey, type DatabaseContents } from "./dump-contents.ts";
 import { SqlScanner } from "./sql-scanner.ts";
 
 /** What the beginning of an archive of pg_dump says. */
@@ -72,6 +74,9 @@ export async function readHeader(reader: ByteReader): Promise<ArchiveHeader | un
 
 interface TocEntry {
   readonly kind: string;
+  /** Of a table's rows: the table. */
+  readonly tag: string;
+  readonly schema: string;
   readonly definition: string;
   readonly copy: string;
   readonly owner: string;
@@ -109,6 +114,20 @@ export async function readCustomArchive(reader: ByteReader, header: ArchiveHeade
   return contents.finish();
 }
 
+/** Keys of the tables whose rows an archive of format custom or directory holds, be it none of them. */
+export async function readFilledTables({ kind, path }: { readonly kind: string; readonly path: string }): Promise<ReadonlySet<string>> {
+  const toc = kind === "directory" ? join(path, "toc.dat") : path;
+  const reader = new ByteReader(createReadStream(toc) as AsyncIterable<Buffer>);
+  try {
+    const header = await readHeader(reader);
+    if (header === undefined) throw new HoldfastError("backup-damaged", "it is no archive of pg_dump");
+    const entries = await readToc(new ArchiveInput(reader, header.intBytes), header);
+    return new Set([...entries.values()].flatMap((each) => (each.kind === "TABLE DATA" ? [formatTableKey(each.schema, each.tag)] : [])));
+  } finally {
+    await reader.close();
+  }
+}
+
 async function readToc(input: ArchiveInput, header: ArchiveHeader): Promise<ReadonlyMap<number, TocEntry>> {
   const entries = new Map<number, TocEntry>();
   const count = await input.readInt();
@@ -117,21 +136,22 @@ async function readToc(input: ArchiveInput, header: ArchiveHeader): Promise<Read
     await input.readInt(); // whether it has data
     await input.readText(); // table oid
     await input.readText(); // oid
-    await input.readText(); // tag
+    const tag = (await input.readText()) ?? "";
     const kind = (await input.readText()) ?? "";
     await input.readInt(); // section
     const definition = (await input.readText()) ?? "";
     await input.readText(); // how to drop it
     const copy = (await input.readText()) ?? "";
-    await input.readText(); // schema
+    const schema = (await input.readText()) ?? "";
     await input.readText(); // tablespace
     if (header.format >= 114) await input.readText(); // access method
     if (header.format >= 116) await input.readInt(); // relation kind
     const owner = (await input.readText()) ?? "";
     await input.readText(); // with oids
     while ((await input.readText()) !== null); // dependencies
-    await input.reader.read(1 + header.offsetBytes);
-    entries.set(id, { kind, definition, copy, owner });
+    if (header.kind === "custom") await input.reader.read(1 + header.offsetBytes);
+    else await input.readText(); // the file of its rows, in a directory
+    entries.set(id, { kind, tag, schema, definition, copy, owner });
   }
   return entries;
 }

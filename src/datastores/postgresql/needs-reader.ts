@@ -14,6 +14,8 @@ export interface DumpNeeds {
   readonly encoding: string | undefined;
   /** Keys of tables, by formatTableKey. */
   readonly tables: readonly string[];
+  /** Keys of those whose rows were met, be it none of them; of a dump in SQL only. */
+  readonly filled: ReadonlySet<string>;
   /** Whether it makes nothing at all. */
   readonly isEmpty: boolean;
 }
@@ -23,6 +25,7 @@ const noDefinitions = new DatabaseReader(undefined).finish().schema;
 /** Finds what a dump asks for in its SQL, as that comes. */
 export class NeedsReader {
   readonly #reader = new DatabaseReader(undefined);
+  readonly #filled = new DatabaseReader(undefined);
   readonly #statements: string[] = [];
   readonly #tablespaces = new Set<string>();
   #encoding: string | undefined;
@@ -33,7 +36,7 @@ export class NeedsReader {
       this.#version = /^-- Dumped from database version (.*)$/.exec(line)?.[1] ?? this.#version;
     },
     onCommand: () => undefined,
-    onRows: () => undefined,
+    onRows: (copy) => this.#filled.addRows(copy, 0),
   });
 
   push(chunk: Uint8Array): void {
@@ -50,6 +53,7 @@ export class NeedsReader {
       extensions,
       tablespaces: [...this.#tablespaces],
       tables: [...rows.keys()],
+      filled: new Set(this.#filled.finish().rows.keys()),
       isEmpty,
       statements: this.#statements,
       encoding: this.#encoding,

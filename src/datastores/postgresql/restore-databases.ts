@@ -1,7 +1,8 @@
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { describeCause, HoldfastError } from "../../base/errors.ts";
-import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import type { DriverContext, RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { describeUser } from "./connection.ts";
+import { matchesPattern } from "./entry-names.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { createCountedContents, type CountedDatabase } from "./restore-contents.ts";
 import { runExplained } from "./restore-explain.ts";
@@ -11,16 +12,21 @@ import { requireNeeds } from "./restore-needs.ts";
 import { readParts, type DumpPart } from "./restore-parts.ts";
 import { readProperties } from "./restore-properties.ts";
 import { RoleStatements } from "./restore-roles.ts";
+import { assertSameServer } from "./restore-same-server.ts";
+import { listSavedDatabases } from "./restore-saved.ts";
 import { shapeFromStatements, shapeLike, shapePlainly, type DatabaseShape } from "./restore-shape.ts";
 import { openMaintenance, type Server } from "./restore-sql.ts";
 import { examineDump, readMajor, stageDatabase, type StagedDatabase } from "./restore-stage.ts";
 import { chooseDatabases, readServerFacts, readsManyDatabases } from "./server-facts.ts";
-import { swapDatabase } from "./swap-database.ts";
+import type { SqlSession } from "./sql-session.ts";
+import { requireSameDatabase, swapDatabase } from "./swap-database.ts";
 import { dropDatabase, findOid } from "./swap-roll-back.ts";
 import type { CreateStep } from "./swap-steps.ts";
 
 interface Replacement {
   readonly database: string;
+  /** Of the one that has its name when the restore begins. */
+  readonly oid: string | null;
   readonly staged: StagedDatabase | undefined;
   readonly shape: DatabaseShape | undefined;
 }
@@ -57,7 +63,7 @@ export class DatabaseRestore implements RestoreSession {
 
   async #stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
     if (this.#restoring.absent) {
-      for (const database of await this.#listPresent(signal)) this.#replacements.push({ database, staged: undefined, shape: undefined });
+      await this.#chooseAbsent(signal);
       return emptyContents;
     }
     let expected: Contents | undefined;
@@ -81,11 +87,39 @@ export class DatabaseRestore implements RestoreSession {
   }
 
   /** What an absence puts aside: databases that the options mean, but never those that every server has. */
-  async #listPresent(signal: AbortSignal): Promise<readonly string[]> {
+  async #chooseAbsent(signal: AbortSignal): Promise<void> {
+    await using session = await openMaintenance(this.#server, readsManyDatabases(this.#options) ? [] : [this.#ownDatabase], signal);
+    for (const database of await this.#listPresent(session)) {
+      const oid = (await findOid(session, database)) ?? null;
+      if (oid !== null) requireWhole(this.#options, database, this.#restoring);
+      this.#replacements.push({ database, oid, staged: undefined, shape: undefined });
+    }
+  }
+
+  async #listPresent(session: SqlSession): Promise<readonly string[]> {
     if (!readsManyDatabases(this.#options)) return [this.#ownDatabase];
-    await using session = await openMaintenance(this.#server, [], signal);
     const { databases } = chooseDatabases(this.#options, await readServerFacts(session));
     return databases.flatMap(({ name, template }) => (template || name === "postgres" ? [] : [name]));
+  }
+
+  /** A database of the dump that is there, and that the options do not mean any more, is one that is not saved first. */
+  async #requireMeant(session: SqlSession, database: string): Promise<void> {
+    const { format, excludeDatabases } = this.#options;
+    const facts = await readServerFacts(session);
+    const present = facts.databases.find(({ name }) => name === database);
+    // pg_dumpall takes templates, too.
+    const isOfCluster = format === "cluster" && present?.connectable === true && !matchesPattern(database, excludeDatabases);
+    const isMeant = readsManyDatabases(this.#options)
+      ? chooseDatabases(this.#options, facts).databases.some(({ name }) => name === database)
+      : database === this.#ownDatabase;
+    if (isMeant || isOfCluster) return;
+    throw new HoldfastError(
+      "target-unsafe",
+      `the database ${database} of the backup is there, and the datastore does not back it up now: what is in it would be saved by nobody`,
+      {
+        hint: "Let the datastore mean it again (databases, excludeDatabases; open to connections, no template), or drop or rename it first.",
+      },
+    );
   }
 
   /** A single database goes where the options say, which may have another name; several keep their own. */
@@ -113,14 +147,19 @@ export class DatabaseRestore implements RestoreSession {
     // Every server has them, and nobody has put anything into them.
     if (old !== undefined && part.origin === "cluster" && examined.needs.isEmpty && part.statements.length === 0)
       return { rows: new Map(), largeObjects: 0 };
-    if (old !== undefined) requireWhole(this.#options, database);
+    if (old !== undefined) {
+      await this.#requireMeant(session, database);
+      requireWhole(this.#options, database, this.#restoring);
+    }
+    const oid = old?.oid ?? null;
     const shape =
       old === undefined
         ? (shapeFromStatements([...part.statements, ...examined.needs.statements]) ?? shapePlainly(examined.needs.encoding))
         : shapeLike(old);
     await this.#restoring.record?.({ op: "create", database: name } satisfies CreateStep);
     // Closing removes what is half-made, too.
-    const at = this.#replacements.push({ database, staged: { name, oid: "", contents: { rows: new Map(), largeObjects: 0 } }, shape }) - 1;
+    const at =
+      this.#replacements.push({ database, oid, staged: { name, oid: "", contents: { rows: new Map(), largeObjects: 0 } }, shape }) - 1;
     const staged = await stageDatabase(
       this.#server,
       session,
@@ -128,8 +167,30 @@ export class DatabaseRestore implements RestoreSession {
       { name, shape, jobs: this.#options.jobs, progress: this.#context.progress },
       signal,
     );
-    this.#replacements[at] = { database, staged, shape: old === undefined ? shape : undefined };
+    this.#replacements[at] = { database, oid, staged, shape: old === undefined ? shape : undefined };
     return staged.contents;
+  }
+
+  assertSaved(saved: SavedMember, signal: AbortSignal): Promise<void> {
+    return this.#explained(signal, async () => {
+      const databases = saved.status === "absent" ? new Set<string>() : listSavedDatabases(saved);
+      const made = this.#replacements.flatMap(({ staged }) => staged?.name ?? []);
+      const replaced: string[] = [];
+      for (const { database, oid } of this.#replacements) {
+        await using session = await openMaintenance(this.#server, [database], signal);
+        const present = await findOid(session, database);
+        if (present === undefined) continue;
+        requireSameDatabase({ name: database, oid: present }, oid);
+        await assertSameServer(session, this.#options, made, signal);
+        replaced.push(database);
+      }
+      const unsaved = replaced.filter((database) => !databases.has(database));
+      if (unsaved.length > 0) {
+        throw new HoldfastError("target-unsafe", `${unsaved.join(", ")} would be replaced, and is not in the backup of what is there now`, {
+          hint: "Let the datastore mean what is restored (database, databases, excludeDatabases), or drop or rename it first.",
+        });
+      }
+    });
   }
 
   swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -143,9 +204,9 @@ export class DatabaseRestore implements RestoreSession {
       this.#swapped = true;
       await record(step);
     };
-    for (const { database, staged, shape } of this.#replacements) {
+    for (const { database, oid, staged, shape } of this.#replacements) {
       await using session = await openMaintenance(this.#server, [database], signal);
-      await swapDatabase(session, { database, staged, shape, mark: this.#mark }, begin, signal);
+      await swapDatabase(session, { database, oid, staged, shape, mark: this.#mark }, begin, signal);
     }
   }
 

@@ -7,6 +7,7 @@ import { describeUser, selectDatabase } from "./connection.ts";
 import { identifyPostgresql } from "./identify.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { isPooled } from "./pooler.ts";
+import { compareServers } from "./restore-same-server.ts";
 import { openMaintenance, selectRows, type Server } from "./restore-sql.ts";
 import { quoteName } from "./quote-sql.ts";
 import { describeReplication, requireUnsubscribed } from "./restore-replication.ts";
@@ -18,10 +19,11 @@ const selections = ["tables", "excludeTables", "excludeTableData", "schemas", "e
 
 /**
  * A database that took the place of another would lack what the backup left out, and so would the backup that is made of the present one.
- * @throws target-unsafe where a job backs up only a part, and the whole would be replaced
+ * @throws target-unsafe where a job backs up only a part, and the whole would be replaced, or put aside for good
  */
-export function requireWhole(options: PostgresqlOptions, database: string): void {
+export function requireWhole(options: PostgresqlOptions, database: string, { absent }: Pick<RestoreOptions, "absent">): void {
   const set = [
+    ...(options.format === "sqlite" ? ["format: sqlite"] : []),
     ...selections.filter((name) => options[name].length > 0),
     ...(["schemaOnly", "dataOnly"] as const).filter((name) => options[name]),
     ...(options.largeObjects ? [] : ["largeObjects"]),
@@ -31,7 +33,9 @@ export function requireWhole(options: PostgresqlOptions, database: string): void
     "target-unsafe",
     `the datastore backs up only a part (${set.join(", ")}): what is not in it would be lost with ${database}`,
     {
-      hint: "Restore single tables of it, or restore it under another name: restoreConnection: {database: …}.",
+      hint: absent
+        ? `It was not there when this backup was made. Where it is to go, drop it by hand: DROP DATABASE ${quoteName(database)};`
+        : "Restore single tables of it, or restore it under another name: restoreConnection: {database: …}.",
     },
   );
 }
@@ -40,13 +44,21 @@ export function requireWhole(options: PostgresqlOptions, database: string): void
  * What is there is saved first, by the connection of backups: where that reaches another database, nothing would have it any more.
  * @throws target-unsafe where `restoreConnection` leads to another database, which exists
  */
-async function requireSaved(options: PostgresqlOptions, present: string, signal: AbortSignal): Promise<void> {
+export async function requireSaved(
+  session: SqlSession,
+  options: PostgresqlOptions,
+  present: string,
+  signal: AbortSignal,
+): Promise<"same" | "standby"> {
   const { restoreConnection, ...rest } = options;
-  if (restoreConnection === undefined) return;
+  if (restoreConnection === undefined) return "same";
   const { url, host, port, user, database, service, ...base } = rest;
   const own = restoreConnection.url === undefined ? { url, host, port, user, database, service } : {};
   const target = { ...base, ...own, ...restoreConnection, restoreConnection: undefined } as PostgresqlOptions;
-  if ((await identifyPostgresql(options, signal)).id === (await identifyPostgresql(target, signal)).id) return;
+  if ((await identifyPostgresql(options, signal)).id === (await identifyPostgresql(target, signal)).id) {
+    const found = await compareServers(session, options, signal);
+    if (found !== "other") return found === "standby" ? "standby" : "same";
+  }
   throw new HoldfastError(
     "target-unsafe",
     `restoreConnection leads to ${present}, which is there already and is not what is backed up: it would be lost`,
@@ -81,8 +93,8 @@ export async function inspectServer(
   // Rows alone change nothing for those who follow the database, but for what is told below.
   if (restoring.parts === undefined) for (const { name } of found) await requireUnsubscribed(session, name);
   const [present] = found;
-  if (present !== undefined && restoring.parts === undefined && !restoring.absent) requireWhole(options, present.name);
-  if (present !== undefined) await requireSaved(options, present.name, signal);
+  if (restoring.parts === undefined) for (const { name } of found) requireWhole(options, name, restoring);
+  if (present !== undefined) await requireSaved(session, options, present.name, signal);
   const bytes = found.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
   const missing = found.length > 0 && !options.optional ? chosen.missing : [];
   const notes: Note[] = [...describeMissing(missing), ...describeTrust(options, role.superuser)];

@@ -1,7 +1,8 @@
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import type { DriverContext, RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { describeUser, selectDatabase } from "./connection.ts";
+import { readFilledTables } from "./custom-archive.ts";
 import { formatTableKey } from "./dump-contents.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { createCountedContents } from "./restore-contents.ts";
@@ -14,6 +15,8 @@ import { requireNeeds } from "./restore-needs.ts";
 import { readParts } from "./restore-parts.ts";
 import { readProperties } from "./restore-properties.ts";
 import { RoleStatements } from "./restore-roles.ts";
+import { assertSameServer } from "./restore-same-server.ts";
+import { assertTablesSaved } from "./restore-saved.ts";
 import { shapeLike } from "./restore-shape.ts";
 import { openDatabase, openMaintenance, type Server } from "./restore-sql.ts";
 import { examineDump, readMajor, stageDatabase, type DumpToStage } from "./restore-stage.ts";
@@ -23,6 +26,16 @@ import { dropDatabase } from "./swap-roll-back.ts";
 import type { CreateStep, TablesStep } from "./swap-steps.ts";
 
 const closeMs = 60_000;
+
+/** @throws backup-incomplete for tables whose rows were left out of the backup: it would empty them */
+function requireRows(chosen: readonly TableFacts[], filled: ReadonlySet<string>): void {
+  const without = chosen.map(({ schema, table }) => formatTableKey(schema, table)).filter((key) => !filled.has(key));
+  if (without.length === 0) return;
+  throw new HoldfastError("backup-incomplete", `the backup holds no rows of ${without.join(", ")}: they were left out`, {
+    hint: "Restore another table, or a backup that was made without schemaOnly and without excludeTableData for this one.",
+  });
+}
+
 const bareArgs = ["--no-owner", "--no-privileges"];
 
 /** A restore of some tables: the dump goes into a database of its own, and from there their rows into the live one. */
@@ -108,10 +121,12 @@ export class TablesRestore implements RestoreSession {
     if (!isArchive) {
       await stageDatabase(this.#server, session, examined, settings, signal);
       this.#chosen = await this.#choose(name, signal);
+      requireRows(this.#chosen, examined.needs.filled);
       return;
     }
     await stageDatabase(this.#server, session, examined, { ...settings, selections: [[...bareArgs, "--section=pre-data"]] }, signal);
     this.#chosen = await this.#choose(name, signal);
+    requireRows(this.#chosen, await readFilledTables(examined.dump));
     const access = selectDatabase(this.#server.access, name);
     this.#context.progress({ phase: "loading" });
     for (const { schema, table, sequences } of this.#chosen) {
@@ -158,6 +173,15 @@ export class TablesRestore implements RestoreSession {
   async #choose(name: string, signal: AbortSignal): Promise<readonly TableFacts[]> {
     await using staged = await openDatabase(this.#server, name, signal);
     return chooseTables(await readTables(staged), this.#parts);
+  }
+
+  assertSaved(saved: SavedMember, signal: AbortSignal): Promise<void> {
+    return this.#explained(signal, async () => {
+      await using session = await openDatabase(this.#server, this.#database, signal);
+      const tables = this.#replacements.map(({ table }) => table);
+      await assertTablesSaved(session, saved, this.#database, tables);
+      await assertSameServer(session, this.#options, this.#staged === undefined ? [] : [this.#staged], signal);
+    });
   }
 
   swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {

@@ -6,11 +6,23 @@ import { z } from "zod";
 import type { Contents } from "../../base/contents.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import type { DriverContext, RestoreOptions, RestoreSession, RestoreTarget, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import type {
+  DriverContext,
+  RestoreOptions,
+  RestoreSession,
+  RestoreTarget,
+  SavedMember,
+  StoredEntry,
+  SwapStep,
+  TargetFacts,
+} from "../contract.ts";
 import { resolveAccess, type Access } from "./connection.ts";
 import { formatTableKey } from "./dump-contents.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
+import { requireSaved } from "./restore-inspect.ts";
 import { createRestoreMark } from "./restore-names.ts";
+import { assertSameServer, createStandbyError } from "./restore-same-server.ts";
+import { assertTablesSaved } from "./restore-saved.ts";
 import { selectRows } from "./restore-sql.ts";
 import { openPostgresqlRestore } from "./restore.ts";
 import { findPsql, readServerFacts } from "./server-facts.ts";
@@ -91,6 +103,7 @@ class ImportRestore implements RestoreSession {
     try {
       await using session = await this.#connect(signal);
       const { version, database } = await readServerFacts(session);
+      if ((await requireSaved(session, this.#options, database, signal)) === "standby") throw createStandbyError();
       const sql = `SELECT pg_database_size(current_database()) AS bytes,
         (SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relnamespace::regnamespace::text !~ '^(pg_|information_schema)') AS tables`;
       const [found] = await selectRows(session, sql, z.object({ bytes: z.number(), tables: z.number() }));
@@ -122,6 +135,17 @@ class ImportRestore implements RestoreSession {
       const { counts, digests, facts } = examined.contents;
       const picked = Object.fromEntries(Object.entries(counts).filter(([key]) => keys.has(key)));
       return { counts: picked, digests: this.#parts === undefined ? digests : {}, facts };
+    } catch (error) {
+      throw explainImport(this.#context.name, error);
+    }
+  }
+
+  async assertSaved(saved: SavedMember, signal: AbortSignal): Promise<void> {
+    try {
+      await using session = await this.#connect(signal);
+      const { database } = await readServerFacts(session);
+      await assertSameServer(session, this.#options, [], signal);
+      await assertTablesSaved(session, saved, database, this.#import?.tables.map(({ target }) => target) ?? []);
     } catch (error) {
       throw explainImport(this.#context.name, error);
     }

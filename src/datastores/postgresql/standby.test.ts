@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { checkAll, dumpAll, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
+import { checkAll, dumpAll, each, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
 import { fillTable, majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
+import { isFailure } from "../../../test/support/postgres-restore.ts";
 import { openStandby } from "../../../test/support/postgres-standby.ts";
 import { waitUntil } from "../../../test/support/wait-until.ts";
 import { postgresqlDriver as driver } from "./postgresql.ts";
@@ -47,6 +48,13 @@ for (const major of majors) {
     await using session = await target.openRestore({ kind: "original" }, { absent: false }, quiet);
     const { notes } = await session.inspect(quiet);
     assert.match(notes.find(({ code }) => code === "standbys")?.message ?? JSON.stringify(notes), /walreceiver/);
+    // What the standby has is what the primary has, as the database that the restore has made proves.
+    await session.stage(each(entries), quiet);
+    const { contents } = await checkAll(driver, entries, directory);
+    await session.assertSaved?.({ status: "ok", contents, entries }, quiet);
+    const exporting = await driver.configure({ ...toPrimary, format: "sqlite" }).open(makeContext(directory));
+    await using anImport = await exporting.openRestore({ kind: "original" }, { absent: false }, quiet);
+    await assert.rejects(anImport.inspect(quiet), isFailure("target-unsafe", /backups are made of a standby/, /backs up the primary/));
     const { steps } = await restoreAll(driver, toPrimary, directory, entries);
     await driver.settle(steps, quiet, toPrimary);
     await waitForReplay(primary, standby);

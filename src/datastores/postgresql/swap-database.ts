@@ -17,6 +17,8 @@ const pollMs = 100;
 
 export interface SwapRequest {
   readonly database: string;
+  /** Of the one that is to be replaced, as it was when the restore began; null where there was none. */
+  readonly oid: string | null;
   /** The database to put in its place; none where its absence is restored. */
   readonly staged: { readonly name: string; readonly oid: string } | undefined;
   /** What a database that does not exist yet is to be like. */
@@ -30,13 +32,14 @@ export interface SwapRequest {
  */
 export async function swapDatabase(
   session: SqlSession,
-  { database, staged, shape, mark }: SwapRequest,
+  { database, oid, staged, shape, mark }: SwapRequest,
   record: (step: SwapStep) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   const old = await readProperties(session, database);
   if (old === undefined && staged === undefined) return;
   if (old !== undefined) {
+    requireSameDatabase(old, oid);
     await assertNoPrepared(session, database);
     await requireUnsubscribed(session, database);
   }
@@ -64,6 +67,15 @@ export async function swapDatabase(
     ...(staged === undefined ? [] : [renameSql(staged.name, database), allowSql(database, String(old?.allowsConnections ?? true))]),
   ];
   await renameWhenFree(session, statements, [database, ...(staged === undefined ? [] : [staged.name])], signal);
+}
+
+/** What another program has made since may hold what nobody has saved. @throws target-in-use */
+export function requireSameDatabase({ name, oid }: { readonly name: string; readonly oid: string }, expected: string | null): void {
+  if (oid === expected) return;
+  const what = expected === null ? "was made" : "has taken the place of another";
+  throw new HoldfastError("target-in-use", `the database ${name} ${what} while the restore was going on`, {
+    hint: "Stop the program that makes it, then restore again: it is saved first then.",
+  });
 }
 
 export function allowSql(database: string, allowed: string): string {

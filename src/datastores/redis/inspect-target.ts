@@ -2,6 +2,7 @@ import { stat } from "node:fs/promises";
 import { describeBytes } from "../../base/describe-amount.ts";
 import type { Note } from "../../base/note.ts";
 import type { RestoreOptions, TargetFacts } from "../contract.ts";
+import { isEmpty } from "./dump.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import type { Endpoint } from "./endpoint.ts";
 import { awaitsStop, findReachability, openTarget, planFollowing, readLiveTarget, refuseManaged, type LiveTarget } from "./live-target.ts";
@@ -33,7 +34,10 @@ export async function inspectServer(
   const { announce } = findReachability(options, endpoint, connection);
   await planFollowing(connection, { announce, bind: announce }, new Secret("unused"));
   const writes = (await mayPauseWrites(connection)) ? "wait" : "go on";
-  return describeLive(connection, target, { announce, absent, writes });
+  return {
+    ...describeLive(connection, target, { announce, absent, writes }),
+    ...((await isEmpty(connection)) ? { holds: "nothing" } : {}),
+  };
 }
 
 interface LivePlan {

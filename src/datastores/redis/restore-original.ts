@@ -5,7 +5,7 @@ import { compareContents, emptyContents, type Contents } from "../../base/conten
 import { HoldfastError } from "../../base/errors.ts";
 import { prefixError } from "../../base/prefix-error.ts";
 import { createAbortError } from "../../base/subprocess.ts";
-import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import type { DriverContext, RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { requireSingleRdb, scanRdbFile, syncFile, writeAndScan } from "./check-rdb.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { describeEndpoint, resolveEndpoint, type Endpoint } from "./endpoint.ts";
@@ -29,6 +29,7 @@ import { openWritePause } from "./pause-writes.ts";
 import { describeFilled, describeKeyspace, describeScan } from "./rdb-contents.ts";
 import { replaceFiles } from "./replace-files.ts";
 import { openFeed, refuseOlder, replaceLive, type Feed } from "./replace-live.ts";
+import { requireSaved } from "./same-server.ts";
 import { saveAside } from "./save-aside.ts";
 import type { RdbScan } from "./scan-rdb.ts";
 import { readInfo } from "./server-facts.ts";
@@ -41,6 +42,8 @@ const contentSections = ["keyspace", "memory"] as const;
 /** A restore to where the server is: live while it runs, by its files while it is stopped. Which of both is decided again by the swap. */
 export class OriginalRestore implements RestoreSession {
   readonly #options: RedisOptions;
+  /** With the connection of backups. */
+  readonly #given: RedisOptions;
   readonly #endpoint: Endpoint;
   readonly #absent: boolean;
   readonly #application: RestoreOptions["application"];
@@ -57,6 +60,7 @@ export class OriginalRestore implements RestoreSession {
   #swapping = false;
 
   constructor(options: RedisOptions, { absent, application, record, asideDir }: RestoreOptions, context: DriverContext) {
+    this.#given = options;
     this.#options = chooseTargetOptions(options);
     this.#endpoint = resolveEndpoint(this.#options);
     this.#absent = absent;
@@ -67,9 +71,25 @@ export class OriginalRestore implements RestoreSession {
   }
 
   inspect(signal: AbortSignal): Promise<TargetFacts> {
-    return this.#explained(signal, () =>
-      inspectServer(this.#options, this.#endpoint, { absent: this.#absent, application: this.#application, aof: this.#aof }, signal),
-    );
+    return this.#explained(signal, async () => {
+      await this.#requireSaved("ignore", signal);
+      return await inspectServer(
+        this.#options,
+        this.#endpoint,
+        { absent: this.#absent, application: this.#application, aof: this.#aof },
+        signal,
+      );
+    });
+  }
+
+  assertSaved({ status }: SavedMember, signal: AbortSignal): Promise<void> {
+    return this.#explained(signal, () => this.#requireSaved(status === "absent" ? "ignore" : "fail", signal));
+  }
+
+  async #requireSaved(unreachable: "ignore" | "fail", signal: AbortSignal): Promise<void> {
+    if (this.#given.restoreConnection === undefined) return;
+    await using connection = await openTarget(this.#options, this.#endpoint, signal);
+    await requireSaved(this.#given, connection, unreachable, signal);
   }
 
   stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
