@@ -68,5 +68,6 @@ export async function openMaintenance(server: Server, spared: readonly string[],
       if (!(error instanceof HoldfastError) || (error.code !== "source-missing" && error.code !== "source-unreadable")) throw error;
     }
   }
-  throw failure;
+  if (candidates.length > 0) throw failure;
+  throw new HoldfastError("internal", `Bug: no database is left to work from while ${spared.join(", ")} change their names`);
 }

@@ -8,6 +8,7 @@ import { quoteTable, type TableName } from "./restore-names.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
 import { lockSql, openDatabase, selectRows, type Server } from "./restore-sql.ts";
 import { readForeignKeys, readTables, readTriggers, sameTable, type SequenceState, type TableFacts } from "./restore-table-set.ts";
+import { durableCommits } from "./session.ts";
 import type { SqlSession } from "./sql-session.ts";
 import type { TablesStep } from "./swap-steps.ts";
 
@@ -46,7 +47,7 @@ export async function replaceTables(
   await using session = await openDatabase(server, database, signal);
   const plan = await planScript(session, schema, replacements);
   async function* write(): AsyncGenerator<Uint8Array | string, void, undefined> {
-    yield `SET statement_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;\nBEGIN;\n`;
+    yield `SET statement_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;\n${durableCommits};\nBEGIN;\n`;
     yield `SET LOCAL search_path = pg_catalog;\nSET LOCAL lock_timeout = '60s';\nSET LOCAL row_security = off;\n${lockSql(drop ?? schema ?? database)};\n`;
     yield* plan.before.map((statement) => `${statement};\n`);
     for (const { table, from, rows } of replacements) {

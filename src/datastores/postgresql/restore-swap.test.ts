@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { dumpAll, each, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
+import { majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
+import type { SwapStep } from "../contract.ts";
+import { postgresqlDriver as driver } from "./postgresql.ts";
+
+const databases = ["postgres", "shop", "template1"] as const;
+
+function fill(server: PostgresServer): void {
+  server.execute("CREATE DATABASE shop");
+  for (const name of databases) server.execute("CREATE TABLE note (id int); INSERT INTO note VALUES (1), (2)", name);
+}
+
+function read(server: PostgresServer): string {
+  const counts = databases.map((name) => server.execute("SELECT count(*) FROM note", name).trim());
+  const found = server.execute("SELECT datname, datallowconn, datistemplate FROM pg_database ORDER BY 1");
+  return `${counts.join(" ")}\n${found}`;
+}
+
+for (const major of majors) {
+  test(`F40 PostgreSQL ${major}: a whole server with something in postgres and in template1 is rolled back wherever that is interrupted, and settled`, async (t) => {
+    const directory = makeTestDirectory(t);
+    await using server = await openPostgres(major);
+    fill(server);
+    const options = server.options({ format: "cluster", binDir: server.binDir });
+    const { entries } = await dumpAll(driver, options, directory);
+    for (const name of databases) server.execute("INSERT INTO note VALUES (3)", name);
+    const changed = read(server);
+    let from = Number.MAX_SAFE_INTEGER;
+    do {
+      const { steps } = await restoreAll(driver, options, directory, entries);
+      from = Math.min(from, steps.length);
+      assert.match(read(server), /^2 2 2\n/);
+      // What a roll-back had undone when it was killed.
+      await driver.rollBack(steps.slice(from), quiet, options);
+      await driver.rollBack(steps, quiet, options);
+      assert.equal(read(server), changed);
+      from -= 1;
+    } while (from > 0);
+    const { steps } = await restoreAll(driver, options, directory, entries);
+    await driver.settle(steps, quiet, options);
+    await driver.settle(steps, quiet, options);
+    assert.equal(read(server), changed.replace("3 3 3", "2 2 2"));
+  });
+}
+
+// Written by nobody before the server is gone: whoever commits must have it written.
+const lazy = ["synchronous_commit = off", "wal_writer_delay = 10s", "bgwriter_delay = 10s", "autovacuum = off"];
+
+for (const [what, format, parts] of [
+  ["a whole database", "custom", undefined],
+  ["a table", "custom", ["note"]],
+  ["rows of an export", "sqlite", undefined],
+] as const) {
+  test(`W1 ${what} that was restored outlives a loss of power, though the server has synchronous_commit off`, async (t) => {
+    const directory = makeTestDirectory(t);
+    await using server = await openPostgres(15, { config: lazy });
+    server.execute("CREATE DATABASE shop");
+    server.execute("CREATE TABLE note (id int PRIMARY KEY); INSERT INTO note SELECT generate_series(1, 5)", "shop");
+    const options = server.options({ database: "shop", format, binDir: server.binDir });
+    const { entries } = await dumpAll(driver, options, directory);
+    server.execute("INSERT INTO note SELECT generate_series(6, 1000)", "shop");
+    const steps: SwapStep[] = [];
+    const record = async (step: SwapStep): Promise<void> => {
+      steps.push(step);
+    };
+    await using datastore = await driver.configure(options).open(makeContext(directory));
+    {
+      const restoring = { absent: false, record, ...(parts === undefined ? {} : { parts }) };
+      const session = await datastore.openRestore({ kind: "original" }, restoring, quiet);
+      await session.stage(each(entries), quiet);
+      await session.swap(record, quiet);
+      await server.stop("immediate");
+      await Promise.resolve(session[Symbol.asyncDispose]()).catch(() => undefined);
+    }
+    await server.start();
+    assert.equal(server.execute("SELECT count(*) FROM note", "shop"), "5\n");
+    await driver.settle(steps, quiet, options);
+    assert.equal(server.execute("SELECT count(*) FROM note", "shop"), "5\n");
+  });
+}
