@@ -62,15 +62,14 @@ test("A4 patterns keep the case in which they are written", () => {
     "*": "*",
   };
   for (const [pattern, quoted] of Object.entries(cases)) assert.equal(quotePattern(pattern), quoted);
-  const args = createDumpArguments(
-    parse({ tables: ["Users"], excludeTableData: ["-x"], lockTimeout: "2s", largeObjects: false }),
-    undefined,
-  );
+  const args = createDumpArguments(parse({ tables: ["Users"], excludeTableData: ["-x"], lockTimeout: "2s", largeObjects: false }), [
+    '"public"."Users"',
+  ]);
   assert.deepEqual(args.slice(2), [
     "--compress=0",
     "--lock-wait-timeout=2000",
     "--strict-names",
-    '--table="Users"',
+    '--table="public"."Users"',
     '--exclude-table-data="-x"',
     "--no-blobs",
   ]);
@@ -85,6 +84,7 @@ test("F42 databases match patterns as a whole, and give names that every file sy
   assert.equal(matchesPattern("a\nb", ["a*"]), true);
   assert.equal(formatEntryName("../x", "plain"), "%2E.%2Fx.sql");
   assert.equal(formatEntryName("-é\n%", "custom"), "%2Dé%0A%25.backup");
+  assert.equal(formatEntryName("globals", "plain"), "%67lobals.sql");
   assert.equal(formatEntryName("x".repeat(63), "sqlite"), `${"x".repeat(63)}.db`);
 });
 
@@ -101,6 +101,7 @@ test("options that contradict each other are refused, each at its field", () => 
     ["excludeTableData", { format: "sqlite", excludeTableData: ["x"] }],
     ["ssl", { ssl: { mode: "verify-full" } }],
     ["entry", { entry: "a/b" }],
+    ["entry", { format: "cluster", entry: "globals.sql" }],
   ];
   for (const [field, options] of refused) {
     const paths = postgresqlOptions.safeParse(options).error?.issues.map(({ path }) => path[0]) ?? [];

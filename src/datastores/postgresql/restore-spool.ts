@@ -7,6 +7,7 @@ import type { Identity } from "../../base/identity.ts";
 import { openProgram } from "../../base/subprocess.ts";
 import type { StoredEntry } from "../contract.ts";
 import { parseConnectionUrl } from "./connection-url.ts";
+import { globalsName } from "./entry-names.ts";
 import { NeedsReader, type DumpNeeds } from "./needs-reader.ts";
 
 /** A dump as it came out of the backup, in files that the account which loads it can read. */
@@ -22,8 +23,6 @@ export interface SpooledDump {
   readonly needs?: DumpNeeds;
 }
 
-/** The name of the entry that holds roles and tablespaces beside dumps of single databases. */
-const globalsName = "globals.sql";
 const customMark = "PGDMP";
 const edgeBytes = 64 * 1024;
 

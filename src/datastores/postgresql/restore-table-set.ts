@@ -53,6 +53,11 @@ function parsePairs(text: string): readonly (readonly [string, string])[] {
  * @throws unknown-name for a name that is of no table, or of several
  */
 export function chooseTables(tables: readonly TableFacts[], parts: readonly string[]): readonly TableFacts[] {
+  if (tables.length === 0) {
+    throw new HoldfastError("unknown-name", "the backup has no table: it holds rows without definitions, or nothing", {
+      hint: "Rows of a backup with dataOnly are loaded by hand, into tables that are there: `holdfast restore NAME --to DIR`, then pg_restore --data-only, or psql.",
+    });
+  }
   const chosen = new Set<TableFacts>();
   for (const part of parts) {
     const whole = findMeant(tables, (name) => [name.key, `${name.schema}.${name.table}`].includes(part));
