@@ -71,7 +71,28 @@ export function resolveConnection(options: ConnectionOptions & Pick<PostgresqlOp
   // A password belongs to its user.
   const { password, ...withoutPassword } = base;
   const kept = override.user === undefined || override.user === base.user || password === undefined ? base : withoutPassword;
-  return { ...kept, ...override, settings: { ...base.settings, ...override.settings } };
+  return { ...dropPlace(kept, override), ...override, settings: { ...dropAddress(base.settings, override), ...override.settings } };
+}
+
+/** Several ports belong to several hosts. */
+function dropPlace(base: Connection, { host }: Connection): Connection {
+  if (host === undefined || base.port?.includes(",") !== true) return base;
+  const { port: _, ...rest } = base;
+  return rest;
+}
+
+/** libpq goes to `hostaddr` whatever the host is called: it belongs to its host. */
+function dropAddress(settings: Connection["settings"], { host }: Connection): Connection["settings"] {
+  if (host === undefined) return settings;
+  const { hostaddr: _, ...rest } = settings;
+  return rest;
+}
+
+/** Where a restore goes, as the fields of options. */
+export function describeTarget(options: Parameters<typeof resolveConnection>[0]): ConnectionOptions {
+  const { host, port, user, password, database, settings } = resolveConnection(options, "restore");
+  const query = Object.entries(pickDefined({ port, ...settings })).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+  return { url: new Secret(`postgresql:///?${query.join("&")}`), ...pickDefined({ host, user, password, database }) };
 }
 
 export type Purpose = "backup" | "restore";

@@ -34,6 +34,17 @@ test("a restore's own connection goes before the other, whose password is its us
   assert.deepEqual([host, user, password], ["h", "admin", undefined]);
 });
 
+test("a restore's own host takes nothing from the other that says where that one is", () => {
+  const url = "postgresql://u@prod:1,second:2/d?hostaddr=127.0.0.1,127.0.0.2&sslmode=require";
+  const { host, port, settings, database } = resolveConnection(parse({ url, restoreConnection: { host: "staging.invalid" } }), "restore");
+  assert.deepEqual(
+    { host, port, settings, database },
+    { host: "staging.invalid", port: undefined, settings: { sslmode: "require" }, database: "d" },
+  );
+  const same = resolveConnection(parse({ url, restoreConnection: { user: "admin" } }), "restore");
+  assert.deepEqual([same.host, same.port, same.settings["hostaddr"]], ["prod,second", "1,2", "127.0.0.1,127.0.0.2"]);
+});
+
 test("F71 the address in a manifest has no password, and leads back to the same place", () => {
   const { env, secrets } = createEnvironment(resolveConnection(parse({ url: "postgresql://u:geheim@h:1/d?sslmode=require" }), "backup"));
   assert.deepEqual(

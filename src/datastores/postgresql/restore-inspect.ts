@@ -3,7 +3,7 @@ import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import type { RestoreOptions, TargetFacts } from "../contract.ts";
-import { describeUser, selectDatabase } from "./connection.ts";
+import { describeTarget, describeUser, selectDatabase } from "./connection.ts";
 import { identifyPostgresql } from "./identify.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { isPooled } from "./pooler.ts";
@@ -44,14 +44,14 @@ async function requireSaved(options: PostgresqlOptions, present: string, signal:
   const { restoreConnection, ...rest } = options;
   if (restoreConnection === undefined) return;
   const { url, host, port, user, database, service, ...base } = rest;
-  const own = restoreConnection.url === undefined ? { url, host, port, user, database, service } : {};
-  const target = { ...base, ...own, ...restoreConnection, restoreConnection: undefined } as PostgresqlOptions;
+  const own = { url, host, port, user, database, service, ...describeTarget(options) };
+  const target = { ...base, ...own, restoreConnection: undefined } as PostgresqlOptions;
   if ((await identifyPostgresql(options, signal)).id === (await identifyPostgresql(target, signal)).id) return;
   throw new HoldfastError(
     "target-unsafe",
     `restoreConnection leads to ${present}, which is there already and is not what is backed up: it would be lost`,
     {
-      hint: "Name a database that does not exist yet, or drop that one first.",
+      hint: "Name a database that does not exist yet; of several leave out those that every server has (excludeDatabases: [postgres]). One that is to be replaced must be what the datastore backs up.",
     },
   );
 }
