@@ -114,10 +114,15 @@ export class TablesRestore implements RestoreSession {
     this.#chosen = await this.#choose(name, signal);
     const access = selectDatabase(this.#server.access, name);
     this.#context.progress({ phase: "loading" });
+    // Partitions have those of their parents in common.
+    const loaded = new Set<string>();
     for (const { schema, table, sequences } of this.#chosen) {
       const selection = [...bareArgs, "--data-only", `--schema=${schema}`, `--table=${table}`];
       await loadDump(access, examined.dump, { toolset: examined.toolset, jobs: 1, selection }, signal);
       for (const sequence of sequences) {
+        const key = formatTableKey(sequence.schema, sequence.name);
+        if (loaded.has(key)) continue;
+        loaded.add(key);
         const own = [...bareArgs, "--data-only", `--schema=${sequence.schema}`, `--table=${sequence.name}`];
         await loadDump(access, examined.dump, { toolset: examined.toolset, jobs: 1, selection: own }, signal);
       }
