@@ -144,6 +144,23 @@ for (const major of majors)
       await assert.rejects(restore(t, options(), entry, { parts: ["USERS"] }), { code: "unknown-name", message: /no table "USERS"/ });
     });
 
+    test("A7 a sequence that another table uses, too, is not set back", async (t) => {
+      server.execute("create database shared");
+      const sql =
+        "create table a (id serial primary key); create table b (id int default nextval('a_id_seq') primary key); insert into a default values";
+      server.execute(sql, "shared");
+      const options = server.options({ database: "shared", format: "sqlite" });
+      const entry = await exportEntry(t, options);
+      server.execute("insert into b select from generate_series(1, 100)", "shared");
+      const { steps, parsed } = await restore(t, options, entry, { parts: ["a"] });
+      server.execute("insert into b default values", "shared");
+      await rollBackImport(steps, quiet, parsed);
+      server.execute("insert into b default values", "shared");
+      server.execute("alter sequence a_id_seq restart; truncate b", "shared");
+      await settleImport((await restore(t, options, entry, { parts: ["a"] })).steps, quiet, parsed);
+      assert.equal(server.execute("insert into a default values returning id", "shared"), "2\n");
+    });
+
     test("A7 a table without a column that can be written comes back with as many rows as it had, and as many again when undone", async (t) => {
       server.execute("create table computed (one int generated always as (1) stored); insert into computed default values", "prompts");
       const one = await exportEntry(t, options());
