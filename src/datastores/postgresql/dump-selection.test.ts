@@ -106,5 +106,14 @@ for (const major of majors) {
     );
     server.execute("DROP DATABASE shop");
     assert.equal((await dumpAll(driver, options, directory)).facts.absent, true);
+    // One whose removal was interrupted is no reason to save none of the others.
+    server.execute("CREATE DATABASE half");
+    server.execute("UPDATE pg_database SET datconnlimit = -2 WHERE datname = 'half'");
+    const { entries, facts } = await dumpAll(driver, server.options({ databases: "all", binDir: server.binDir }), directory);
+    assert.deepEqual(
+      entries.map(({ name }) => name),
+      ["postgres.backup"],
+    );
+    assert.match(facts.notes.map(({ message }) => message).join("\n"), /"half" allows no connections, and is left out/);
   });
 }

@@ -87,7 +87,7 @@ function refuseClosed({ databases, format }: PostgresqlOptions, chosen: ChosenDa
   if (refused.length === 0) return;
   const names = refused.map((name) => JSON.stringify(name)).join(", ");
   throw new HoldfastError("source-unreadable", `the database ${names} allows no connections`, {
-    hint: "Run `ALTER DATABASE … ALLOW_CONNECTIONS true`, or take it out of `databases`.",
+    hint: "Run `ALTER DATABASE … ALLOW_CONNECTIONS true` (one whose removal was interrupted: `DROP DATABASE …`), or take it out of `databases`.",
     retryable: true,
   });
 }

@@ -2,8 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dumpAll, each, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
 import { majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import type { SwapStep } from "../contract.ts";
+import { postgresqlOptions } from "./options.ts";
 import { postgresqlDriver as driver } from "./postgresql.ts";
+import { resolveServer } from "./restore-server.ts";
+import { holdSql, openDatabase } from "./restore-sql.ts";
 
 const databases = ["postgres", "shop", "template1"] as const;
 
@@ -44,6 +48,22 @@ for (const major of majors) {
     assert.equal(read(server), changed.replace("3 3 3", "2 2 2"));
   });
 }
+
+test("G6 a database that the server is still making for a program that died is removed when it is there", async () => {
+  await using server = await openPostgres(15);
+  const options = server.options({ binDir: server.binDir });
+  const name = "shop_holdfast_0123456789";
+  let undoing: Promise<void>;
+  {
+    await using dying = await openDatabase(await resolveServer(postgresqlOptions.parse(options), quiet), "postgres", quiet);
+    await dying.query(holdSql(name, "lock"));
+    undoing = driver.rollBack([{ op: "create", database: name }], quiet, options);
+    await waitUntil("a roll-back that waits", () => server.execute("SELECT count(*) FROM pg_locks WHERE NOT granted") === "1\n");
+    await dying.query(`CREATE DATABASE ${name}`);
+  }
+  await undoing;
+  assert.equal(server.execute("SELECT count(*) FROM pg_database WHERE datname ~ 'holdfast'"), "0\n");
+});
 
 // Written by nobody before the server is gone: whoever commits must have it written.
 const lazy = ["synchronous_commit = off", "wal_writer_delay = 10s", "bgwriter_delay = 10s", "autovacuum = off"];

@@ -77,7 +77,11 @@ export class TablesRestore implements RestoreSession {
     for await (const { dump, origin } of readParts(watch(), this.#context, this.#server.access.identity, roles, signal)) {
       const isOther = origin === "cluster" || this.#options.databases !== undefined ? dump.database !== this.#database : false;
       if (isOther) continue;
-      if (loaded) throw new HoldfastError("usage", "the backup holds several databases: name the one of the tables in `database`");
+      if (loaded) {
+        throw new HoldfastError("usage", "the backup holds several databases, and the datastore one", {
+          hint: `Set \`databases: [${JSON.stringify(this.#database)}]\` for the datastore: then it is that of the tables.`,
+        });
+      }
       loaded = true;
       this.#dumped = dump.database;
       await using session = await openMaintenance(this.#server, [this.#database], signal);

@@ -73,8 +73,10 @@ async function rollBackSwap(server: Server, known: readonly PostgresqlStep[], si
       continue;
     }
     await using session = await openBeside(server, step.database, signal);
-    if (step.op === "create") await dropDatabase(server, session, step.database, signal);
-    else if (step.op === "block") await undoBlock(session, step);
+    if (step.op === "create") {
+      await session.query(lockSql(step.database));
+      await dropDatabase(server, session, step.database, signal);
+    } else if (step.op === "block") await undoBlock(session, step);
     else await undoSwap(session, step, signal);
   }
 }
