@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dumpAll, each, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
 import { majors, openPostgres, type PostgresServer } from "../../../test/support/postgres.ts";
+import { isFailure } from "../../../test/support/postgres-restore.ts";
 import { waitUntil } from "../../../test/support/wait-until.ts";
 import type { SwapStep } from "../contract.ts";
 import { postgresqlOptions } from "./options.ts";
@@ -63,6 +64,23 @@ test("G6 a database that the server is still making for a program that died is r
   }
   await undoing;
   assert.equal(server.execute("SELECT count(*) FROM pg_database WHERE datname ~ 'holdfast'"), "0\n");
+});
+
+test("A14 what was put aside is not removed when the server has lost the swap", async (t) => {
+  const directory = makeTestDirectory(t);
+  await using server = await openPostgres(15);
+  server.execute("CREATE DATABASE shop");
+  server.execute("CREATE TABLE note (id int)", "shop");
+  const options = server.options({ database: "shop", binDir: server.binDir });
+  const { entries } = await dumpAll(driver, options, directory);
+  const { steps } = await restoreAll(driver, options, directory, entries);
+  const swap = steps.find(({ op }) => op === "swap");
+  server.execute(`ALTER DATABASE shop RENAME TO ${String(swap?.["staged"])}; ALTER DATABASE ${String(swap?.["aside"])} RENAME TO shop`);
+  await assert.rejects(
+    driver.settle(steps, quiet, options),
+    isFailure("restore-stuck", /shop is not the restored database/, /restore again/),
+  );
+  assert.equal(server.execute("SELECT count(*) FROM pg_database WHERE datname ~ '^shop'"), "2\n");
 });
 
 // Written by nobody before the server is gone: whoever commits must have it written.
