@@ -5,7 +5,7 @@ import { pickDefined } from "../../base/pick-defined.ts";
 import { Secret } from "../../base/secret.ts";
 import { runProgram, type ProgramOptions } from "../../base/subprocess.ts";
 import { wrapCommand, type Via } from "../via.ts";
-import type { ConnectionOptions } from "./connection-fields.ts";
+import { connectionFields, type ConnectionOptions } from "./connection-fields.ts";
 import { parseConnectionUrl } from "./connection-url.ts";
 import type { PostgresqlOptions } from "./options.ts";
 
@@ -88,11 +88,13 @@ function dropAddress(settings: Connection["settings"], { host }: Connection): Co
   return rest;
 }
 
-/** Where a restore goes, as the fields of options. */
-export function describeTarget(options: Parameters<typeof resolveConnection>[0]): ConnectionOptions {
+/** The same options with the connection of a restore as their only one. */
+export function redirectOptions(options: PostgresqlOptions): PostgresqlOptions {
   const { host, port, user, password, database, settings } = resolveConnection(options, "restore");
   const query = Object.entries(pickDefined({ port, ...settings })).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
-  return { url: new Secret(`postgresql:///?${query.join("&")}`), ...pickDefined({ host, user, password, database }) };
+  const url = new Secret(`postgresql:///?${query.join("&")}`);
+  const rest = Object.entries(options).filter(([name]) => name !== "restoreConnection" && !Object.hasOwn(connectionFields, name));
+  return { ...Object.fromEntries(rest), url, ...pickDefined({ host, user, password, database }) } as PostgresqlOptions;
 }
 
 export type Purpose = "backup" | "restore";

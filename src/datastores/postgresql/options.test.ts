@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createEnvironment, describeAddress, resolveConnection } from "./connection.ts";
+import { createEnvironment, describeAddress, redirectOptions, resolveConnection } from "./connection.ts";
 import { parseConnectionUrl } from "./connection-url.ts";
 import { createClusterArguments, createDumpArguments } from "./dump-arguments.ts";
 import { formatEntryName, matchesPattern, quotePattern } from "./entry-names.ts";
@@ -41,6 +41,16 @@ test("a restore's own host takes nothing from the other that says where that one
     { host, port, settings, database },
     { host: "staging.invalid", port: undefined, settings: { sslmode: "require" }, database: "d" },
   );
+  const whole = { url, password: "p", ssl: { mode: "require" }, service: "one" };
+  for (const own of [
+    { user: "admin" },
+    { service: "two", ssl: { mode: "prefer" } },
+    { url: "postgresql://x:y@z:9" },
+    { host: "h", port: 7 },
+  ]) {
+    const given = parse({ ...whole, restoreConnection: own });
+    assert.deepEqual(resolveConnection(redirectOptions(given), "backup"), resolveConnection(given, "restore"));
+  }
   const same = resolveConnection(parse({ url, restoreConnection: { user: "admin" } }), "restore");
   assert.deepEqual([same.host, same.port, same.settings["hostaddr"]], ["prod,second", "1,2", "127.0.0.1,127.0.0.2"]);
 });

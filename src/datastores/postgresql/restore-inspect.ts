@@ -3,7 +3,7 @@ import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import type { RestoreOptions, TargetFacts } from "../contract.ts";
-import { describeTarget, describeUser, selectDatabase } from "./connection.ts";
+import { describeUser, redirectOptions, selectDatabase } from "./connection.ts";
 import { identifyPostgresql } from "./identify.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { isPooled } from "./pooler.ts";
@@ -41,11 +41,8 @@ export function requireWhole(options: PostgresqlOptions, database: string): void
  * @throws target-unsafe where `restoreConnection` leads to another database, which exists
  */
 async function requireSaved(options: PostgresqlOptions, present: string, signal: AbortSignal): Promise<void> {
-  const { restoreConnection, ...rest } = options;
-  if (restoreConnection === undefined) return;
-  const { url, host, port, user, database, service, ...base } = rest;
-  const own = { url, host, port, user, database, service, ...describeTarget(options) };
-  const target = { ...base, ...own, restoreConnection: undefined } as PostgresqlOptions;
+  if (options.restoreConnection === undefined) return;
+  const target = redirectOptions(options);
   if ((await identifyPostgresql(options, signal)).id === (await identifyPostgresql(target, signal)).id) return;
   throw new HoldfastError(
     "target-unsafe",
