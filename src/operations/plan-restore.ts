@@ -10,6 +10,7 @@ import { redactText } from "../telemetry/redact.ts";
 import { openWorker } from "../worker/open-worker.ts";
 import { assertTables, chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
+import { describeBeyond, readRestored } from "./describe-undo.ts";
 import { findDatastore, findJob } from "./find-config.ts";
 import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
 import { listDoubts } from "./request-task.ts";
@@ -85,6 +86,7 @@ export async function planRestore(
   assertTables(members, tables);
   for (const { datastore } of members) findDatastore(core.config, datastore);
   const inspected = await inspectInWorker(core, members, tables, signal);
+  const restored = tables === undefined ? await readRestored(core, backup, signal) : [];
   const { stop, start, check, askToStart, undoKeepMs, undoKeepLast } = job.restore;
   return {
     backup: describePlanned(backup),
@@ -94,6 +96,10 @@ export async function planRestore(
         core,
         member,
         inspected.find(({ datastore }) => datastore === member.datastore),
+        describeBeyond(
+          member,
+          restored.find(({ datastore }) => datastore === member.datastore),
+        ),
       ),
     ),
     tables: tables ?? null,
@@ -166,7 +172,12 @@ function describePlanned(backup: CatalogBackup): RestorePlan["backup"] {
   };
 }
 
-function describeMember(core: Core, member: ManifestMember, target: InspectedTarget | undefined): PlannedDatastore {
+function describeMember(
+  core: Core,
+  member: ManifestMember,
+  target: InspectedTarget | undefined,
+  beyond: readonly Note[],
+): PlannedDatastore {
   const { datastore, kind, status, entries } = member;
   const facts = target?.facts ?? null;
   return {
@@ -180,7 +191,7 @@ function describeMember(core: Core, member: ManifestMember, target: InspectedTar
     method: facts?.method ?? null,
     neededBytes: facts?.neededBytes ?? null,
     users: facts?.users ?? [],
-    notes: facts?.notes ?? [],
+    notes: [...(facts?.notes ?? []), ...beyond],
     problem: target?.problem?.message ?? null,
   };
 }

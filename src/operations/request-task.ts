@@ -195,7 +195,7 @@ export async function requestUndo(
     );
   }
   const backup = requireBackup(core, restore.preRestore.destination, restore.preRestore.id);
-  // What was not restored is not taken back either: it may have changed since.
+  // Tables that were not named are not taken back either: they may have changed since. All else that was saved is, see describeBeyond.
   const tables = restore.tables === undefined ? {} : { datastores: restore.datastores, tables: restore.tables };
   return await requestRestore(core, { ...request, backup, ...tables, unsavable: "refuse", doubtful: "accept", undoes: restore.id }, signal);
 }

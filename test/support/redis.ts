@@ -111,7 +111,9 @@ export class RedisServer implements AsyncDisposable {
         }
       },
       { pollMs },
-    );
+    ).catch((error: unknown) => {
+      throw new Error(this.log.slice(-2000), { cause: error });
+    });
   }
 
   /** Resolves when what it answers matches. */

@@ -41,6 +41,12 @@ const rules: readonly Rule[] = [
     hint: "Check `database`; where the database may be missing, say `optional: true`.",
   },
   {
+    text: /is not currently accepting connections/,
+    code: "source-unreadable",
+    hint: "The database is closed, by a restore for a moment or by somebody: `ALTER DATABASE … ALLOW_CONNECTIONS true`.",
+    retryable: true,
+  },
+  {
     states: /^53300$/,
     text: /too many (clients|connections)|remaining connection slots/,
     code: "source-unreachable",

@@ -5,7 +5,7 @@ import { pickDefined } from "../../base/pick-defined.ts";
 import { Secret } from "../../base/secret.ts";
 import { runProgram, type ProgramOptions } from "../../base/subprocess.ts";
 import { wrapCommand, type Via } from "../via.ts";
-import type { ConnectionOptions } from "./connection-fields.ts";
+import { connectionFields, type ConnectionOptions } from "./connection-fields.ts";
 import { parseConnectionUrl } from "./connection-url.ts";
 import type { PostgresqlOptions } from "./options.ts";
 
@@ -71,7 +71,30 @@ export function resolveConnection(options: ConnectionOptions & Pick<PostgresqlOp
   // A password belongs to its user.
   const { password, ...withoutPassword } = base;
   const kept = override.user === undefined || override.user === base.user || password === undefined ? base : withoutPassword;
-  return { ...kept, ...override, settings: { ...base.settings, ...override.settings } };
+  return { ...dropPlace(kept, override), ...override, settings: { ...dropAddress(base.settings, override), ...override.settings } };
+}
+
+/** Several ports belong to several hosts. */
+function dropPlace(base: Connection, { host }: Connection): Connection {
+  if (host === undefined || base.port?.includes(",") !== true) return base;
+  const { port: _, ...rest } = base;
+  return rest;
+}
+
+/** libpq goes to `hostaddr` whatever the host is called: it belongs to its host. */
+function dropAddress(settings: Connection["settings"], { host }: Connection): Connection["settings"] {
+  if (host === undefined) return settings;
+  const { hostaddr: _, ...rest } = settings;
+  return rest;
+}
+
+/** The same options with the connection of a restore as their only one. */
+export function redirectOptions(options: PostgresqlOptions): PostgresqlOptions {
+  const { host, port, user, password, database, settings } = resolveConnection(options, "restore");
+  const query = Object.entries(pickDefined({ port, ...settings })).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+  const url = new Secret(`postgresql:///?${query.join("&")}`);
+  const rest = Object.entries(options).filter(([name]) => name !== "restoreConnection" && !Object.hasOwn(connectionFields, name));
+  return { ...Object.fromEntries(rest), url, ...pickDefined({ host, user, password, database }) } as PostgresqlOptions;
 }
 
 export type Purpose = "backup" | "restore";

@@ -2,9 +2,9 @@ import { quotePattern } from "./entry-names.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { quoteName } from "./quote-sql.ts";
 
-/** The arguments of pg_dump for one database. The connection goes by its environment. */
-export function createDumpArguments(options: PostgresqlOptions, directory: string | undefined): readonly string[] {
-  const { format, compression, tables, schemas } = options;
+/** The arguments of pg_dump for one database, where `tables` are those that the options mean. The connection goes by its environment. */
+export function createDumpArguments(options: PostgresqlOptions, tables: readonly string[], directory?: string): readonly string[] {
+  const { format, compression, schemas } = options;
   const each = (option: string, patterns: readonly string[]): readonly string[] =>
     patterns.map((pattern) => `${option}=${quotePattern(pattern)}`);
   const level = compression === "none" ? 0 : compression.level;
@@ -18,7 +18,7 @@ export function createDumpArguments(options: PostgresqlOptions, directory: strin
     ...(options.dataOnly ? ["--data-only"] : []),
     // A table that is asked for by name and is not there is a failure, not a smaller dump.
     ...(tables.length + schemas.length > 0 ? ["--strict-names"] : []),
-    ...each("--table", tables),
+    ...tables.map((table) => `--table=${table}`),
     ...each("--exclude-table", options.excludeTables),
     ...each("--exclude-table-data", options.excludeTableData),
     ...each("--schema", schemas),

@@ -1,5 +1,6 @@
 import { parseConnectionUrl } from "./connection-url.ts";
 
+/** Of roles and tablespaces beside single databases; nothing else has it. */
 export const globalsName = "globals.sql";
 
 const endings = { custom: ".backup", plain: ".sql", directory: ".tar", cluster: ".sql", sqlite: ".db" } as const;
@@ -11,7 +12,8 @@ export function formatEntryName(database: string, format: keyof typeof endings):
     .map((char, at) => (/[/%\p{Cc}\p{Cf}\p{Zl}\p{Zp}\\]/u.test(char) || (at === 0 && /[-.~]/.test(char)) ? encodeChar(char) : char))
     .join("");
   const short = Buffer.byteLength(safe) > maxNameBytes ? encodeURIComponent(database).slice(0, maxNameBytes) : safe;
-  return `${short}${endings[format]}`;
+  const name = `${short}${endings[format]}`;
+  return name === globalsName ? `${encodeChar(name.slice(0, 1))}${name.slice(1)}` : name;
 }
 
 function encodeChar(char: string): string {

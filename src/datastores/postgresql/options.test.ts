@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createEnvironment, describeAddress, resolveConnection } from "./connection.ts";
+import { createEnvironment, describeAddress, redirectOptions, resolveConnection } from "./connection.ts";
 import { parseConnectionUrl } from "./connection-url.ts";
 import { createClusterArguments, createDumpArguments } from "./dump-arguments.ts";
 import { formatEntryName, matchesPattern, quotePattern } from "./entry-names.ts";
@@ -34,6 +34,27 @@ test("a restore's own connection goes before the other, whose password is its us
   assert.deepEqual([host, user, password], ["h", "admin", undefined]);
 });
 
+test("a restore's own host takes nothing from the other that says where that one is", () => {
+  const url = "postgresql://u@prod:1,second:2/d?hostaddr=127.0.0.1,127.0.0.2&sslmode=require";
+  const { host, port, settings, database } = resolveConnection(parse({ url, restoreConnection: { host: "staging.invalid" } }), "restore");
+  assert.deepEqual(
+    { host, port, settings, database },
+    { host: "staging.invalid", port: undefined, settings: { sslmode: "require" }, database: "d" },
+  );
+  const whole = { url, password: "p", ssl: { mode: "require" }, service: "one" };
+  for (const own of [
+    { user: "admin" },
+    { service: "two", ssl: { mode: "prefer" } },
+    { url: "postgresql://x:y@z:9" },
+    { host: "h", port: 7 },
+  ]) {
+    const given = parse({ ...whole, restoreConnection: own });
+    assert.deepEqual(resolveConnection(redirectOptions(given), "backup"), resolveConnection(given, "restore"));
+  }
+  const same = resolveConnection(parse({ url, restoreConnection: { user: "admin" } }), "restore");
+  assert.deepEqual([same.host, same.port, same.settings["hostaddr"]], ["prod,second", "1,2", "127.0.0.1,127.0.0.2"]);
+});
+
 test("F71 the address in a manifest has no password, and leads back to the same place", () => {
   const { env, secrets } = createEnvironment(resolveConnection(parse({ url: "postgresql://u:geheim@h:1/d?sslmode=require" }), "backup"));
   assert.deepEqual(
@@ -62,15 +83,14 @@ test("A4 patterns keep the case in which they are written", () => {
     "*": "*",
   };
   for (const [pattern, quoted] of Object.entries(cases)) assert.equal(quotePattern(pattern), quoted);
-  const args = createDumpArguments(
-    parse({ tables: ["Users"], excludeTableData: ["-x"], lockTimeout: "2s", largeObjects: false }),
-    undefined,
-  );
+  const args = createDumpArguments(parse({ tables: ["Users"], excludeTableData: ["-x"], lockTimeout: "2s", largeObjects: false }), [
+    '"public"."Users"',
+  ]);
   assert.deepEqual(args.slice(2), [
     "--compress=0",
     "--lock-wait-timeout=2000",
     "--strict-names",
-    '--table="Users"',
+    '--table="public"."Users"',
     '--exclude-table-data="-x"',
     "--no-blobs",
   ]);
@@ -85,6 +105,7 @@ test("F42 databases match patterns as a whole, and give names that every file sy
   assert.equal(matchesPattern("a\nb", ["a*"]), true);
   assert.equal(formatEntryName("../x", "plain"), "%2E.%2Fx.sql");
   assert.equal(formatEntryName("-é\n%", "custom"), "%2Dé%0A%25.backup");
+  assert.equal(formatEntryName("globals", "plain"), "%67lobals.sql");
   assert.equal(formatEntryName("x".repeat(63), "sqlite"), `${"x".repeat(63)}.db`);
 });
 
@@ -101,6 +122,7 @@ test("options that contradict each other are refused, each at its field", () => 
     ["excludeTableData", { format: "sqlite", excludeTableData: ["x"] }],
     ["ssl", { ssl: { mode: "verify-full" } }],
     ["entry", { entry: "a/b" }],
+    ["entry", { format: "cluster", entry: "globals.sql" }],
   ];
   for (const [field, options] of refused) {
     const paths = postgresqlOptions.safeParse(options).error?.issues.map(({ path }) => path[0]) ?? [];

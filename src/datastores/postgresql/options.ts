@@ -3,6 +3,7 @@ import { z } from "zod";
 import { durationField } from "../../base/fields.ts";
 import { viaField } from "../via.ts";
 import { connectionFields } from "./connection-fields.ts";
+import { globalsName } from "./entry-names.ts";
 
 const text = z.string().regex(/^[^\0]+$/, "must not be empty");
 const patterns = (description: string) => z.array(text).default([]).describe(description);
@@ -73,6 +74,7 @@ function* findContradictions(options: Fields): Generator<readonly [keyof Fields,
   const { format } = options;
   if (options.schemaOnly && options.dataOnly) yield ["dataOnly", "does not go together with schemaOnly"];
   if (options.entry !== undefined && options.databases !== undefined) yield ["entry", "names one file, and `databases` may give several"];
+  if (options.entry === globalsName) yield ["entry", "is the name of the roles' file: choose another"];
   if (options.excludeDatabases.length > 0 && options.databases === undefined && format !== "cluster")
     yield ["excludeDatabases", "means nothing without `databases: all`"];
   if (options.compression !== "none" && format !== "custom" && format !== "directory")

@@ -2,10 +2,19 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { describeAddress, prepareTool, resolveAccess, selectDatabase, type Access, type PreparedTool } from "./connection.ts";
 import { createClusterArguments, createDumpArguments } from "./dump-arguments.ts";
+import { readSelection } from "./dump-selection.ts";
 import { nameConnections } from "./dump-backends.ts";
 import { escapePattern, formatEntryName, globalsName } from "./entry-names.ts";
 import type { PostgresqlOptions } from "./options.ts";
-import { chooseDatabases, createMissingError, openServerSession, readServerFacts, type ServerFacts } from "./server-facts.ts";
+import {
+  chooseDatabases,
+  createMissingError,
+  findPsql,
+  openServerSession,
+  readServerFacts,
+  type ChosenDatabases,
+  type ServerFacts,
+} from "./server-facts.ts";
 import { findTools, type Toolset } from "./tools.ts";
 
 /** One file of the member that is to be made. */
@@ -41,33 +50,44 @@ export async function planDump(options: PostgresqlOptions, signal: AbortSignal):
   if (facts === undefined) return undefined;
   const chosen = chooseDatabases(options, facts);
   if (!options.optional && chosen.missing.length > 0) throw createMissingError(access, chosen.missing);
-  refuseClosed(options, chosen.closed);
+  refuseClosed(options, chosen);
   if (chosen.databases.length === 0 && options.format !== "cluster") {
     if (options.optional) return undefined;
     throw createMissingError(access, []);
   }
   const bytes = chosen.databases.reduce((sum, each) => sum + (each.bytes ?? 0), 0);
-  const plan = { access, facts, databases: chosen.databases.length, bytes, notes: [...describeLeftOut(chosen)] };
+  const notes = [...describeLeftOut(chosen), ...describeRowsOnly(options)];
+  const plan = { access, facts, databases: chosen.databases.length, bytes, notes };
   if (options.format === "sqlite") return { ...plan, toolset: undefined, entries: [] };
   const isCluster = options.format === "cluster";
   const toolset = await findTools(options, isCluster ? "pg_dumpall" : "pg_dump", facts.major, signal);
+  const dumps: PlannedEntry[] = [];
+  for (const { name } of isCluster ? [] : chosen.databases) {
+    const own = selectDatabase(access, name);
+    const selection = await readSelection(options, own, await findPsql(options, signal), signal);
+    notes.push(...selection.notes);
+    dumps.push(planDatabase(options, own, toolset, { name, tables: selection.tables }));
+  }
   const entries = [
     ...(options.globals === false || isCluster ? [] : [planGlobals(options, access, toolset)]),
-    ...(isCluster
-      ? [planCluster(options, access, toolset, chosen.ofRestores)]
-      : chosen.databases.map(({ name }) => planDatabase(options, access, toolset, name))),
+    ...(isCluster ? [planCluster(options, access, toolset, chosen.ofRestores)] : dumps),
   ];
   return { ...plan, toolset, entries };
 }
 
-/** What is asked for by its name may not be left out: a restore that is going on closes a database for a moment. */
-function refuseClosed({ databases }: PostgresqlOptions, closed: readonly string[]): void {
-  if (databases === undefined || databases === "all") return;
-  const named = closed.filter((name) => databases.includes(escapePattern(name)));
-  if (named.length === 0) return;
-  const names = named.map((name) => JSON.stringify(name)).join(", ");
+/**
+ * What is asked for by its name may not be left out: a restore that is going on closes a database for a moment. Nor is all that there is
+ * taken for absent.
+ */
+function refuseClosed({ databases, format }: PostgresqlOptions, chosen: ChosenDatabases): void {
+  if (databases === undefined) return;
+  const isNamed = (name: string): boolean => databases !== "all" && databases.includes(escapePattern(name));
+  const isAll = chosen.databases.length === 0 && format !== "cluster";
+  const refused = isAll ? chosen.closed : chosen.closed.filter(isNamed);
+  if (refused.length === 0) return;
+  const names = refused.map((name) => JSON.stringify(name)).join(", ");
   throw new HoldfastError("source-unreadable", `the database ${names} allows no connections`, {
-    hint: "Run `ALTER DATABASE … ALLOW_CONNECTIONS true`, or take it out of `databases`.",
+    hint: "Run `ALTER DATABASE … ALLOW_CONNECTIONS true` (one whose removal was interrupted: `DROP DATABASE …`), or take it out of `databases`.",
     retryable: true,
   });
 }
@@ -80,6 +100,14 @@ async function askServer(options: PostgresqlOptions, access: Access, signal: Abo
     if (options.optional && error instanceof HoldfastError && error.code === "source-missing") return undefined;
     throw error;
   }
+}
+
+/** Their definitions are in no backup: a restore has nothing to make the tables with. */
+function* describeRowsOnly({ dataOnly }: PostgresqlOptions): Generator<Note> {
+  if (!dataOnly) return;
+  const message =
+    "dataOnly: the backup holds rows and no tables, and is restored by hand only (pg_restore --data-only, or psql, into tables that are there and empty)";
+  yield { level: "warning", code: "rows-only", message };
 }
 
 function* describeLeftOut({
@@ -99,11 +127,16 @@ function* describeLeftOut({
     yield { level: "info", code: "database-of-restore", message: `Database ${JSON.stringify(name)} is one of a restore, and is left out` };
 }
 
-function planDatabase(options: PostgresqlOptions, access: Access, toolset: Toolset, name: string): PlannedEntry {
+function planDatabase(
+  options: PostgresqlOptions,
+  access: Access,
+  toolset: Toolset,
+  { name, tables }: { readonly name: string; readonly tables: readonly string[] },
+): PlannedEntry {
   return {
     name: options.entry ?? formatEntryName(name, options.format),
     sourcePath: describeAddress(access.connection, name),
-    prepare: (directory) => prepareTool(selectDatabase(access, name), toolset.path("pg_dump"), createDumpArguments(options, directory)),
+    prepare: (directory) => prepareTool(access, toolset.path("pg_dump"), createDumpArguments(options, tables, directory)),
     form: options.format === "directory" ? "tree" : "file",
   };
 }

@@ -3,7 +3,7 @@ import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import type { RestoreOptions, TargetFacts } from "../contract.ts";
-import { describeUser, selectDatabase } from "./connection.ts";
+import { describeUser, redirectOptions, selectDatabase } from "./connection.ts";
 import { identifyPostgresql } from "./identify.ts";
 import { defaults, type PostgresqlOptions } from "./options.ts";
 import { isPooled } from "./pooler.ts";
@@ -50,11 +50,8 @@ export async function requireSaved(
   present: string,
   signal: AbortSignal,
 ): Promise<"same" | "standby"> {
-  const { restoreConnection, ...rest } = options;
-  if (restoreConnection === undefined) return "same";
-  const { url, host, port, user, database, service, ...base } = rest;
-  const own = restoreConnection.url === undefined ? { url, host, port, user, database, service } : {};
-  const target = { ...base, ...own, ...restoreConnection, restoreConnection: undefined } as PostgresqlOptions;
+  if (options.restoreConnection === undefined) return "same";
+  const target = redirectOptions(options);
   if ((await identifyPostgresql(options, signal)).id === (await identifyPostgresql(target, signal)).id) {
     const found = await compareServers(session, options, signal);
     if (found !== "other") return found === "standby" ? "standby" : "same";
@@ -63,7 +60,7 @@ export async function requireSaved(
     "target-unsafe",
     `restoreConnection leads to ${present}, which is there already and is not what is backed up: it would be lost`,
     {
-      hint: "Name a database that does not exist yet, or drop that one first.",
+      hint: "Name a database that does not exist yet; of several leave out those that every server has (excludeDatabases: [postgres]). One that is to be replaced must be what the datastore backs up.",
     },
   );
 }

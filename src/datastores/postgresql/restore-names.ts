@@ -1,4 +1,4 @@
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { quoteName } from "./quote-sql.ts";
 
 /** PostgreSQL cuts longer names without a word. */
@@ -23,13 +23,18 @@ export function isSideName(name: string): boolean {
   return /_holdfast_(?:old_)?[0-9a-f]{10}$/.test(name);
 }
 
-/** `NAME_holdfast_MARK`, or `NAME_holdfast_old_MARK`; the name is cut between characters where the whole would be too long. */
+/**
+ * `NAME_holdfast_MARK`, or `NAME_holdfast_old_MARK`. Where the whole would be too long the name is cut between characters and has a hash of
+ * all of it: databases of one restore may begin alike.
+ */
 export function createSideName(name: string, side: "new" | "old", mark: string): string {
   const suffix = side === "new" ? `_holdfast_${mark}` : `_holdfast_old_${mark}`;
+  if (Buffer.byteLength(name) + suffix.length <= nameBytes) return name + suffix;
+  const hash = `_${createHash("sha256").update(name).digest("hex").slice(0, 8)}`;
   let kept = "";
   for (const character of name) {
-    if (Buffer.byteLength(kept + character) + suffix.length > nameBytes) break;
+    if (Buffer.byteLength(kept + character) + hash.length + suffix.length > nameBytes) break;
     kept += character;
   }
-  return kept + suffix;
+  return kept + hash + suffix;
 }

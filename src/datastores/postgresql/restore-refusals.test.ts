@@ -90,6 +90,18 @@ for (const major of majors) {
     assert.equal(server.execute("SELECT count(*) FROM pg_database WHERE datname = 'copy'"), "0\n");
     const sameByUrl = { ...options, restoreConnection: { url: `postgresql://ann:x@localhost:${server.port}/shop` } };
     await driver.rollBack((await restoreAll(driver, sameByUrl, directory, entries)).steps, quiet, sameByUrl);
+    const withoutDatabase = { ...options, restoreConnection: { url: `postgresql://ann:x@localhost:${server.port}` } };
+    await driver.rollBack((await restoreAll(driver, withoutDatabase, directory, entries)).steps, quiet, withoutDatabase);
+    // A host of its own is where it goes, and not what the URL of the backups says besides.
+    const { host: _, port: __, ...rest } = options;
+    const url = `postgresql://prod.example:${server.port}/shop?hostaddr=127.0.0.1`;
+    const elsewhere = { ...rest, url, restoreConnection: { host: "staging.invalid" } };
+    await assert.rejects(
+      restoreAll(driver, elsewhere, directory, entries),
+      isFailure("source-unreachable", /staging\.invalid/, /host and port/),
+    );
+    const asAnother = { ...rest, url, restoreConnection: { user: "ann", password: "x" } };
+    await driver.rollBack((await restoreAll(driver, asAnother, directory, entries)).steps, quiet, asAnother);
     await driver.settle((await restoreAll(driver, options, directory, entries)).steps, quiet, options);
     assert.equal(server.execute("SELECT count(*), current_database() FROM note", "shop"), "500|shop\n");
   });

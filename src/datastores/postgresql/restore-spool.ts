@@ -7,6 +7,7 @@ import type { Identity } from "../../base/identity.ts";
 import { openProgram } from "../../base/subprocess.ts";
 import type { StoredEntry } from "../contract.ts";
 import { parseConnectionUrl } from "./connection-url.ts";
+import { globalsName } from "./entry-names.ts";
 import { NeedsReader, type DumpNeeds } from "./needs-reader.ts";
 
 /** A dump as it came out of the backup, in files that the account which loads it can read. */
@@ -22,9 +23,8 @@ export interface SpooledDump {
   readonly needs?: DumpNeeds;
 }
 
-/** The name of the entry that holds roles and tablespaces beside dumps of single databases. */
-const globalsName = "globals.sql";
 const customMark = "PGDMP";
+const sqliteMark = "SQLite format 3\0";
 const edgeBytes = 64 * 1024;
 
 /** A directory of ours for dumps, that `identity` can read. Whoever made the parent removes it. */
@@ -77,6 +77,11 @@ export async function spoolEntry(
   const head = Buffer.alloc(Math.min(bytes, edgeBytes));
   await file.read(head, 0, head.length, 0);
   if (head.toString("latin1", 0, 5) === customMark) return { ...base, kind: "custom" };
+  if (head.toString("latin1", 0, sqliteMark.length) === sqliteMark) {
+    throw new HoldfastError("target-unsafe", `${entry.name} is a SQLite export, which is no dump of pg_dump's`, {
+      hint: "Set `format: sqlite` for the datastore to restore it, or take the file out with --to DIR.",
+    });
+  }
   const tail = Buffer.alloc(Math.min(bytes, edgeBytes));
   await file.read(tail, 0, tail.length, bytes - tail.length);
   const trailer = /-- PostgreSQL database (cluster )?dump complete\n--\s*(\\unrestrict \S+\s*)?$/.exec(tail.toString("utf8"));

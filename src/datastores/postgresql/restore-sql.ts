@@ -39,6 +39,11 @@ export function lockSql(name: string): string {
   return `SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended(${quoteLiteral(name)}, 0))::text`;
 }
 
+/** The same lock for as long as the session lasts, for what no transaction can do. */
+export function holdSql(name: string, act: "lock" | "unlock"): string {
+  return `SELECT pg_catalog.pg_advisory_${act}(pg_catalog.hashtextextended(${quoteLiteral(name)}, 0))::text`;
+}
+
 /** How the sessions of a restore are opened. */
 export interface Server {
   readonly access: Access;
@@ -68,5 +73,6 @@ export async function openMaintenance(server: Server, spared: readonly string[],
       if (!(error instanceof HoldfastError) || (error.code !== "source-missing" && error.code !== "source-unreadable")) throw error;
     }
   }
-  throw failure;
+  if (candidates.length > 0) throw failure;
+  throw new HoldfastError("internal", `Bug: no database is left to work from while ${spared.join(", ")} change their names`);
 }

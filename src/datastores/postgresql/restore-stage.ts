@@ -14,7 +14,7 @@ import type { DumpNeeds } from "./needs-reader.ts";
 import { readNeeds } from "./restore-needs.ts";
 import type { DatabaseShape } from "./restore-shape.ts";
 import type { SpooledDump } from "./restore-spool.ts";
-import { openDatabase, selectRows, type Server } from "./restore-sql.ts";
+import { holdSql, openDatabase, selectRows, type Server } from "./restore-sql.ts";
 import type { SqlSession } from "./sql-session.ts";
 import { quoteLiteral } from "./quote-sql.ts";
 import { findTools, type Toolset } from "./tools.ts";
@@ -97,7 +97,7 @@ export async function stageDatabase(
   { name, shape, jobs, progress, selections = [[]] }: StageSettings,
   signal: AbortSignal,
 ): Promise<StagedDatabase> {
-  await session.query(shape.create(name));
+  await createDatabase(session, shape, name);
   for (const statement of shape.grant(name)) await session.query(statement);
   const oid = await readOid(session, name);
   const access = selectDatabase(server.access, name);
@@ -108,6 +108,13 @@ export async function stageDatabase(
   await staged.query("ANALYZE");
   progress({ phase: "counting" });
   return { name, oid, contents: await countRows(staged) };
+}
+
+/** Whoever removes it after our death waits until the server has ended with it. */
+async function createDatabase(session: SqlSession, shape: DatabaseShape, name: string): Promise<void> {
+  await session.query(holdSql(name, "lock"));
+  await session.query(shape.create(name));
+  await session.query(holdSql(name, "unlock"));
 }
 
 async function readOid(session: SqlSession, name: string): Promise<string> {

@@ -13,27 +13,37 @@ const tableRow = z.object({
   ancestors: z.array(z.object({ schema: z.string(), table: z.string() })),
   /** Those that rows are written with: no generated ones. */
   columns: z.array(z.object({ name: z.string(), type: z.string(), generated: z.boolean() })),
-  sequences: z.array(z.object({ schema: z.string(), name: z.string() })),
+  /** Its own, and those of partitioned tables that it is a part of. */
+  sequences: z.array(z.object({ schema: z.string(), name: z.string(), increment: z.string(), isShared: z.boolean() })),
 });
 
+/** A sequence of a table; `isShared`: others take numbers from it, too. */
+export type TableSequence = z.output<typeof tableRow>["sequences"][number];
+
 export type TableFacts = z.output<typeof tableRow>;
+
+const upwards = `WITH RECURSIVE up (oid) AS (
+           SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition
+           UNION ALL SELECT i.inhparent FROM pg_inherits i JOIN up ON i.inhrelid = up.oid)`;
 
 /** Tables that have rows of their own, as they are in the database of the session. */
 export async function readTables(session: SqlSession): Promise<readonly TableFacts[]> {
   return await selectRows(
     session,
     `SELECT n.nspname AS schema, c.relname AS "table",
-       coalesce((WITH RECURSIVE up (oid) AS (
-           SELECT i.inhparent FROM pg_inherits i WHERE i.inhrelid = c.oid AND c.relispartition
-           UNION ALL SELECT i.inhparent FROM pg_inherits i JOIN up ON i.inhrelid = up.oid)
+       coalesce((${upwards}
          SELECT json_agg(json_build_array(pn.nspname, p.relname)) FROM up JOIN pg_class p ON p.oid = up.oid
            JOIN pg_namespace pn ON pn.oid = p.relnamespace)::text, '[]') AS parents,
        coalesce((SELECT json_agg(json_build_object('name', a.attname, 'type', format_type(a.atttypid, a.atttypmod), 'generated', a.attgenerated <> '')
          ORDER BY a.attnum) FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped), '[]') AS columns,
-       coalesce((SELECT json_agg(json_build_object('schema', sn.nspname, 'name', s.relname) ORDER BY s.oid)
+       coalesce((${upwards}
+         SELECT json_agg(json_build_object('schema', sn.nspname, 'name', s.relname, 'increment', q.seqincrement::text,
+           'isShared', d.refobjid <> c.oid OR EXISTS (SELECT FROM pg_depend u JOIN pg_attrdef a ON a.oid = u.objid
+             WHERE u.classid = 'pg_attrdef'::regclass AND u.refclassid = 'pg_class'::regclass AND u.refobjid = s.oid AND a.adrelid <> c.oid)) ORDER BY s.oid)
          FROM pg_depend d JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S' JOIN pg_namespace sn ON sn.oid = s.relnamespace
-         WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.refobjid = c.oid AND d.deptype IN ('a', 'i')),
-         '[]') AS sequences
+           JOIN pg_sequence q ON q.seqrelid = s.oid
+         WHERE d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i')
+           AND (d.refobjid = c.oid OR d.refobjid IN (SELECT oid FROM up))), '[]') AS sequences
      FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
      WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_'
      ORDER BY 1, 2`,
@@ -53,6 +63,11 @@ function parsePairs(text: string): readonly (readonly [string, string])[] {
  * @throws unknown-name for a name that is of no table, or of several
  */
 export function chooseTables(tables: readonly TableFacts[], parts: readonly string[]): readonly TableFacts[] {
+  if (tables.length === 0) {
+    throw new HoldfastError("unknown-name", "the backup has no table: it holds rows without definitions, or nothing", {
+      hint: "Rows of a backup with dataOnly are loaded by hand, into tables that are there: `holdfast restore NAME --to DIR`, then pg_restore --data-only, or psql.",
+    });
+  }
   const chosen = new Set<TableFacts>();
   for (const part of parts) {
     const whole = findMeant(tables, (name) => [name.key, `${name.schema}.${name.table}`].includes(part));

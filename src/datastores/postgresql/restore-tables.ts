@@ -90,7 +90,11 @@ export class TablesRestore implements RestoreSession {
     for await (const { dump, origin } of readParts(watch(), this.#context, this.#server.access.identity, roles, signal)) {
       const isOther = origin === "cluster" || this.#options.databases !== undefined ? dump.database !== this.#database : false;
       if (isOther) continue;
-      if (loaded) throw new HoldfastError("usage", "the backup holds several databases: name the one of the tables in `database`");
+      if (loaded) {
+        throw new HoldfastError("usage", "the backup holds several databases, and the datastore one", {
+          hint: `Set \`databases: [${JSON.stringify(this.#database)}]\` for the datastore: then it is that of the tables.`,
+        });
+      }
       loaded = true;
       this.#dumped = dump.database;
       await using session = await openMaintenance(this.#server, [this.#database], signal);
@@ -129,10 +133,15 @@ export class TablesRestore implements RestoreSession {
     requireRows(this.#chosen, await readFilledTables(examined.dump));
     const access = selectDatabase(this.#server.access, name);
     this.#context.progress({ phase: "loading" });
+    // Partitions have those of their parents in common.
+    const loaded = new Set<string>();
     for (const { schema, table, sequences } of this.#chosen) {
       const selection = [...bareArgs, "--data-only", `--schema=${schema}`, `--table=${table}`];
       await loadDump(access, examined.dump, { toolset: examined.toolset, jobs: 1, selection }, signal);
       for (const sequence of sequences) {
+        const key = formatTableKey(sequence.schema, sequence.name);
+        if (loaded.has(key)) continue;
+        loaded.add(key);
         const own = [...bareArgs, "--data-only", `--schema=${sequence.schema}`, `--table=${sequence.name}`];
         await loadDump(access, examined.dump, { toolset: examined.toolset, jobs: 1, selection: own }, signal);
       }

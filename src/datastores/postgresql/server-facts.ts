@@ -58,7 +58,8 @@ export async function readServerFacts(session: SqlSession): Promise<ServerFacts>
   }
   const databases = await selectRows(
     session,
-    `SELECT datname AS name, datallowconn AS connectable, datistemplate AS template,
+    // -2: half dropped, which only says so when somebody connects.
+    `SELECT datname AS name, datallowconn AND datconnlimit <> -2 AS connectable, datistemplate AS template,
             CASE WHEN has_database_privilege(oid, 'CONNECT') OR pg_has_role('pg_read_all_stats', 'USAGE') THEN pg_database_size(oid) END AS bytes
      FROM pg_database ORDER BY datname`,
     databaseRow,

@@ -19,6 +19,10 @@ export interface SessionSettings {
 
 const retryDelayMs = 200;
 
+/** As a statement that gives no error where commits wait for the disk already. */
+export const durableCommits =
+  "SELECT pg_catalog.set_config('synchronous_commit', 'local', false) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
+
 /**
  * Connects directly where Node can make the connection (a password, one host, no account to become), else through psql. Throws classified
  * errors: source-unreachable, source-unreadable, source-missing, tool-missing.
@@ -66,6 +70,9 @@ async function prepareSession(
     await session.query("SET client_encoding = 'UTF8'");
     // Rows are copied through these sessions: a value's text must say all of it, whatever a server or a role is set to.
     await session.query("SET extra_float_digits = 3");
+    // What such a session commits is reported as done: it is on the disk then, whatever a server, a database or a role is set to. A standby
+    // is not waited for.
+    await session.query(durableCommits);
     await session.query("SET DateStyle = 'ISO, YMD'");
     await session.query("SET IntervalStyle = 'postgres'");
     return session;

@@ -38,9 +38,16 @@ export function chooseTables({ tables, sequences }: ExportRecord, parts: readonl
     let found = tables.filter(isNamed);
     if (found.length === 0)
       found = tables.filter((each) => each.table === part || each.partitionOf.includes(formatTableKey("public", part)));
-    const isAmbiguous = found.length > 1 && found.every(({ table }) => table === part);
+    // Its partitions' rows are a partitioned table's, which is another one than a table of that name elsewhere.
+    const whole = formatTableKey("public", part);
+    const meant = new Set(
+      found.flatMap((each) =>
+        each.partitionOf.includes(whole) ? [whole] : each.table === part ? [formatTableKey(each.schema, part)] : [],
+      ),
+    );
+    const isAmbiguous = meant.size > 1;
     if (found.length === 0 || isAmbiguous) {
-      const names = (isAmbiguous ? found : tables).map(({ schema, table }) => formatTableKey(schema, table));
+      const names = isAmbiguous ? [...meant] : tables.map(({ schema, table }) => formatTableKey(schema, table));
       throw new HoldfastError("unknown-name", `the export has ${isAmbiguous ? "several tables" : "no table"} ${JSON.stringify(part)}`, {
         hint: `Name one of: ${names.slice(0, 20).join(", ")}${names.length > 20 ? ", …" : ""}.`,
       });

@@ -8,6 +8,7 @@ import { majors, openPostgres, type PostgresServer } from "../../../test/support
 import { typesSql } from "../../../test/support/postgres-types.ts";
 import { waitUntil } from "../../../test/support/wait-until.ts";
 import type { RestoreOptions, RestoreTarget, StoredEntry, SwapStep } from "../contract.ts";
+import { openPostgresqlRestore } from "./restore.ts";
 import { resolveAccess } from "./connection.ts";
 import { postgresqlOptions } from "./options.ts";
 import { openSession } from "./session.ts";
@@ -142,6 +143,49 @@ for (const major of majors)
       assert.equal(server.execute("select note from users", "prompts").trim(), 'not the same table as "Users"');
       assert.equal(server.execute("select count(*) from events", "prompts").trim(), "3");
       await assert.rejects(restore(t, options(), entry, { parts: ["USERS"] }), { code: "unknown-name", message: /no table "USERS"/ });
+    });
+
+    test("A7 a sequence that another table uses, too, is not set back", async (t) => {
+      server.execute("create database shared");
+      const sql =
+        "create table a (id serial primary key); create table b (id int default nextval('a_id_seq') primary key); insert into a default values";
+      server.execute(sql, "shared");
+      const options = server.options({ database: "shared", format: "sqlite" });
+      const entry = await exportEntry(t, options);
+      server.execute("insert into b select from generate_series(1, 100)", "shared");
+      const { steps, parsed } = await restore(t, options, entry, { parts: ["a"] });
+      server.execute("insert into b default values", "shared");
+      await rollBackImport(steps, quiet, parsed);
+      server.execute("insert into b default values", "shared");
+      server.execute("alter sequence a_id_seq restart; truncate b", "shared");
+      await settleImport((await restore(t, options, entry, { parts: ["a"] })).steps, quiet, parsed);
+      assert.equal(server.execute("insert into a default values returning id", "shared"), "2\n");
+    });
+
+    test("A7 a name that is a table's in one schema and a partitioned table's in another is refused; an export is told from a dump", async (t) => {
+      server.execute("create database twice");
+      server.execute(
+        "create schema a; create table a.event (id int); create table event (id int) partition by range (id); create table event_1 partition of event for values from (0) to (9)",
+        "twice",
+      );
+      const exported = server.options({ database: "twice", format: "sqlite" });
+      const twice = await exportEntry(t, exported);
+      const refusal = { code: "unknown-name", message: /several tables "event"/, hint: /a\.event.*public\.event|public\.event.*a\.event/ };
+      await assert.rejects(restore(t, exported, twice, { parts: ["event"] }), refusal);
+      await restore(t, exported, twice, { parts: ["public.event", "a.event"] });
+      const parsed = postgresqlOptions.parse(server.options({ database: "twice", binDir: server.binDir }));
+      await using session = await openPostgresqlRestore(
+        parsed,
+        { kind: "original" },
+        { absent: false },
+        makeContext(makeTestDirectory(t)),
+        quiet,
+      );
+      await assert.rejects(async () => await session.stage(each([twice]), quiet), {
+        code: "target-unsafe",
+        message: /is a SQLite export/,
+        hint: /format: sqlite/,
+      });
     });
 
     test("A7 a table without a column that can be written comes back with as many rows as it had, and as many again when undone", async (t) => {

@@ -107,10 +107,40 @@ async function exchange(session: SqlSession, change: Replacement, keep: () => Pr
   for (const statement of guard.resume) await session.query(statement);
   for (const { schema, sequence, lastValue, isCalled } of change.sequences) {
     const name = `${quoteName(schema)}.${quoteName(sequence)}`;
-    // setval alone would stay when the transaction is rolled back: it writes into the sequence that RESTART has made anew.
-    await session.query(`ALTER SEQUENCE ${name} RESTART`);
-    await session.query(`SELECT setval(${quoteLiteral(name)}::regclass, ${quoteLiteral(lastValue)}::bigint, ${String(isCalled)})::text`);
+    const set = `SELECT setval(${quoteLiteral(name)}::regclass, ${quoteLiteral(lastValue)}::bigint, ${String(isCalled)})::text`;
+    const others = await readOtherUsers(session, name, change.tables);
+    if (others.length === 0) {
+      // setval alone would stay when the transaction is rolled back: it writes into the sequence that RESTART has made anew.
+      await session.query(`ALTER SEQUENCE ${name} RESTART`);
+      await session.query(set);
+      continue;
+    }
+    // Others have taken the numbers between: it only goes on. Nobody takes one until it is done.
+    const increment = BigInt(others[0]?.increment ?? 1);
+    await session.query(`ALTER SEQUENCE ${name} INCREMENT BY ${increment}`);
+    const last = BigInt(lastValue);
+    const isBehind = `last_value ${increment > 0 ? "<" : ">"} ${last} OR last_value = ${last} AND NOT is_called AND ${String(isCalled)}`;
+    await session.query(`${set} FROM ${name} WHERE ${isBehind}`);
   }
+}
+
+const userRow = z.object({ schema: z.string(), table: z.string(), increment: z.string() });
+
+/** Tables besides `tables` whose defaults take numbers from a sequence. */
+async function readOtherUsers(
+  session: SqlSession,
+  sequence: string,
+  tables: readonly TableName[],
+): Promise<readonly z.output<typeof userRow>[]> {
+  const users = await selectRows(
+    session,
+    `SELECT n.nspname AS schema, c.relname AS "table", q.seqincrement::text AS increment
+     FROM pg_depend u JOIN pg_attrdef a ON a.oid = u.objid JOIN pg_class c ON c.oid = a.adrelid AND c.relkind <> 'p'
+       JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_sequence q ON q.seqrelid = u.refobjid
+     WHERE u.classid = 'pg_attrdef'::regclass AND u.refclassid = 'pg_class'::regclass AND u.refobjid = ${quoteLiteral(sequence)}::regclass`,
+    userRow,
+  );
+  return users.filter((user) => !tables.some(({ schema, table }) => schema === user.schema && table === user.table));
 }
 
 export function listColumns(columns: readonly string[]): string {

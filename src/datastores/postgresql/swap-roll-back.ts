@@ -67,34 +67,54 @@ async function findServer(steps: readonly PostgresqlStep[], options: PostgresqlO
  * now decides, by oid. @throws restore-stuck when something else has taken a name that is needed
  */
 async function rollBackSwap(server: Server, known: readonly PostgresqlStep[], signal: AbortSignal): Promise<void> {
-  await using session = await openMaintenance(server, listNames(known), signal);
-  for (const step of known.toReversed()) await undoStep(server, session, step, signal);
-}
-
-async function settleSwap(server: Server, known: readonly PostgresqlStep[], signal: AbortSignal): Promise<void> {
-  await using session = await openMaintenance(server, listNames(known), signal);
-  for (const step of known) {
-    if (step.op === "tables") await dropAsideTables(server, step, signal);
-    else if (step.op === "create") await dropDatabase(server, session, step.database, signal);
-    else if (step.op === "swap" && step.oid !== null && (await findName(session, step.oid)) === step.aside)
-      await dropDatabase(server, session, step.aside, signal);
+  for (const step of known.toReversed()) {
+    if (step.op === "tables") {
+      await undoTables(server, step, signal);
+      continue;
+    }
+    await using session = await openBeside(server, step.database, signal);
+    if (step.op === "create") {
+      await session.query(lockSql(step.database));
+      await dropDatabase(server, session, step.database, signal);
+    } else if (step.op === "block") await undoBlock(session, step);
+    else await undoSwap(session, step, signal);
   }
 }
 
-function listNames(steps: readonly PostgresqlStep[]): readonly string[] {
-  return steps.map(({ database }) => database);
+async function settleSwap(server: Server, known: readonly PostgresqlStep[], signal: AbortSignal): Promise<void> {
+  for (const step of known) if (step.op === "swap") await requireSwapped(server, step, signal);
+  for (const step of known) {
+    if (step.op === "tables") await dropAsideTables(server, step, signal);
+    if (step.op !== "create" && step.op !== "swap") continue;
+    const name = step.op === "create" ? step.database : step.aside;
+    await using session = await openMaintenance(server, [name], signal);
+    if (step.op === "create" || (step.oid !== null && (await findName(session, step.oid)) === name))
+      await dropDatabase(server, session, name, signal);
+  }
 }
 
-function undoStep(server: Server, session: SqlSession, step: PostgresqlStep, signal: AbortSignal): Promise<void> {
-  switch (step.op) {
-    case "create":
-      return dropDatabase(server, session, step.database, signal);
-    case "block":
-      return undoBlock(session, step);
-    case "swap":
-      return undoSwap(session, step, signal);
-    case "tables":
-      return undoTables(server, step, signal);
+/** What is to be removed is the former database only as long as the restored one is in its place. @throws restore-stuck */
+async function requireSwapped(server: Server, { staged, stagedOid, database }: SwapDatabaseStep, signal: AbortSignal): Promise<void> {
+  if (staged === null || stagedOid === null) return;
+  await using session = await openBeside(server, database, signal);
+  if ((await findName(session, stagedOid)) !== staged) return;
+  throw new HoldfastError("restore-stuck", `${database} is not the restored database: that is still called ${staged}`, {
+    hint: `The server has lost what it had committed (is fsync off?). Drop ${quoteName(staged)}, remove the restore's journal, then restore again.`,
+  });
+}
+
+/**
+ * A session with another database, which several restored at once may all be: then it depends on the step. Where the other one is closed,
+ * by a later step's roll-back that was interrupted, this step has nothing to rename any more, and can look at it from its own database.
+ */
+async function openBeside(server: Server, database: string, signal: AbortSignal): Promise<SqlSession> {
+  try {
+    return await openMaintenance(server, [database], signal);
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return await openMaintenance(server, [], signal).catch(() => {
+      throw error;
+    });
   }
 }
 

@@ -7,7 +7,16 @@ import { feedPsql } from "./restore-load.ts";
 import { quoteTable, type TableName } from "./restore-names.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
 import { lockSql, openDatabase, selectRows, type Server } from "./restore-sql.ts";
-import { readForeignKeys, readTables, readTriggers, sameTable, type SequenceState, type TableFacts } from "./restore-table-set.ts";
+import {
+  readForeignKeys,
+  readTables,
+  readTriggers,
+  sameTable,
+  type SequenceState,
+  type TableFacts,
+  type TableSequence,
+} from "./restore-table-set.ts";
+import { durableCommits } from "./session.ts";
 import type { SqlSession } from "./sql-session.ts";
 import type { TablesStep } from "./swap-steps.ts";
 
@@ -46,7 +55,7 @@ export async function replaceTables(
   await using session = await openDatabase(server, database, signal);
   const plan = await planScript(session, schema, replacements);
   async function* write(): AsyncGenerator<Uint8Array | string, void, undefined> {
-    yield `SET statement_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;\nBEGIN;\n`;
+    yield `SET statement_timeout = 0;\nSET idle_in_transaction_session_timeout = 0;\n${durableCommits};\nBEGIN;\n`;
     yield `SET LOCAL search_path = pg_catalog;\nSET LOCAL lock_timeout = '60s';\nSET LOCAL row_security = off;\n${lockSql(drop ?? schema ?? database)};\n`;
     yield* plan.before.map((statement) => `${statement};\n`);
     for (const { table, from, rows } of replacements) {
@@ -107,15 +116,24 @@ async function planScript(session: SqlSession, schema: string | null, replacemen
       before.push(`INSERT INTO ${quoteTable({ schema, table: contentName })} VALUES (${values}, ${describeStates(table)})`);
     }
     for (const each of sequences) {
-      if (!table.sequences.some(({ schema: own, name }) => own === each.schema && name === each.name)) continue;
-      const sequence = quoteTable({ schema: each.schema, table: each.name });
-      // setval alone would stay when the transaction is rolled back: it writes into the sequence that RESTART has made anew.
-      after.push(`ALTER SEQUENCE ${sequence} RESTART`);
-      after.push(`SELECT pg_catalog.setval(${quoteLiteral(sequence)}::pg_catalog.regclass, ${BigInt(each.last)}, ${each.called})`);
+      const own = table.sequences.find(({ schema: of, name }) => of === each.schema && name === each.name);
+      if (own !== undefined) after.push(...createSequenceSql(own, each));
     }
     after.push(`ANALYZE ${quoteTable(table)}`);
   }
   return { before, after };
+}
+
+/** A sequence that others use, too, only goes on: they have taken the numbers between. */
+function createSequenceSql({ schema, name, increment, isShared }: TableSequence, { last, called }: SequenceState): readonly string[] {
+  const sequence = quoteTable({ schema, table: name });
+  const set = `SELECT pg_catalog.setval(${quoteLiteral(sequence)}::pg_catalog.regclass, ${BigInt(last)}, ${called})`;
+  // setval alone would stay when the transaction is rolled back: it writes into the sequence that RESTART has made anew.
+  if (!isShared) return [`ALTER SEQUENCE ${sequence} RESTART`, set];
+  const order = BigInt(increment) > 0 ? "<" : ">";
+  const isBehind = `last_value ${order} ${BigInt(last)} OR last_value = ${BigInt(last)} AND NOT is_called AND ${called}`;
+  // It changes nothing, and keeps others from taking numbers until it is done.
+  return [`ALTER SEQUENCE ${sequence} INCREMENT BY ${BigInt(increment)}`, `${set} FROM ${sequence} WHERE ${isBehind}`];
 }
 
 /** As SQL: the states of a table's sequences at the time when it is run, in the form that parseStates reads. */
