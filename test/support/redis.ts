@@ -129,7 +129,8 @@ export class RedisServer implements AsyncDisposable {
     const { pid } = this;
     if (pid === undefined) return;
     process.kill(pid, how === "kill" ? "SIGKILL" : "SIGTERM");
-    await waitUntil("the end of a Redis server", () => this.pid === undefined, { pollMs });
+    // The file of its number goes before its socket does, which it would take away from the next one.
+    await waitUntil("the end of a Redis server", () => !existsSync(`/proc/${pid}/cwd`), { pollMs });
     rmSync(join(this.directory, "pid"), { force: true });
     rmSync(this.socket, { force: true });
   }
