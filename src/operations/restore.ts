@@ -10,18 +10,15 @@ import { assertSaved } from "./assert-saved.ts";
 import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
-import { assertNoneUnfinished, createStuckError, rollBackRestore, settleSteps, startAgain, type FindOptions } from "./finish-restore.ts";
-import { createRestoreJournal, removeAsideDir, restoreAsideDir, type RestoreJournal, type RestoreRecord } from "./restore-journal.ts";
+import { endCommitted, undoAttempt } from "./end-attempt.ts";
+import { assertNoneUnfinished, startAgain, type FindOptions } from "./finish-restore.ts";
+import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
 import { runCheck } from "./run-check.ts";
 import { runHook } from "./run-hook.ts";
 import { isSaved, savePresent } from "./save-present.ts";
 import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { openAddressed, openDestination, verifyBackup, type BackupAddress } from "./verify.ts";
-
-/** A large server takes its time to load its former data, which begins anew when this is over. */
-const rollBackMs = 90 * 60_000;
-const settleMs = 10 * 60_000;
 
 export interface RestoreMember {
   readonly datastore: string;
@@ -139,31 +136,6 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   };
 }
 
-interface Attempt {
-  readonly records: readonly RestoreRecord[];
-  readonly journal: RestoreJournal;
-  readonly findOptions: FindOptions;
-}
-
-/** The data is in place and healthy: what is left to do may wait for the next start, but must not fail the restore. */
-async function endCommitted(
-  setup: RestoreSetup,
-  { records, journal, findOptions }: Attempt,
-  settle: boolean,
-  ports: TaskPorts,
-): Promise<void> {
-  try {
-    if (settle) {
-      ports.progress({ phase: "removing what was put aside" });
-      await settleSteps(records, findOptions, AbortSignal.timeout(settleMs));
-    }
-    await removeAsideDir(setup.journalDir, setup.restoreId);
-    await journal.append({ type: "end", at: formatInstant(ports.now()), outcome: "done", message: "" });
-  } catch (error) {
-    ports.log("warn", `The restore is done; what it put aside will be removed at the next start: ${describeCause(error)}`);
-  }
-}
-
 async function openTarget(
   setup: RestoreSetup,
   member: ManifestMember,
@@ -269,28 +241,6 @@ async function startAndCheck(
     ports.progress({ phase: "checking the application" });
     await runCheck(check, signal);
   }
-}
-
-/** Puts everything back, with time of its own: the task's signal may be the reason for the failure. */
-async function undoAttempt(
-  setup: RestoreSetup,
-  { records, journal, findOptions }: Attempt,
-  reason: unknown,
-  ports: TaskPorts,
-): Promise<void> {
-  ports.progress({ phase: "rolling back" });
-  ports.log("warn", `The restore failed and is rolled back: ${describeCause(reason)}`);
-  try {
-    await rollBackRestore(records, journal, findOptions, ports, AbortSignal.timeout(rollBackMs));
-  } catch (error) {
-    throw createStuckError(setup.restoreId, reason, error);
-  }
-  await removeAsideDir(setup.journalDir, setup.restoreId).catch((error: unknown) =>
-    ports.log("warn", `The empty place of what had been put aside could not be removed: ${describeCause(error)}`),
-  );
-  await journal
-    .append({ type: "end", at: formatInstant(ports.now()), outcome: "rolled-back", message: describeCause(reason).slice(0, 500) })
-    .catch((error: unknown) => ports.log("error", `The end of the rollback could not be noted: ${describeCause(error)}`));
 }
 
 function describeFailure(backup: BackupReader, error: unknown): HoldfastError {
