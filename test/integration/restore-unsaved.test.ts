@@ -117,7 +117,12 @@ test("D5 an import goes into no other database than the one that is saved first"
   withWorld(["shop", "staging"], async ({ server, bed, options }) => {
     add(server, "staging", "note");
     const pg = options({ database: "shop", format: "sqlite", restoreConnection: { database: "staging" } });
-    await assertRefused(server, bed.restore(await bed.backup({ pg }), { pg }), /leads to staging.*would be lost/, /Name a database that does not exist yet/);
+    await assertRefused(
+      server,
+      bed.restore(await bed.backup({ pg }), { pg }),
+      /leads to staging.*would be lost/,
+      /Name a database that does not exist yet/,
+    );
     assert.equal(count(server, "staging", "note"), "1000");
   }),
 );
@@ -149,7 +154,12 @@ for (const format of ["custom", "sqlite"]) {
       add(clone, "shop", "note");
       const pg = options({ database: "shop", format, restoreConnection: { port: clone.port } });
       const backup = await bed.backup({ pg });
-      await assertRefused(clone, bed.restore(backup, { pg }), /restoreConnection leads to shop.*would be lost/, /Name a database that does not exist yet/);
+      await assertRefused(
+        clone,
+        bed.restore(backup, { pg }),
+        /restoreConnection leads to shop.*would be lost/,
+        /Name a database that does not exist yet/,
+      );
       assert.equal(count(clone, "shop", "note"), "1000");
       // Another way to the same server is none.
       const pgBySocket = options({ database: "shop", format, restoreConnection: { host: server.socketDirectory } });
