@@ -64,6 +64,7 @@ async function runSuite(): Promise<number> {
   const missing = selection.filter((path) => !existsSync(path));
   for (const path of missing) tally.failures.push(`no such file: ${path}`);
   if (selection.length === 0) await runSteps(tally, signal);
+  const checksFailed = tally.failures.length;
   const area = openRunArea();
   try {
     for (const group of [...groups, others]) {
@@ -77,7 +78,8 @@ async function runSuite(): Promise<number> {
   if (interrupted.signal.aborted) tally.failures.push("the run was interrupted");
 
   const isCi = process.env["CI"] === "true";
-  if (tally.failures.length === 0 && selection.length === 0 && !values.long) updateStatus(tally.results, isCi ? "compare" : "write");
+  // What the tests prove does not hang on the looks of the tree.
+  if (tally.failures.length === checksFailed && selection.length === 0 && !values.long) updateStatus(tally.results, isCi ? "compare" : "write");
   if (tally.failures.length > 0) console.log(`\nFailures:\n${tally.failures.map((text) => `  ${text}\n`).join("")}`);
   if (isCi && tally.skipped > 0) console.log("\nSkipped tests count as failure where CI=true.");
   console.log(`${tally.passed} passed, ${tally.failures.length} failed, ${tally.skipped} skipped`);
