@@ -79,7 +79,8 @@ async function runSuite(): Promise<number> {
 
   const isCi = process.env["CI"] === "true";
   // What the tests prove does not hang on the looks of the tree.
-  if (tally.failures.length === checksFailed && selection.length === 0 && !values.long) updateStatus(tally.results, isCi ? "compare" : "write");
+  if (tally.failures.length === checksFailed && selection.length === 0 && !values.long)
+    updateStatus(tally.results, isCi ? "compare" : "write");
   if (tally.failures.length > 0) console.log(`\nFailures:\n${tally.failures.map((text) => `  ${text}\n`).join("")}`);
   if (isCi && tally.skipped > 0) console.log("\nSkipped tests count as failure where CI=true.");
   console.log(`${tally.passed} passed, ${tally.failures.length} failed, ${tally.skipped} skipped`);
