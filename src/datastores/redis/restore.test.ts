@@ -212,7 +212,8 @@ test("a replica, a node of a cluster, and a server that Sentinel watches are ref
   replica.call("REPLICAOF", "127.0.0.1", String(server.port));
   await replica.waitFor(/master_link_status:up/, "INFO", "replication");
   await refuse(t, replica, entries, { code: "refused", message: /replica of 127\.0\.0\.1/, hint: /master/ }, replica.options());
-  const node = await startRedis(t, { config: ["cluster-enabled yes"] });
+  // The port of its bus is else 10,000 higher, among those that Linux gives to outgoing connections.
+  const node = await startRedis(t, { config: ["cluster-enabled yes", `cluster-port ${await findFreePort()}`] });
   await refuse(t, node, entries, { code: "refused", message: /cluster/ }, node.options());
   const watched = await startRedis(t);
   const sentinel = spawn("redis-cli", ["-s", watched.socket], { stdio: ["pipe", "ignore", "ignore"] });
