@@ -1,11 +1,8 @@
 import { InvalidArgumentError } from "commander";
 import { HoldfastError } from "../base/errors.ts";
-import { describeAge, describeBytes } from "../base/describe-amount.ts";
-import type { CatalogBackup } from "../catalog/contract.ts";
-import type { ControlClient } from "../control/client.ts";
 import type { RestorePlan } from "../operations/plan-restore.ts";
-import { askChoice, askYesNo, confirmOrFail } from "./ask.ts";
-import { listStates } from "./describe-backup.ts";
+import { askYesNo, confirmOrFail } from "./ask.ts";
+import { chooseBackup } from "./choose-backup.ts";
 import { describePlan } from "./describe-plan.ts";
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
 import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
@@ -139,31 +136,6 @@ function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "
     ...(typeof preRestore === "string" ? [`What was there before is saved as ${preRestore}; \`holdfast undo\` brings it back.`] : []),
     ...(start === "no" && plan.start.length > 0 ? [`The application is stopped. To start it: ${plan.start.join("; ")}`] : []),
   ];
-}
-
-interface Chosen {
-  readonly text: string;
-  readonly scope: ScopeOptions;
-}
-
-/** P5: pick from a list. */
-async function chooseBackup(client: ControlClient, options: Options, { terminal, signal }: VerbContext): Promise<Chosen> {
-  if (terminal.canAsk === "no") {
-    throw new HoldfastError("usage", "Which backup is to be restored?", {
-      hint: "`holdfast restore latest` takes the newest good one; `holdfast list` shows all.",
-    });
-  }
-  const query = new URLSearchParams({ limit: "50", class: "backup", ...pickScope(options) });
-  const backups = await client.send<readonly CatalogBackup[]>({ method: "GET", path: `/backups?${query.toString()}` }, signal);
-  const there = backups.filter(({ missingSinceMs }) => missingSinceMs === null);
-  if (there.length === 0)
-    throw new HoldfastError("backup-not-found", "There is no backup to restore", { hint: "`holdfast status` tells why." });
-  const choices = there.map((backup) => ({
-    name: `${backup.name}  ${describeAge(Date.now() - backup.createdAtMs)} old  ${describeBytes(backup.storedBytes)}  ${listStates(backup).join(", ")}`,
-    value: { text: backup.id, scope: { destination: backup.destination } },
-    description: `job ${backup.job}, at ${backup.destination}${backup.note === null ? "" : `: ${backup.note}`}`,
-  }));
-  return await askChoice<Chosen>("Which backup?", choices, signal);
 }
 
 async function restoreWithoutDaemon(path: string, backup: string | undefined, options: Options, context: VerbContext): Promise<number> {

@@ -3,7 +3,7 @@ import type { Manifest, ManifestMember } from "../archive/manifest.ts";
 import { describeBytes } from "../base/describe-amount.ts";
 import { describeDuration } from "../base/parse-duration.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
-import { listDoubts } from "../operations/request-task.ts";
+import { listDoubts } from "../operations/list-doubts.ts";
 import { listStates } from "./describe-backup.ts";
 import { describeAgo } from "./describe-status.ts";
 import { paintState } from "./finish-asked.ts";

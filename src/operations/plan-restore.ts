@@ -13,7 +13,7 @@ import type { Core } from "./core.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
 import { findDatastore, findJob } from "./find-config.ts";
 import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
-import { listDoubts } from "./request-task.ts";
+import { listDoubts } from "./list-doubts.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
 

@@ -6,7 +6,7 @@ import type { Check, Config, Hook } from "../../config/config.ts";
 import type { TargetFacts } from "../../datastores/contract.ts";
 import { openStagingDirectory } from "../staging.ts";
 import { assertTables } from "../choose-members.ts";
-import { listDoubts } from "../request-task.ts";
+import { listDoubts } from "../list-doubts.ts";
 import { openAddressed, openDestination } from "../verify.ts";
 import { chooseTargets, type OfflineTarget } from "./choose-targets.ts";
 import type { OfflineBackup } from "./open-view.ts";
