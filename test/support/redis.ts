@@ -94,6 +94,8 @@ export class RedisServer implements AsyncDisposable {
 
   /** Starts it and waits until it has loaded its data. */
   async start(): Promise<void> {
+    // What an earlier life of it has written says nothing of this one.
+    const written = existsSync(join(this.directory, "log")) ? this.log.length : 0;
     const become = ["--reuid", account, "--regid", account, "--init-groups", "--"];
     execFileSync("setpriv", [...become, "redis-server", join(this.directory, "config")], { cwd: "/", stdio: "pipe" });
     await waitUntil(
@@ -105,7 +107,7 @@ export class RedisServer implements AsyncDisposable {
           const said =
             error instanceof Error && "stderr" in error ? String(error.stderr) + String("stdout" in error ? error.stdout : "") : "";
           if (/NOAUTH|WRONGPASS/.test(said)) return true;
-          if (this.pid === undefined && existsSync(join(this.directory, "log")) && /exiting|Exiting|Fatal/.test(this.log.slice(-500)))
+          if (this.pid === undefined && existsSync(join(this.directory, "log")) && /exiting|Exiting|Fatal/.test(this.log.slice(written)))
             throw new Error(this.log.slice(-2000), { cause: error });
           return false;
         }
