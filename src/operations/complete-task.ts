@@ -9,6 +9,7 @@ import type { Core } from "./core.ts";
 import { isPlace } from "./find-config.ts";
 import { markBackup } from "./mark-backup.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
+import { completeRestore } from "./complete-restore.ts";
 import { requireBackup } from "./prepare-task.ts";
 import { requestCopies } from "./request-copy.ts";
 import type { OperationResult } from "./run-task.ts";
@@ -104,32 +105,6 @@ async function completeDrill(
     summary: `${backup.name} restored into a scratch place and compared in ${describeDuration(result.tookMs)}`,
     backupId: backup.id,
     details: { name: backup.name, members: result.members.map((member) => ({ ...member })) },
-  };
-}
-
-function completeRestore(core: Core, payload: PayloadOf<"restore">, result: OperationResult<"restore">): Completion {
-  const job = core.config.jobs.get(payload.job);
-  const saved = result.preRestore;
-  const destination = job?.destination ?? payload.destination;
-  if (saved !== undefined) core.catalog.backups.put(describeBackup({ ...saved, destination }, []));
-  core.catalog.restores.update(payload.restoreId, {
-    state: "done",
-    finishedAtMs: core.clock.now(),
-    ...(saved === undefined ? {} : { preRestore: { destination, id: saved.manifest.id, name: saved.manifest.name } }),
-  });
-  if (payload.undoes !== null) core.catalog.restores.update(payload.undoes, { undoneByRestoreId: payload.restoreId });
-  if (job !== undefined) applyRetention(core, job);
-  const names = result.members.map(({ datastore }) => datastore).join(", ");
-  return {
-    state: "ok",
-    summary: `${names} restored from ${result.backup} and verified in ${describeDuration(result.tookMs)}`,
-    backupId: payload.backupId,
-    details: {
-      restoreId: payload.restoreId,
-      backup: result.backup,
-      preRestore: saved?.manifest.name ?? null,
-      members: result.members.map((member) => ({ ...member })),
-    },
   };
 }
 

@@ -10,10 +10,10 @@ import type { TaskPorts } from "./setup.ts";
 export async function startAgain(start: readonly Hook[], signal: AbortSignal): Promise<void> {
   const failures: unknown[] = [];
   for (const hook of start) {
-    const failure = await runHook(hook, "start", signal)
-      .catch(() => runHook(hook, "start", signal))
-      .catch((error: unknown) => error);
-    if (failure !== undefined) failures.push(failure);
+    const run = (): Promise<unknown> => runHook(hook, "start", signal);
+    await run()
+      .catch(run)
+      .catch((error: unknown) => failures.push(error));
     if (signal.aborted) break;
   }
   if (failures.length === 0) return;
