@@ -1,7 +1,7 @@
 import { describeDuration } from "../base/parse-duration.ts";
 import { applyRetention } from "./apply-retention.ts";
 import { describeBackup } from "./catalog-backup.ts";
-import type { Completion } from "./complete-task.ts";
+import type { Completion } from "./completion.ts";
 import type { Core } from "./core.ts";
 import { describeHook } from "./describe-hook.ts";
 import type { PayloadOf } from "./payload.ts";

@@ -83,6 +83,8 @@ export interface FinishedRestore {
   readonly message: string;
   /** Of one that is done: why the application could not be started on the restored data, or is not well. */
   readonly unwell?: string;
+  /** Of one that failed: the remedy. */
+  readonly hint?: string;
   /** What was there before, where it had been saved. */
   readonly preRestore: { readonly destination: string; readonly id: string; readonly name: string } | undefined;
 }
@@ -105,7 +107,8 @@ export async function finishRestores(
   for (const { id, error } of unreadable) {
     const message = `The restore ${id} cannot be looked at: ${error.message}`;
     ports.log("error", message, error.hint === undefined ? {} : { hint: error.hint });
-    finished.push({ id, job: "", backup: "", outcome: "failed", message, preRestore: undefined });
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    finished.push({ id, job: "", backup: "", outcome: "failed", message, preRestore: undefined, ...hint });
   }
   return finished;
 }
@@ -158,8 +161,9 @@ async function finishRestore(
     return { ...base, outcome, message: told, ...(unwell === undefined ? {} : { unwell }) };
   } catch (error) {
     const failure = `The restore ${id} was interrupted and could not be ${committed === undefined ? "rolled back" : "finished"}: ${describeCause(error)}`;
-    ports.log("error", failure, error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {});
-    return { ...base, outcome: "failed", message: failure };
+    const hint = error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {};
+    ports.log("error", failure, hint);
+    return { ...base, ...hint, outcome: "failed", message: failure };
   }
 }
 
@@ -215,7 +219,7 @@ export async function assertNoneUnfinished(directory: string, datastores: readon
     )?.id;
   if (stuck === undefined) return;
   throw new HoldfastError("restore-stuck", `The restore ${stuck} was neither finished nor rolled back; no other can begin`, {
-    hint: "Restart the daemon, which tries it again; its log says what is in the way.",
+    hint: "`holdfast status` says what is in the way; Holdfast tries again by itself, and at once with `holdfast reload`.",
     details: { blockedBy: stuck },
   });
 }
@@ -234,7 +238,7 @@ export function createStuckError(id: string, first: unknown, second: unknown): H
     `The restore failed (${describeCause(first)}), and so did its rollback (${describeCause(second)})`,
     {
       cause: first,
-      hint: `Both copies are still there, see restores/${id}.restore.jsonl in the state directory. Holdfast tries again when it starts.`,
+      hint: `Both copies are still there, see restores/${id}.restore.jsonl in the state directory. Holdfast tries again by itself; \`holdfast status\` says when.`,
     },
   );
 }

@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, readFileSync } from "node:fs";
 import { open, readdir, readFile, rmdir, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -100,7 +100,7 @@ export async function removeAsideDir(directory: string, id: string): Promise<voi
 export async function createRestoreJournal(directory: string, id: string): Promise<RestoreJournal> {
   try {
     await makeDirectory(directory, 0o700);
-    const file = await open(join(directory, id + suffix), constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+    const file = await open(restoreJournalPath(directory, id), constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
     await syncDirectory(directory);
     return new JournalFile(file, 0);
   } catch (error) {
@@ -111,14 +111,28 @@ export async function createRestoreJournal(directory: string, id: string): Promi
 
 /** Goes on with the journal of a restore after its last whole record. */
 export async function resumeRestoreJournal(directory: string, id: string): Promise<RestoreJournal> {
-  const path = join(directory, id + suffix);
+  const path = restoreJournalPath(directory, id);
   const { bytes } = parseJournal(await readFile(path), path);
   return new JournalFile(await open(path, constants.O_RDWR), bytes);
 }
 
+export function restoreJournalPath(directory: string, id: string): string {
+  return join(directory, id + suffix);
+}
+
+/** The same as `readRestoreJournal`, at once: for a status, which must not change while it is read. They are small. */
+export function readRestoreJournalNow(directory: string, id: string): readonly RestoreRecord[] {
+  const path = restoreJournalPath(directory, id);
+  try {
+    return parseJournal(readFileSync(path), path).records;
+  } catch {
+    return []; // what cannot be read is told by whoever has to act upon it
+  }
+}
+
 /** The records of a restore's journal; none where there is no journal, or none that can be read. */
 export async function readRestoreJournal(directory: string, id: string): Promise<readonly RestoreRecord[]> {
-  const path = join(directory, id + suffix);
+  const path = restoreJournalPath(directory, id);
   try {
     return parseJournal(await readFile(path), path).records;
   } catch (error) {

@@ -125,6 +125,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     const stage = async (target: Target, inner: AbortSignal): Promise<void> => {
       await stageTarget(setup, backup, target, ports, inner);
       await reach("staged", target.member.datastore);
+      ports.progress({ phase: "staged", datastore: target.member.datastore });
     };
     await runLanes(targets, { lanes: setup.lanes ?? defaultLanes, act: stage }, signal);
     progress = "stopping";
@@ -256,6 +257,7 @@ async function swapTargets(
     if (member.status !== "absent" && facts.users.length === 0)
       assertSame(setup, member, await session.summarize(signal), "the restored data");
     await reach("swapped", datastore);
+    ports.progress({ phase: "swapped", datastore });
   }
 }
 

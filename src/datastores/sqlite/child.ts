@@ -87,7 +87,7 @@ function queryOnce({ path, sql, busyTimeoutMs }: QueryRequest): string | null {
     const statement = database.prepare(sql);
     if (!statement.reader) throw new HoldfastError("refused", "the statement gives no rows");
     const [value = null] = (statement.raw().safeIntegers().get() ?? []) as readonly unknown[];
-    return value === null ? null : Buffer.isBuffer(value) ? value.toString("hex") : String(value as string | number | bigint);
+    return value === null ? null : Buffer.isBuffer(value) ? value.toString("hex") : String(value);
   } finally {
     database.close();
   }
