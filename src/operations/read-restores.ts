@@ -87,7 +87,7 @@ function describeRestore(core: Core, restore: KnownRestore, state: RestoreStatus
     places: listPlaces(records, restoreAsideDir(directory, id)),
     journal: restoreJournalPath(directory, id),
     problem: stuck?.message ?? null,
-    next: state === "running" ? [] : describeNext(core, { phase, stuck, application, begin }),
+    next: state === "running" ? [] : describeNext({ phase, stuck, application, begin }),
   };
 }
 
@@ -135,11 +135,9 @@ interface NextFacts {
   readonly begin: Extract<RestoreRecord, { type: "begin" }> | undefined;
 }
 
-function describeNext({ clock }: Core, { phase, stuck, application, begin }: NextFacts): readonly string[] {
+function describeNext({ phase, stuck, application, begin }: NextFacts): readonly string[] {
   const what = phase === "committed" ? "finishes it" : "rolls it back";
-  const waitMs = stuck === undefined ? undefined : Math.max(0, stuck.dueAtMs - clock.monotonic());
-  const when =
-    waitMs === undefined ? "at its next start" : `by itself, next at ${isoOf(clock.now() + waitMs)}; sooner by \`holdfast reload\``;
+  const when = stuck === undefined ? "at its next start" : `by itself, next at ${isoOf(stuck.nextAtMs)}; at once by \`holdfast reload\``;
   const byHand = (begin?.start ?? []).map(describeHook);
   return [
     `Holdfast ${what} ${when}`,

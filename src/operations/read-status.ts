@@ -197,7 +197,12 @@ export function describeTask(core: Core, task: Task, waitingBecause: string | un
 export function describeProgress(core: Core, id: string): TaskStatus["progress"] {
   const live = core.live.get(id);
   if (live === undefined) return null;
-  const describe = ({ phase, datastore = null, bytes = null, totalBytes = null }: Progress) => ({ phase, datastore, bytes, totalBytes });
+  const describe = ({ phase, datastore, bytes, totalBytes }: Progress) => ({
+    phase,
+    datastore: datastore ?? null,
+    bytes: bytes ?? null,
+    totalBytes: totalBytes ?? null,
+  });
   const datastores = [...live.datastores].map(([datastore, progress]) => ({ ...describe(progress), datastore }));
   return { ...describe(live.progress), datastores };
 }

@@ -86,7 +86,7 @@ function queryOnce({ path, sql, busyTimeoutMs }: QueryRequest): string | null {
     database.pragma("query_only = on");
     const statement = database.prepare(sql);
     if (!statement.reader) throw new HoldfastError("refused", "the statement gives no rows");
-    const [value = null] = (statement.raw().safeIntegers().get() ?? []) as readonly unknown[];
+    const [value = null] = (statement.raw().safeIntegers().get() ?? []) as readonly (string | number | bigint | Buffer | null)[];
     return value === null ? null : Buffer.isBuffer(value) ? value.toString("hex") : String(value);
   } finally {
     database.close();
