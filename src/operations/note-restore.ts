@@ -47,10 +47,10 @@ export async function noteEndedRestores(core: Core): Promise<void> {
   }
 }
 
-function endRun(core: Core, runId: string, { outcome, backup, message }: FinishedRestore): void {
+function endRun(core: Core, runId: string, { outcome, backup, message, unwell }: FinishedRestore): void {
   const summary = `The restore of ${backup} ${message}`;
   const failure = outcome === "done" ? {} : { error: reportError(new HoldfastError("restore-failed", summary)) };
-  const state = outcome === "done" ? "ok" : "failed";
+  const state = outcome !== "done" ? "failed" : unwell === undefined ? "ok" : "partial";
   const run = core.catalog.runs.finish(runId, { state, summary, ...failure, details: {}, finishedAtMs: core.clock.now() });
   const task = core.queue.get(run.taskId);
   if (task !== undefined) tellOutcome(core, task, runId, { state, summary, details: {} });
