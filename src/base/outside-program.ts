@@ -21,21 +21,30 @@ export interface OutsideCommand {
   readonly timeoutMs: number;
   /** What becomes of processes that it leaves behind when it ends by itself. At the time limit all of them are killed. */
   readonly background: "stays" | "ends";
+  /** What becomes of its standard output: kept for messages (in the journal under systemd), or given back too. `journal` by default. */
+  readonly output?: "journal" | "captured";
+  /** The exit status of a good end; 0 by default. */
+  readonly status?: number;
   /** Begins the name of its unit. */
   readonly name: string;
 }
 
 const outputKeptBytes = 4_000;
+/** Of the output that is given back. */
+const capturedBytes = 1 << 20;
 const askTimeoutMs = 10_000;
 
 /**
  * Runs a command to its end: as a transient unit under systemd, whose output is in the journal; otherwise as a process in a session of its
  * own. What it leaves running survives the end of the command, of the task and of Holdfast.
+ * @returns the beginning of its standard output where that is captured, else nothing
  * @throws tool-failed with the end of its output, timeout, cancelled
  */
-export async function runOutside(command: OutsideCommand, signal: AbortSignal): Promise<void> {
+export async function runOutside(command: OutsideCommand, signal: AbortSignal): Promise<string> {
   if (signal.aborted) throw createAbortError(signal, "the command was not started");
-  await (usesSystemd() ? runAsUnit(command, signal) : runDetached(command, signal));
+  await using captured = command.output === "captured" ? await openOutputFile() : undefined;
+  await (usesSystemd() ? runAsUnit(command, captured, signal) : runDetached(command, captured, signal));
+  return (await captured?.readStart()) ?? "";
 }
 
 /** Only root may ask for transient units, and only the bus tells when they end. */
@@ -44,16 +53,16 @@ function usesSystemd(): boolean {
   return possible && existsSync("/run/dbus/system_bus_socket");
 }
 
-async function runAsUnit(command: OutsideCommand, signal: AbortSignal): Promise<void> {
+async function runAsUnit(command: OutsideCommand, captured: OutputFile | undefined, signal: AbortSignal): Promise<void> {
   const unit = `${command.name}-${randomBytes(6).toString("hex")}.service`;
   await using variables = await openEnvironmentFile(command.env);
   const child = spawn("systemd-run", createUnitArguments(command, unit, variables?.fd), {
     cwd: "/",
     env: createChildEnvironment(),
-    stdio: ["pipe", "ignore", "pipe"],
+    stdio: ["pipe", captured?.file.fd ?? "ignore", "pipe"],
   });
   let complaint = "";
-  child.stderr.setEncoding("utf8").on("data", (text: string) => {
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => {
     complaint = (complaint + text).slice(-outputKeptBytes);
   });
   const kill = async (): Promise<void> => {
@@ -61,6 +70,8 @@ async function runAsUnit(command: OutsideCommand, signal: AbortSignal): Promise<
     child.kill("SIGKILL");
   };
   const end = await follow(child, command, kill, signal);
+  // A status other than 0 must be the command's own: systemd-run says what it could not do.
+  if (end === undefined && (command.status ?? 0) !== 0 && complaint !== "") throw new HoldfastError("tool-failed", complaint.trim());
   if (end === undefined) return;
   await ask("journalctl", ["--sync"]);
   const output = await ask("journalctl", [`_SYSTEMD_UNIT=${unit}`, "--output=cat", "--lines=5", "--quiet", "--no-pager"]);
@@ -92,8 +103,9 @@ function createUnitArguments(command: OutsideCommand, unit: string, variables: n
     "--collect",
     "--quiet",
     `--unit=${unit}`,
-    // The command's output goes to the journal: a pipe would break under what stays behind and writes on.
-    ...(command.input === undefined ? [] : ["--pipe", "--property=StandardOutput=journal", "--property=StandardError=journal"]),
+    // The command's output goes to the journal, or to a file: a pipe would break under what stays behind and writes on.
+    ...(command.input === undefined && command.output !== "captured" ? [] : ["--pipe", "--property=StandardError=journal"]),
+    ...(command.input === undefined || command.output === "captured" ? [] : ["--property=StandardOutput=journal"]),
     ...(stays
       ? ["--property=KillMode=process", "--property=SendSIGKILL=no"]
       : ["--property=KillMode=control-group", "--property=TimeoutStopSec=5"]),
@@ -113,11 +125,16 @@ async function ask(program: string, args: readonly string[]): Promise<string> {
   return result?.stdout ?? "";
 }
 
-async function runDetached(command: OutsideCommand, signal: AbortSignal): Promise<void> {
+async function runDetached(command: OutsideCommand, captured: OutputFile | undefined, signal: AbortSignal): Promise<void> {
   const [program = "", ...args] = await createDirectCommand(command, signal);
   const { HOLDFAST_TASK: _, ...env } = createChildEnvironment(revealVariables(command.env));
   await using output = await openOutputFile();
-  const child = spawn(program, args, { cwd: command.cwd ?? "/", env, detached: true, stdio: ["pipe", output.file.fd, output.file.fd] });
+  const child = spawn(program, args, {
+    cwd: command.cwd ?? "/",
+    env,
+    detached: true,
+    stdio: ["pipe", (captured ?? output).file.fd, output.file.fd],
+  });
   const killGroup = (): void => {
     try {
       if (child.pid !== undefined) process.kill(-child.pid, "SIGKILL");
@@ -127,7 +144,7 @@ async function runDetached(command: OutsideCommand, signal: AbortSignal): Promis
   };
   const end = await follow(child, command, async () => Promise.resolve(killGroup()), signal);
   if (command.background === "ends") killGroup();
-  if (end !== undefined) throw createFailure(end, await output.readEnd());
+  if (end !== undefined) throw createFailure(end, `${(await captured?.readEnd()) ?? ""}\n${await output.readEnd()}`);
 }
 
 async function createDirectCommand({ command, runAs }: OutsideCommand, signal: AbortSignal): Promise<readonly string[]> {
@@ -140,6 +157,7 @@ async function createDirectCommand({ command, runAs }: OutsideCommand, signal: A
 
 interface OutputFile extends AsyncDisposable {
   readonly file: FileHandle;
+  readStart(): Promise<string>;
   readEnd(): Promise<string>;
 }
 
@@ -161,6 +179,10 @@ async function openOutputFile(): Promise<OutputFile> {
   const file = await openNamelessFile();
   return {
     file,
+    async readStart() {
+      const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(capturedBytes), position: 0 });
+      return buffer.subarray(0, bytesRead).toString();
+    },
     async readEnd() {
       const { size } = await file.stat();
       const { buffer, bytesRead } = await file.read({
@@ -190,9 +212,12 @@ async function follow(
   };
   for (const each of [limit, signal]) each.addEventListener("abort", onAbort, { once: true });
   try {
+    const good = command.status ?? 0;
     const ended = new Promise<string | undefined>((resolve) => {
       child.once("error", (error) => resolve(error.message));
-      child.once("exit", (code, by) => resolve(code === 0 ? undefined : by === null ? `it exited with ${code}` : `it was killed by ${by}`));
+      child.once("exit", (code, by) =>
+        resolve(code === good ? undefined : by === null ? `it exited with ${code}` : `it was killed by ${by}`),
+      );
     });
     // It need not read its input.
     child.stdin?.on("error", () => undefined);

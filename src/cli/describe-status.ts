@@ -1,5 +1,6 @@
 import { describeAge, describeBytes } from "../base/describe-amount.ts";
 import { describeDuration } from "../base/parse-duration.ts";
+import type { RestoreStatus } from "../operations/read-restores.ts";
 import type { JobStatus, Status, TaskStatus } from "../operations/read-status.ts";
 import { paintState } from "./finish-asked.ts";
 import type { Terminal } from "./terminal.ts";
@@ -12,11 +13,32 @@ export function describeStatus(status: Status, terminal: Terminal): readonly str
   return [
     `${colors.bold(`Holdfast ${status.version}`)} on ${status.host}: ${paintState(terminal, status.state)}`,
     ...status.problems.map((problem) => `  ${colors.yellow("!")} ${problem}`),
+    ...status.restores.flatMap((restore) => ["", ...describeRestore(restore, terminal)]),
     ...status.pauses.map((pause) => `  ${colors.yellow("!")} ${pause}`),
     ...status.jobs.flatMap((job) => ["", ...describeJob(job, terminal)]),
     ...(status.tasks.length === 0 ? [] : ["", ...status.tasks.map((task) => describeTaskLine(task, terminal))]),
   ];
 }
+
+/** A restore that has not ended: how far it is, what is where, and what comes next. */
+function describeRestore(restore: RestoreStatus, terminal: Terminal): readonly string[] {
+  const { colors } = terminal;
+  const line = (name: string, text: string): string => `  ${name.padEnd(17)} ${text}`;
+  const { id, job, backup, state, phase, since, startedAt, datastores, application, preRestore, places, journal, problem, next } = restore;
+  const title = `${backup === "" ? "" : ` of ${backup}`}${job === "" ? "" : `, job ${job}`}`;
+  return [
+    state === "stuck" ? colors.red(colors.bold(`RESTORE ${id}${title} IS NOT FINISHED`)) : colors.bold(`Restore ${id}${title}`),
+    line("phase", `${phase}, ${describeAgo(since)}; begun ${describeAgo(startedAt)}`),
+    ...datastores.map(({ datastore, phase: own, swapped }) => line(datastore, `${own}${describeSwapped[swapped]}`)),
+    ...(application === "untouched" ? [] : [line("application", application === "stopped" ? colors.yellow("stopped") : application)]),
+    ...(preRestore === null ? [] : [line("saved before", `${preRestore.name}, at ${preRestore.destination}`)]),
+    ...(state === "running" ? [] : [...places.map((place) => line("look at", place)), line("journal", journal)]),
+    ...(problem === null ? [] : [line("problem", problem)]),
+    ...next.map((text) => line("next", text)),
+  ];
+}
+
+const describeSwapped = { no: "; the data is the former one", partly: "; the data may be in part the restored one", yes: "" };
 
 function describeJob(job: JobStatus, terminal: Terminal): readonly string[] {
   const line = (name: string, text: string): string => `  ${name.padEnd(17)} ${text}`;

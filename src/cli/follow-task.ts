@@ -1,7 +1,7 @@
-import { describeBytes } from "../base/describe-amount.ts";
 import { HoldfastError, readErrno, reviveError } from "../base/errors.ts";
 import type { ControlClient } from "../control/client.ts";
 import type { TaskEnd, TaskLine } from "../operations/watch-task.ts";
+import { ProgressTeller, type ProgressLine } from "./tell-progress.ts";
 import type { Terminal } from "./terminal.ts";
 
 /** What a finished task tells; see dispatch. */
@@ -18,14 +18,11 @@ export interface TaskOutcome {
  * @throws what made the task fail; cancelled when the wait was interrupted
  */
 export async function followTask(client: ControlClient, task: string, terminal: Terminal, signal: AbortSignal): Promise<TaskOutcome> {
-  let told = "";
+  const teller = new ProgressTeller(terminal);
   try {
     for await (const line of client.stream<TaskLine>({ method: "GET", path: `/tasks/${encodeURIComponent(task)}/watch` }, signal)) {
       if (line.ended) return readEnd(line);
-      terminal.status(describeLine(line));
-      const phase = describePhase(line);
-      if (!process.stderr.isTTY && terminal.json === "text" && phase !== told) terminal.tell(phase);
-      told = phase;
+      teller.show(readProgress(line), line.progress?.datastores ?? []);
     }
   } catch (error) {
     if (signal.aborted) throw createInterrupted(task);
@@ -54,19 +51,10 @@ function readEnd(line: TaskEnd): TaskOutcome {
   return line.result as unknown as TaskOutcome;
 }
 
-/** What is being done, of which datastore. */
-function describePhase({ waitingBecause, progress, state }: TaskLine & { readonly ended: false }): string {
-  if (waitingBecause !== null || progress === null) return waitingBecause ?? state;
-  return `${progress.phase}${progress.datastore === null ? "" : ` ${progress.datastore}`}`;
-}
-
-function describeLine(line: TaskLine & { readonly ended: false }): string {
-  if (line.waitingBecause !== null || line.progress === null) return describePhase(line);
-  const { bytes, totalBytes } = line.progress;
-  const share =
-    bytes === null || totalBytes === null || totalBytes === 0 ? "" : `  ${Math.min(100, Math.floor((100 * bytes) / totalBytes))}%`;
-  const amount = bytes === null ? "" : `  ${describeBytes(bytes)}${totalBytes === null ? "" : ` of ${describeBytes(totalBytes)}`}`;
-  return `${describePhase(line)}${amount}${share}`;
+/** One that waits, or is about to begin, says so in the place of a phase. */
+function readProgress({ waitingBecause, progress, state }: TaskLine & { readonly ended: false }): ProgressLine {
+  if (waitingBecause === null && progress !== null) return progress;
+  return { phase: waitingBecause ?? state, datastore: null, bytes: null, totalBytes: null };
 }
 
 /** The exit status of an outcome: a partial or suspect run is no plain success. */

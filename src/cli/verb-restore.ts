@@ -16,6 +16,7 @@ interface Options extends ScopeOptions {
   readonly yes?: boolean;
   /** Absent unless --start or --no-start was given. */
   readonly start?: boolean;
+  readonly keep?: boolean;
   readonly unsavable?: "raw";
   readonly acceptDoubtful?: boolean;
   readonly detach?: boolean;
@@ -30,12 +31,13 @@ export const restoreVerb: Verb = {
     exits: {
       0: "restored, verified, started and checked",
       1: "failed: the data is as it was, and the application was started again",
+      3: "restored and verified, but the application could not be started or, with --keep, did not pass its checks",
       4: "no such backup or datastore",
       5: "busy, cancelled, or the wait was interrupted",
       6: "the backup is damaged or incomplete: nothing was touched",
       7: "not confirmed, or the backup is doubtful and --accept-doubtful was not given",
     },
-    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}]}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], tables, untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
+    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}], unstarted, unhealthy, unproven}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], tables, untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
     examples: [
       "holdfast restore                                    # on a terminal: pick one of the newest",
       "holdfast restore latest --job nightly --plan",
@@ -57,6 +59,7 @@ export const restoreVerb: Verb = {
       .option("-y, --yes", "do not ask")
       .option("--start", "start the application again without asking")
       .option("--no-start", "leave the application stopped")
+      .option("--keep", "keep the restored data even when a health check fails")
       .option("--unsavable <how>", "`raw`: present data that cannot be backed up is moved aside as it is", parseUnsavable)
       .option("--accept-doubtful", "take a backup that is unverified, partial, suspect or damaged as it is")
       .option("--detach", "print the task and do not wait")
@@ -100,6 +103,7 @@ async function restore(given: string | undefined, options: Options, context: Ver
     start: await decideStart(plan, options, context),
     ...(options.only === undefined ? {} : { datastores: options.only }),
     ...(options.table === undefined ? {} : { tables: options.table }),
+    ...(options.keep === true ? { keep: "yes" } : {}),
     ...(options.unsavable === undefined ? {} : { unsavable: options.unsavable }),
     ...(options.acceptDoubtful === true ? { doubtful: "accept" } : {}),
   };
@@ -140,7 +144,7 @@ function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "
 
 async function restoreWithoutDaemon(path: string, backup: string | undefined, options: Options, context: VerbContext): Promise<number> {
   const { restoreOffline } = await import("./offline/restore-offline.ts");
-  const { job, only, table, to, saveTo, plan, yes, acceptDoubtful, unsavable, start } = options;
+  const { job, only, table, to, saveTo, plan, yes, acceptDoubtful, unsavable, start, keep } = options;
   return await restoreOffline(context, {
     path,
     ...(backup === undefined ? {} : { backup }),
@@ -154,6 +158,7 @@ async function restoreWithoutDaemon(path: string, backup: string | undefined, op
     ...(acceptDoubtful === undefined ? {} : { acceptDoubtful }),
     ...(unsavable === undefined ? {} : { unsavable }),
     ...(start === undefined ? {} : { start: start ? "yes" : "no" }),
+    ...(keep === true ? { keep: "yes" } : {}),
   });
 }
 

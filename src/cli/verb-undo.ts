@@ -11,6 +11,7 @@ interface Options {
   readonly plan?: boolean;
   readonly yes?: boolean;
   readonly start: boolean;
+  readonly keep?: boolean;
   readonly detach?: boolean;
 }
 
@@ -20,6 +21,7 @@ export const undoVerb: Verb = {
     exits: {
       0: "the data is as it was before the restore",
       1: "failed: nothing has changed",
+      3: "the data is as it was before the restore, but the application could not be started or, with --keep, did not pass its checks",
       4: "there is no restore that can be undone",
       5: "busy, cancelled, or the wait was interrupted",
       7: "not confirmed",
@@ -34,6 +36,7 @@ export const undoVerb: Verb = {
       .option("--plan", "show what would happen, and do nothing")
       .option("-y, --yes", "do not ask")
       .option("--no-start", "leave the application stopped")
+      .option("--keep", "keep what is brought back even when a health check fails")
       .option("--detach", "print the task and do not wait")
       .action((restore: string | undefined, options: Options) => run((context) => undo(restore, options, context)));
   },
@@ -59,7 +62,7 @@ async function undo(id: string | undefined, options: Options, context: VerbConte
   }
   if (terminal.json === "text") for (const line of lines) terminal.tell(line);
   await confirmOrFail(terminal, { message: `Undo the restore of ${restore.backupName}?`, yes: options.yes === true }, signal);
-  const body = { restore: restore.id, start: options.start ? "yes" : "no" };
+  const body = { restore: restore.id, start: options.start ? "yes" : "no", ...(options.keep === true ? { keep: "yes" } : {}) };
   const asked = await client.send<AskedTask>({ method: "POST", path: "/undo", body }, signal);
   return await finishAsked(context, client, asked, options.detach === undefined ? {} : { detach: options.detach });
 }

@@ -1,4 +1,5 @@
 import { findClosest } from "../base/closest-name.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { CheckContext } from "./check-value.ts";
 import type { ConfigParts } from "./config.ts";
 import { checkPlaces } from "./check-places.ts";
@@ -40,13 +41,42 @@ export function checkReferences(parts: ConfigParts, sections: Sections, context:
     check("destination", sections.destinations, "destination");
     check("copies", sections.destinations, "destination");
     check("notify", sections.notify, "channel");
+    for (const { datastore, at } of listQueries(job)) {
+      const place = [...path, "restore", "check", ...at, "datastore"];
+      expect(datastore, sections.datastores, "datastore", place);
+      const kind = parts.datastores.get(datastore)?.kind;
+      if (kind === undefined || findDatastoreDriver(kind).queries === "sql") continue;
+      const able = [...parts.datastores.values()]
+        .filter((each) => findDatastoreDriver(each.kind).queries === "sql")
+        .map(({ name: each }) => each);
+      refuse(place, {
+        message: `${JSON.stringify(datastore)} is of kind ${kind}, which no sql check can ask`,
+        found: JSON.stringify(datastore),
+        allowed: able,
+      });
+    }
   }
   checkPlaces(parts, refuse);
 }
 
 /** The names that a job as it was written holds under a key, be the rest of it right or not. */
 function readNames(job: unknown, key: string): readonly string[] {
-  const value =
-    typeof job === "object" && job !== null && Object.hasOwn(job, key) ? (job as Readonly<Record<string, unknown>>)[key] : undefined;
+  const value = readKey(job, key);
   return (Array.isArray(value) ? value : [value]).filter((each) => typeof each === "string");
+}
+
+/** The datastores that the sql checks of a job as it was written ask, and where below `restore.check` they stand. */
+function listQueries(job: unknown): readonly { readonly datastore: string; readonly at: Path }[] {
+  const written = readKey(readKey(job, "restore"), "check");
+  const checks = Array.isArray(written) ? written.map((check: unknown, at) => ({ check, at: [at] })) : [{ check: written, at: [] }];
+  return checks.flatMap(({ check, at }) => {
+    const datastore = readKey(check, "datastore");
+    return typeof readKey(check, "sql") === "string" && typeof datastore === "string" ? [{ datastore, at }] : [];
+  });
+}
+
+function readKey(value: unknown, key: string): unknown {
+  return typeof value === "object" && value !== null && Object.hasOwn(value, key)
+    ? (value as Readonly<Record<string, unknown>>)[key]
+    : undefined;
 }

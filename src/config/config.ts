@@ -85,10 +85,28 @@ export interface HttpCheck {
 
 export interface CommandCheck extends Hook {
   readonly kind: "command";
+  /** The exit status of a command that finds all well; 0 by default. */
+  readonly status?: number;
+  /** Text that its standard output must contain. */
+  readonly contains?: string;
   readonly retryForMs: number;
 }
 
-export type Check = HttpCheck | CommandCheck;
+/** A question to a datastore, and the answer that it must give (A14). With no bound at all: a row whose first column is not null, false or 0. */
+export interface SqlCheck {
+  readonly kind: "sql";
+  readonly sql: string;
+  /** Its name in the config. */
+  readonly datastore: string;
+  readonly equals?: string | number | boolean;
+  readonly atLeast?: number;
+  readonly atMost?: number;
+  /** Of one attempt. */
+  readonly timeoutMs: number;
+  readonly retryForMs: number;
+}
+
+export type Check = HttpCheck | CommandCheck | SqlCheck;
 
 export interface RestoreConfig {
   readonly stop: readonly Hook[];

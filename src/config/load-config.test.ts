@@ -111,6 +111,43 @@ test("D5 D11 P9 F71 hooks and checks in all their forms", async () => {
   ]);
 });
 
+test("P9 A14 D11 several units or compose services in their order, questions to datastores, exit statuses and output", async () => {
+  const { jobs } = await load(
+    withJob(`restore:
+  stop: [{ unit: [web.service, worker.service] }, { dockerCompose: [web, worker], directory: /srv/crm, project: crm, runAs: crm }]
+  start: { dockerCompose: web, file: /srv/crm/compose.yaml, timeout: 5m }
+  check:
+    - { unit: [web.service, worker.service] }
+    - { dockerCompose: web, file: /srv/crm/compose.yaml }
+    - { command: [health], status: 3, contains: fine }
+    - { sql: 'SELECT COUNT(*) FROM "Users"', datastore: crm, atLeast: 1, retryFor: 5s }
+    - { sql: SELECT name FROM t, datastore: crm, equals: x }`),
+  );
+  const { stop, start, check } = jobs.get("nightly")?.restore ?? assert.fail();
+  const compose = { timeoutMs: 120_000, runAs: "crm", cwd: "/srv/crm" };
+  assert.deepEqual(stop, [
+    { command: ["systemctl", "stop", "web.service"], timeoutMs: 120_000 },
+    { command: ["systemctl", "stop", "worker.service"], timeoutMs: 120_000 },
+    { command: ["docker", "compose", "-p", "crm", "stop", "web"], ...compose },
+    { command: ["docker", "compose", "-p", "crm", "stop", "worker"], ...compose },
+  ]);
+  assert.deepEqual(start, [{ command: ["docker", "compose", "-f", "/srv/crm/compose.yaml", "start", "web"], timeoutMs: 300_000 }]);
+  const attempt = { kind: "command", timeoutMs: 10_000, retryForMs: 60_000 };
+  const query = { kind: "sql", datastore: "crm", timeoutMs: 60_000 };
+  assert.deepEqual(check, [
+    { ...attempt, command: ["systemctl", "is-active", "--quiet", "web.service"] },
+    { ...attempt, command: ["systemctl", "is-active", "--quiet", "worker.service"] },
+    {
+      ...attempt,
+      command: ["docker", "compose", "-f", "/srv/crm/compose.yaml", "ps", "--status", "running", "--services", "web"],
+      contains: "web",
+    },
+    { ...attempt, command: ["health"], status: 3, contains: "fine" },
+    { ...query, sql: 'SELECT COUNT(*) FROM "Users"', atLeast: 1, retryForMs: 5_000 },
+    { ...query, sql: "SELECT name FROM t", equals: "x", retryForMs: 60_000 },
+  ]);
+});
+
 test("settings: defaults < file < environment < flags, each with its origin", async () => {
   const files = `settings: { stateDir: /a, logLevel: warn, drain: 5m, concurrency: 3 }\n${base}`;
   const config = await load(

@@ -90,6 +90,9 @@ nameZone: UTC`),
     - { command: [./start.sh], cwd: home, timeout: 5 }
     - { command: [sleep, 5] }
     - { unit: "--now" }
+    - { unit: [a.service, "-b"] }
+    - { dockerCompose: crm, cwd: /srv }
+    - { command: ["true"], project: crm }
   check: { htp: "http://localhost" }`),
     },
   },
@@ -97,7 +100,7 @@ nameZone: UTC`),
     title: "D11 health checks as they are mistyped",
     files: {
       "holdfast.yaml": job(
-        `restore:\n  check:\n    - { http: "localhost:3000", status: "200 OK" }\n    - { command: ["true"], contains: ok }\n    - http://localhost`,
+        `restore:\n  check:\n    - { http: "localhost:3000", status: "200 OK" }\n    - { command: ["true"], status: 300 }\n    - http://localhost\n    - { unit: a.service, contains: ok }\n    - { http: "http://localhost", equals: 1, status: 1 }\n    - { sql: SELECT 1 }\n    - { sql: SELECT 1, datastore: crm, equals: 1, atLeast: 1 }\n    - { sql: SELECT 1, datastore: crm, contains: 1, atMost: many }`,
       ),
     },
   },
@@ -105,6 +108,12 @@ nameZone: UTC`),
     title: "names in a job that are declared nowhere",
     files: {
       "holdfast.yaml": `${base}jobs:\n  nightly:\n    datastores: [crn, log, log]\n    destination: locl\n    copies: [locl, usb]\n    notify: [ops]\n    layout: archiv\n`,
+    },
+  },
+  queries: {
+    title: "A14 sql checks of datastores that are not there or cannot be asked",
+    files: {
+      "holdfast.yaml": `${base}  caches: { kind: files, root: /srv/caches }\njobs:\n  nightly:\n    datastores: [log]\n    destination: local\n    restore:\n      check:\n        - { sql: SELECT 1, datastore: crn }\n        - { sql: SELECT 1, datastore: caches }\n        - { sql: SELECT 1, datastore: crm }\n`,
     },
   },
   layouts: {

@@ -82,16 +82,18 @@ export const adminRoutes: readonly Route[] = [
       tables: z.array(z.string()).min(1).optional(),
       unsavable: z.enum(["refuse", "raw"]).default("refuse"),
       start: z.enum(["yes", "no"]).default("yes"),
+      keep: z.enum(["yes", "no"]).default("no").describe("Whether the restored data stays when a check fails."),
       doubtful: z.enum(["refuse", "accept"]).default("refuse"),
     }),
     handle: async ({ core }, { params, body, signal, idempotencyKey }) => {
       const backup = resolveBackup(core, params.backup, body);
-      const { unsavable, start, doubtful, datastores, tables } = body;
+      const { unsavable, start, keep, doubtful, datastores, tables } = body;
       const request = {
         ...interactive(idempotencyKey),
         backup,
         unsavable,
         start,
+        keep,
         doubtful,
         ...(datastores === undefined ? {} : { datastores }),
         ...(tables === undefined ? {} : { tables }),
@@ -107,11 +109,16 @@ export const adminRoutes: readonly Route[] = [
     summary: "Undo the last restore, or the one with an id",
     params: none,
     query: none,
-    body: z.strictObject({ restore: z.string().optional(), start: z.enum(["yes", "no"]).default("yes") }),
+    body: z.strictObject({
+      restore: z.string().optional(),
+      start: z.enum(["yes", "no"]).default("yes"),
+      keep: z.enum(["yes", "no"]).default("no").describe("Whether what is brought back stays when a check fails."),
+    }),
     handle: async ({ core }, { body, signal, idempotencyKey }) => {
       const request = {
         ...interactive(idempotencyKey),
         start: body.start,
+        keep: body.keep,
         ...(body.restore === undefined ? {} : { restoreId: body.restore }),
       };
       const { task, joined } = await requestUndo(core, request, signal);

@@ -41,6 +41,7 @@ export async function openCore(config: Config, program: Program, signal: AbortSi
     clockJump: undefined,
     configProblem: undefined,
     facts: new FactsMemory(catalog),
+    stuckRestores: new Map(),
     live: new Map(),
   };
   const owned = resources.move();

@@ -13,6 +13,7 @@ import { endInterruptedRestores } from "../operations/end-interrupted-restores.t
 import { openDestination } from "../operations/verify.ts";
 import { describeDestination } from "../operations/find-config.ts";
 import { readStatus } from "../operations/read-status.ts";
+import { RestoreRetry } from "../operations/retry-restores.ts";
 import { runStartJobs, ScheduleWatch } from "../operations/run-schedules.ts";
 import { sweepStaging } from "../operations/sweep-staging.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
@@ -59,7 +60,13 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   await recover(core);
 
   const dispatcher = new Dispatcher(core);
-  const context: ControlContext = { core, reload: () => reload(core, manager, options.loadConfig) };
+  const retry = resources.use(new RestoreRetry(core));
+  const reloadAll = async (): Promise<{ readonly changed: boolean }> => {
+    const applied = await reload(core, manager, options.loadConfig);
+    retry.tryNow();
+    return applied;
+  };
+  const context: ControlContext = { core, reload: reloadAll };
   const { settings } = core.config;
   const gid = findGroup(settings.socketGroup);
   resources.use(await openControlServer({ path: settings.socketPath, access: "admin", gid }, context));
@@ -67,7 +74,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   onReload(resources, context, core);
 
   await runStartJobs(core, stop.signal);
-  openTicks(resources, core, manager);
+  openTicks(resources, core, manager, retry);
   dispatcher.pump();
   await manager.ready(readStatus(core).summary);
   manager.startWatchdog();
@@ -116,7 +123,7 @@ async function recover(core: Core): Promise<void> {
 }
 
 /** Which slots are due is decided from the catalog's memory. */
-function openTicks(resources: AsyncDisposableStack, core: Core, manager: ServiceManager): void {
+function openTicks(resources: AsyncDisposableStack, core: Core, manager: ServiceManager, retry: RestoreRetry): void {
   const clock = new ClockWatch(core.clock);
   const schedules = new ScheduleWatch(core);
   let statusAtMs = -Infinity;
@@ -125,6 +132,7 @@ function openTicks(resources: AsyncDisposableStack, core: Core, manager: Service
     try {
       core.clockJump = clock.look();
       await schedules.look(AbortSignal.timeout(30_000));
+      retry.look();
       const nowMs = core.clock.monotonic();
       if (nowMs - housekeptAtMs >= housekeepingEveryMs) {
         housekeptAtMs = nowMs;

@@ -166,9 +166,10 @@ export interface RestoreSession extends AsyncDisposable {
   summarize(signal: AbortSignal): Promise<Contents>;
   /**
    * Called when the application has been started again, by drivers whose server may start from something else than what was put in place.
-   * Others may have written by then. Throws when it runs on other data.
+   * Others may have written by then. `unknown`: it does not run, so nothing is proven.
+   * @throws restore-failed when it runs on other data
    */
-  confirm?(signal: AbortSignal): Promise<void>;
+  confirm?(signal: AbortSignal): Promise<"proven" | "unknown">;
 }
 
 /** A configured datastore. */
@@ -177,6 +178,11 @@ export interface Datastore extends AsyncDisposable {
   /** May be called once. Ending early stops its children. Everything it stages lies in the context's staging directory. */
   dump(signal: AbortSignal): AsyncGenerator<DumpEntry, DumpFacts, undefined>;
   openRestore(target: RestoreTarget, options: RestoreOptions, signal: AbortSignal): Promise<RestoreSession>;
+  /**
+   * Asks the live datastore something and changes nothing; by drivers that declare `queries`. Gives the first column of the first row as
+   * text, null where that is NULL or there is no row.
+   */
+  query?(sql: string, signal: AbortSignal): Promise<string | null>;
 }
 
 export interface DatastoreSpec<Options> {
@@ -186,6 +192,8 @@ export interface DatastoreSpec<Options> {
   readonly options: z.ZodType<Options>;
   /** What can be restored alone; absent when the driver restores a datastore as a whole only. */
   readonly parts?: "tables";
+  /** The language in which an open datastore can be asked (`query`); absent when it cannot. */
+  readonly queries?: "sql";
   /** Paths that a datastore reads or replaces, as the config names them (globs as their fixed part), for checks of unit sandboxes and overlaps. */
   sourcePaths(options: Options): readonly string[];
   /** Resolves links, so that two names of one physical datastore give one key. Works when the datastore is absent. */
@@ -218,6 +226,7 @@ export interface DatastoreDriver {
   /** For the generated config schema. */
   readonly optionsSchema: z.ZodType;
   readonly parts: "tables" | undefined;
+  readonly queries: "sql" | undefined;
   /** Throws `config-invalid` when the options do not fit the schema. */
   configure(options: unknown): ConfiguredDatastore;
   readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];

@@ -8,6 +8,7 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
     description: spec.description,
     optionsSchema: spec.options,
     parts: spec.parts,
+    queries: spec.queries,
     deriveOptions: (entries) => spec.deriveOptions(entries),
     check: (entries, context, signal) => spec.check(entries, context, signal),
     // Options that do not fit any more are as good as none: what can be put back without them must not fail for it.

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { join } from "node:path";
 import { describeCause, HoldfastError } from "../base/errors.ts";
+import { pickDefined } from "../base/pick-defined.ts";
 import { identifyProcess } from "../base/process-group.ts";
 import type { Task } from "../queue/contract.ts";
 import { acquireLocks, type HeldLocks } from "../queue/locks.ts";
@@ -43,12 +44,8 @@ export async function carryOutTask(
     {
       onProgress: (progress) => {
         const { datastore, bytes, totalBytes, phase } = progress;
-        entry.progress = {
-          phase,
-          ...(datastore === undefined ? {} : { datastore }),
-          ...(bytes === undefined ? {} : { bytes }),
-          ...(totalBytes === undefined ? {} : { totalBytes }),
-        };
+        entry.progress = { phase, ...pickDefined({ datastore, bytes, totalBytes }) };
+        if (datastore !== undefined) entry.datastores.set(datastore, entry.progress);
       },
       onLog: (level, message, details) => core.log[level](message, { ...details, task: task.id }),
     },
@@ -75,7 +72,7 @@ async function endRestore(core: Core, id: string, error: unknown): Promise<unkno
   if (ended?.outcome !== "failed") return error;
   return new HoldfastError("restore-stuck", ended.message, {
     cause: error,
-    hint: "Holdfast tries again when it starts; no other restore of this data begins before.",
+    hint: "Holdfast tries again by itself, and when it starts; `holdfast status` says what is in the way. No other restore of this data begins before.",
   });
 }
 

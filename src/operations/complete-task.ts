@@ -2,25 +2,18 @@ import { formatInstant } from "../base/clock.ts";
 import { describeBytes } from "../base/describe-amount.ts";
 import { reportError, type ErrorReport } from "../base/errors.ts";
 import { describeDuration } from "../base/parse-duration.ts";
-import type { FinalRunState, JsonValue } from "../catalog/contract.ts";
 import { applyRetention } from "./apply-retention.ts";
 import { describeBackup } from "./catalog-backup.ts";
+import { completeRestore } from "./complete-restore.ts";
+import type { Completion } from "./completion.ts";
 import type { Core } from "./core.ts";
 import { isPlace } from "./find-config.ts";
 import { markBackup } from "./mark-backup.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
 import { requestCopies } from "./request-copy.ts";
+import { noteStuck } from "./stuck-restores.ts";
 import type { OperationResult } from "./run-task.ts";
-
-/** How a task ended, for its run, its queue entry and whoever waits for it. */
-export interface Completion {
-  readonly state: FinalRunState;
-  readonly summary: string;
-  readonly backupId?: string;
-  readonly bytes?: number;
-  readonly details: JsonValue;
-}
 
 /** Brings the catalog and the backups' events up to what a worker has done, and starts what follows from it. */
 export async function completeTask(core: Core, payload: TaskPayload, result: unknown, signal: AbortSignal): Promise<Completion> {
@@ -107,32 +100,6 @@ async function completeDrill(
   };
 }
 
-function completeRestore(core: Core, payload: PayloadOf<"restore">, result: OperationResult<"restore">): Completion {
-  const job = core.config.jobs.get(payload.job);
-  const saved = result.preRestore;
-  const destination = job?.destination ?? payload.destination;
-  if (saved !== undefined) core.catalog.backups.put(describeBackup({ ...saved, destination }, []));
-  core.catalog.restores.update(payload.restoreId, {
-    state: "done",
-    finishedAtMs: core.clock.now(),
-    ...(saved === undefined ? {} : { preRestore: { destination, id: saved.manifest.id, name: saved.manifest.name } }),
-  });
-  if (payload.undoes !== null) core.catalog.restores.update(payload.undoes, { undoneByRestoreId: payload.restoreId });
-  if (job !== undefined) applyRetention(core, job);
-  const names = result.members.map(({ datastore }) => datastore).join(", ");
-  return {
-    state: "ok",
-    summary: `${names} restored from ${result.backup} and verified in ${describeDuration(result.tookMs)}`,
-    backupId: payload.backupId,
-    details: {
-      restoreId: payload.restoreId,
-      backup: result.backup,
-      preRestore: saved?.manifest.name ?? null,
-      members: result.members.map((member) => ({ ...member })),
-    },
-  };
-}
-
 function completeRemoval(core: Core, payload: PayloadOf<"remove">, { removed, failed }: OperationResult<"remove">): Completion {
   for (const { id, name, reasons } of removed) {
     core.catalog.backups.remove(payload.destination, id);
@@ -185,6 +152,10 @@ export async function completeFailure(core: Core, payload: TaskPayload, thrown: 
     // One that was refused because another is stuck has changed nothing.
     const state = error.code === "restore-stuck" && error.details?.["blockedBy"] === undefined ? "failed" : "rolled-back";
     core.catalog.restores.update(payload.restoreId, { state, finishedAtMs: core.clock.now() });
+    const { message, hint } = error;
+    // Whoever is told of the failed run is told of it.
+    if (state === "failed")
+      noteStuck(core, { id: payload.restoreId, job: payload.job, message, ...(hint === undefined ? {} : { hint }) }, "told");
   }
   return error;
 }

@@ -12,6 +12,21 @@ export interface LiveTask {
   readonly runId: string;
   readonly controller: AbortController;
   progress: Progress;
+  /** Where each datastore of it stands, by name. */
+  readonly datastores: Map<string, Progress>;
+}
+
+export interface StuckRestore {
+  /** Why it could not be ended. */
+  readonly message: string;
+  readonly hint?: string;
+  readonly sinceMs: number;
+  /** How often it was tried. */
+  readonly failures: number;
+  /** Of the monotonic clock: when it is tried again. */
+  readonly dueAtMs: number;
+  /** The same by the wall clock as it was then, for people. */
+  readonly nextAtMs: number;
 }
 
 /** What the daemon's operations share. It lives as long as the daemon; only `config` is replaced, as a whole, by a reload. */
@@ -31,6 +46,8 @@ export interface Core {
   /** Why the config file as it is now is not in force: the last reload was refused. */
   configProblem: string | undefined;
   readonly facts: FactsMemory;
+  /** Restores that were neither finished nor rolled back, by id. */
+  readonly stuckRestores: Map<string, StuckRestore>;
   /** By task id. */
   readonly live: Map<string, LiveTask>;
 }

@@ -5,7 +5,8 @@ import { describeCause, HoldfastError, reportError } from "../base/errors.ts";
 import type { RunKind } from "../catalog/contract.ts";
 import type { Task } from "../queue/contract.ts";
 import { carryOutTask, waitForLocks, type RunningTask } from "./carry-out-task.ts";
-import { completeFailure, completeTask, type Completion } from "./complete-task.ts";
+import { completeFailure, completeTask } from "./complete-task.ts";
+import type { Completion } from "./completion.ts";
 import type { Core, LiveTask } from "./core.ts";
 import { parsePayload, type TaskPayload } from "./payload.ts";
 import { openStagingDirectory } from "./staging.ts";
@@ -95,7 +96,7 @@ export class Dispatcher {
     const { catalog, clock, log, live } = this.#core;
     const controller = new AbortController();
     const runId = createId(clock.now());
-    const entry: LiveTask = { runId, controller, progress: { phase: "starting" } };
+    const entry: LiveTask = { runId, controller, progress: { phase: "starting" }, datastores: new Map() };
     live.set(task.id, entry);
     const deadline =
       task.deadlineMs === undefined

@@ -2,8 +2,9 @@ import { isAbsolute } from "node:path";
 import { findClosest } from "../base/closest-name.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { ConcurrencyKey } from "../base/concurrency-key.ts";
-import type { Config, DatastoreConfig, DestinationConfig, JobConfig } from "../config/config.ts";
+import type { Check, Config, DatastoreConfig, DestinationConfig, JobConfig } from "../config/config.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
+import type { QueriedDatastore } from "./run-check.ts";
 import type { DestinationSetup } from "./setup.ts";
 
 function findNamed<Value>(what: string, name: string, values: ReadonlyMap<string, Value>): Value {
@@ -42,6 +43,15 @@ export function describeDestination(config: Config, name: string): DestinationSe
   if (isPlace(name)) return describePlace(name);
   const { kind, options } = findDestination(config, name);
   return { name, kind, options };
+}
+
+/** The datastores that checks ask something of; the config's own check sees to it that they are there. */
+export function listQueried({ datastores }: Pick<Config, "datastores">, checks: readonly Check[]): readonly QueriedDatastore[] {
+  const names = new Set(checks.flatMap((check) => (check.kind === "sql" ? [check.datastore] : [])));
+  return [...names].flatMap((name) => {
+    const found = datastores.get(name);
+    return found === undefined ? [] : [{ name, kind: found.kind, options: found.options }];
+  });
 }
 
 /** The concurrency keys of datastores. One that has left the config has none. */

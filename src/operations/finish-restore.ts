@@ -1,6 +1,5 @@
 import { formatInstant } from "../base/clock.ts";
 import { describeCause, HoldfastError } from "../base/errors.ts";
-import type { Hook } from "../config/config.ts";
 import type { SwapStep } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import {
@@ -12,8 +11,8 @@ import {
   type UnfinishedRestore,
 } from "./restore-journal.ts";
 import { fillHooks, type FindHooks } from "./fill-hooks.ts";
-import { runHook } from "./run-hook.ts";
 import type { TaskPorts } from "./setup.ts";
+import { startAgain, stopAgain } from "./start-application.ts";
 
 type RecordOf<Type extends RestoreRecord["type"]> = Extract<RestoreRecord, { type: Type }>;
 
@@ -76,30 +75,16 @@ export async function rollBackRestore(
   if (findRecord(records, "stopping") !== undefined) await startAgain(begin?.start ?? [], signal);
 }
 
-/** A stop that fails most likely finds nothing to stop; the data is put back all the same. */
-async function stopAgain(stop: readonly Hook[], ports: TaskPorts, signal: AbortSignal): Promise<void> {
-  for (const hook of stop) {
-    await runHook(hook, "stop", signal).catch((error: unknown) => ports.log("warn", `Before the rollback: ${describeCause(error)}`));
-  }
-}
-
-/** Starts the application again; one more try, then it is reported. */
-export async function startAgain(start: readonly Hook[], signal: AbortSignal): Promise<void> {
-  for (const hook of start) {
-    try {
-      await runHook(hook, "start", signal);
-    } catch {
-      await runHook(hook, "start", signal);
-    }
-  }
-}
-
 export interface FinishedRestore {
   readonly id: string;
   readonly job: string;
   readonly backup: string;
   readonly outcome: "done" | "rolled-back" | "failed";
   readonly message: string;
+  /** Of one that is done: why the application could not be started on the restored data, or is not well. */
+  readonly unwell?: string;
+  /** Of one that failed: the remedy. */
+  readonly hint?: string;
   /** What was there before, where it had been saved. */
   readonly preRestore: { readonly destination: string; readonly id: string; readonly name: string } | undefined;
 }
@@ -122,7 +107,8 @@ export async function finishRestores(
   for (const { id, error } of unreadable) {
     const message = `The restore ${id} cannot be looked at: ${error.message}`;
     ports.log("error", message, error.hint === undefined ? {} : { hint: error.hint });
-    finished.push({ id, job: "", backup: "", outcome: "failed", message, preRestore: undefined });
+    const hint = error.hint === undefined ? {} : { hint: error.hint };
+    finished.push({ id, job: "", backup: "", outcome: "failed", message, preRestore: undefined, ...hint });
   }
   return finished;
 }
@@ -159,10 +145,11 @@ async function finishRestore(
   const committed = findRecord(records, "committed");
   const base = { id, job: begin?.job ?? "", backup: begin?.backup ?? "", preRestore: describeSaved(records) };
   const outcome = committed === undefined ? "rolled-back" : "done";
+  const unwell = committed === undefined ? undefined : describeUnwell(committed);
   const message =
     committed === undefined
       ? "rolled back after an interruption: the data is as it was before the restore"
-      : "finished after an interruption: the restored data is in place";
+      : `finished after an interruption: the restored data is in place${unwell === undefined ? "" : `, but ${unwell}`}`;
   try {
     await using journal = await resumeRestoreJournal(directory, id);
     const unstarted = committed === undefined ? await rollBackOrTell(records, journal, findOptions, ports, signal) : undefined;
@@ -171,11 +158,12 @@ async function finishRestore(
     const told = unstarted === undefined ? message : `${message}, but the application could not be started: ${unstarted}`;
     if (unstarted !== undefined) ports.log("error", `The restore ${id} was ${told}`);
     await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message: told.slice(0, 500) });
-    return { ...base, outcome, message: told };
+    return { ...base, outcome, message: told, ...(unwell === undefined ? {} : { unwell }) };
   } catch (error) {
     const failure = `The restore ${id} was interrupted and could not be ${committed === undefined ? "rolled back" : "finished"}: ${describeCause(error)}`;
-    ports.log("error", failure, error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {});
-    return { ...base, outcome: "failed", message: failure };
+    const hint = error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {};
+    ports.log("error", failure, hint);
+    return { ...base, ...hint, outcome: "failed", message: failure };
   }
 }
 
@@ -208,6 +196,12 @@ function isStartFailure(error: unknown): boolean {
   return error instanceof HoldfastError && error.code === "hook-failed";
 }
 
+/** What a restore that keeps its data has to say of the application. */
+export function describeUnwell({ unstarted, unhealthy }: Pick<RecordOf<"committed">, "unstarted" | "unhealthy">): string | undefined {
+  if (unstarted !== undefined) return `the application could not be started: ${unstarted}`;
+  return unhealthy === undefined ? undefined : `the application is not well: ${unhealthy}`;
+}
+
 function describeSaved(records: readonly RestoreRecord[]): FinishedRestore["preRestore"] {
   const saved = findRecord(records, "saved");
   return saved === undefined ? undefined : { destination: saved.destination, id: saved.id, name: saved.name };
@@ -225,7 +219,7 @@ export async function assertNoneUnfinished(directory: string, datastores: readon
     )?.id;
   if (stuck === undefined) return;
   throw new HoldfastError("restore-stuck", `The restore ${stuck} was neither finished nor rolled back; no other can begin`, {
-    hint: "Restart the daemon, which tries it again; its log says what is in the way.",
+    hint: "`holdfast status` says what is in the way; Holdfast tries again by itself, and at once with `holdfast reload`.",
     details: { blockedBy: stuck },
   });
 }
@@ -244,7 +238,7 @@ export function createStuckError(id: string, first: unknown, second: unknown): H
     `The restore failed (${describeCause(first)}), and so did its rollback (${describeCause(second)})`,
     {
       cause: first,
-      hint: `Both copies are still there, see restores/${id}.restore.jsonl in the state directory. Holdfast tries again when it starts.`,
+      hint: `Both copies are still there, see restores/${id}.restore.jsonl in the state directory. Holdfast tries again by itself; \`holdfast status\` says when.`,
     },
   );
 }

@@ -5,12 +5,15 @@ import { findEndedRestore } from "./find-ended-restore.ts";
 import type { FinishedRestore } from "./finish-restore.ts";
 import { parsePayload } from "./payload.ts";
 import { restoreJournalDir } from "./prepare-task.ts";
+import { clearStuck, noteStuck } from "./stuck-restores.ts";
 import { tellOutcome } from "./tell-run.ts";
 
 /** Puts on record how a restore ended whose worker could not tell it, so that its undo is found, and is not that of an earlier one. */
-export function noteRestore(core: Core, { id, outcome, message, preRestore }: FinishedRestore): void {
-  // A failure has been told already, when it came.
+export function noteRestore(core: Core, { id, job, outcome, message, hint, preRestore }: FinishedRestore): void {
+  // A failure is in the log already.
   if (outcome !== "failed") core.log.warn(`The restore ${id} ${message}`);
+  if (outcome === "failed") noteStuck(core, { id, job, message, ...(hint === undefined ? {} : { hint }) }, "untold");
+  else clearStuck(core, { id, job, message: `The restore ${id} ${message}` });
   const { restores } = core.catalog;
   const known = restores.get(id);
   if (known === undefined) return;
@@ -44,10 +47,10 @@ export async function noteEndedRestores(core: Core): Promise<void> {
   }
 }
 
-function endRun(core: Core, runId: string, { outcome, backup, message }: FinishedRestore): void {
+function endRun(core: Core, runId: string, { outcome, backup, message, unwell }: FinishedRestore): void {
   const summary = `The restore of ${backup} ${message}`;
   const failure = outcome === "done" ? {} : { error: reportError(new HoldfastError("restore-failed", summary)) };
-  const state = outcome === "done" ? "ok" : "failed";
+  const state = outcome !== "done" ? "failed" : unwell === undefined ? "ok" : "partial";
   const run = core.catalog.runs.finish(runId, { state, summary, ...failure, details: {}, finishedAtMs: core.clock.now() });
   const task = core.queue.get(run.taskId);
   if (task !== undefined) tellOutcome(core, task, runId, { state, summary, details: {} });

@@ -26,6 +26,8 @@ export const payloadSchema = z.discriminatedUnion("operation", [
     tables: z.array(z.string()).exactOptional(),
     unsavable: z.enum(["refuse", "raw"]),
     start: z.enum(["yes", "no"]),
+    /** Whether the restored data stays when a check fails; `no` when absent. */
+    keep: z.enum(["yes", "no"]).exactOptional(),
     /** The restore that this one undoes. */
     undoes: z.string().nullable(),
   }),

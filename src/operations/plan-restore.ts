@@ -4,12 +4,11 @@ import { HoldfastError } from "../base/errors.ts";
 import { createId } from "../base/ids.ts";
 import type { Note } from "../base/note.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
-import type { Check, Hook } from "../config/config.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
-import { redactText } from "../telemetry/redact.ts";
 import { openWorker } from "../worker/open-worker.ts";
 import { assertTables, chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
+import { describeCheck, describeHook } from "./describe-hook.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
 import { findDatastore, findJob } from "./find-config.ts";
 import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
@@ -204,7 +203,3 @@ function listLosses(member: ManifestMember): readonly string[] {
     ...notes.filter(({ level }) => level !== "info").map(({ message }) => `${datastore}: ${message}`),
   ];
 }
-
-const describeHook = ({ command, runAs }: Hook): string => redactText(`${command.join(" ")}${runAs === undefined ? "" : ` (as ${runAs})`}`);
-
-const describeCheck = (check: Check): string => (check.kind === "http" ? redactText(`GET ${check.http}`) : describeHook(check));

@@ -7,7 +7,7 @@ import type { JobConfig } from "../config/config.ts";
 import { listOccupied } from "../config/occupied-places.ts";
 import { listDueRemovals } from "./apply-retention.ts";
 import type { Core } from "./core.ts";
-import { describeDestination, findDatastore, findJob } from "./find-config.ts";
+import { describeDestination, findDatastore, findJob, listQueried } from "./find-config.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import type { OperationKind, OperationSetup } from "./run-task.ts";
 import type { BackupSetup, DatastoreSetup } from "./setup.ts";
@@ -149,6 +149,8 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     stop: job.restore.stop,
     start: payload.start === "yes" ? job.restore.start : [],
     check: job.restore.check,
+    queried: listQueried(core.config, job.restore.check),
+    ...(payload.keep === undefined ? {} : { keep: payload.keep }),
     journalDir: restoreJournalDir(settings.stateDir),
     preRestore,
     unsavable: payload.unsavable,

@@ -1,6 +1,8 @@
 import { describeAbsence } from "./watch-absence.ts";
 import { listNextRuns } from "./run-schedules.ts";
 import type { Core } from "./core.ts";
+import type { Progress } from "./setup.ts";
+import { readRestores, type RestoreStatus } from "./read-restores.ts";
 import type { Task } from "../queue/contract.ts";
 
 export interface JobStatus {
@@ -32,6 +34,13 @@ export interface TaskStatus {
     readonly datastore: string | null;
     readonly bytes: number | null;
     readonly totalBytes: number | null;
+    /** Where each datastore stands. */
+    readonly datastores: readonly {
+      readonly datastore: string;
+      readonly phase: string;
+      readonly bytes: number | null;
+      readonly totalBytes: number | null;
+    }[];
   } | null;
   readonly waitingBecause: string | null;
 }
@@ -45,7 +54,10 @@ export interface Status {
   readonly summary: string;
   readonly jobs: readonly JobStatus[];
   readonly tasks: readonly TaskStatus[];
+  /** One line for each that is stuck. */
   readonly unfinishedRestores: readonly string[];
+  /** Those that go on, and those that are stuck. */
+  readonly restores: readonly RestoreStatus[];
   readonly pauses: readonly string[];
   /** Why the config file as it is now is not in force. */
   readonly configProblem: string | null;
@@ -62,9 +74,8 @@ export function readStatus(core: Core): Status {
   const tasks = core.queue
     .list({ states: ["running", "recovering", "waiting"] })
     .map((task) => describeTask(core, task, waiting.get(task.id)));
-  const unfinishedRestores = core.catalog.restores
-    .list({ states: ["failed"] })
-    .map(({ id, backupName }) => `The restore ${id} of ${backupName} is not finished: both copies of the data are kept`);
+  const restores = readRestores(core);
+  const unfinishedRestores = restores.filter(({ state: each }) => each === "stuck").map(describeStuck);
   const pauses = core.queue
     .pauses()
     .map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);
@@ -90,10 +101,21 @@ export function readStatus(core: Core): Status {
     jobs,
     tasks,
     unfinishedRestores,
+    restores,
     pauses,
     configProblem,
     problems,
   };
+}
+
+function describeStuck({ id, backup, phase, datastores, application, problem }: RestoreStatus): string {
+  const swapped = datastores.filter((each) => each.swapped !== "no").map(({ datastore }) => datastore);
+  return [
+    `The restore ${id}${backup === "" ? "" : ` of ${backup}`} is not finished: both copies of the data are kept; it came as far as "${phase}"`,
+    ...(swapped.length === 0 ? [] : [`the restored data is in place of ${swapped.join(", ")}`]),
+    ...(application === "stopped" ? ["the application is stopped"] : []),
+    ...(problem === null ? [] : [problem]),
+  ].join("; ");
 }
 
 function summarize(jobs: readonly JobStatus[], tasks: readonly TaskStatus[], problems: readonly string[]): string {
@@ -159,7 +181,6 @@ function readJobStatus(
 }
 
 export function describeTask(core: Core, task: Task, waitingBecause: string | undefined): TaskStatus {
-  const progress = core.live.get(task.id)?.progress;
   return {
     id: task.id,
     kind: task.kind,
@@ -168,17 +189,22 @@ export function describeTask(core: Core, task: Task, waitingBecause: string | un
     requester: task.requesters.map(({ name }) => name).join(", "),
     enqueuedAt: isoOf(task.enqueuedAtMs),
     attempt: task.attempt,
-    progress:
-      progress === undefined
-        ? null
-        : {
-            phase: progress.phase,
-            datastore: progress.datastore ?? null,
-            bytes: progress.bytes ?? null,
-            totalBytes: progress.totalBytes ?? null,
-          },
+    progress: describeProgress(core, task.id),
     waitingBecause: waitingBecause === undefined ? null : describeWait(task, waitingBecause),
   };
+}
+
+export function describeProgress(core: Core, id: string): TaskStatus["progress"] {
+  const live = core.live.get(id);
+  if (live === undefined) return null;
+  const describe = ({ phase, datastore, bytes, totalBytes }: Progress) => ({
+    phase,
+    datastore: datastore ?? null,
+    bytes: bytes ?? null,
+    totalBytes: totalBytes ?? null,
+  });
+  const datastores = [...live.datastores].map(([datastore, progress]) => ({ ...describe(progress), datastore }));
+  return { ...describe(live.progress), datastores };
 }
 
 /** Whoever waits for a second attempt is told what became of the first. */

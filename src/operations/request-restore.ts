@@ -18,6 +18,8 @@ export interface RestoreRequest extends Requested {
   readonly tables?: readonly string[];
   readonly unsavable: "refuse" | "raw";
   readonly start: "yes" | "no";
+  /** Whether the restored data stays when a check fails. */
+  readonly keep?: "yes" | "no";
   /** An unverified, partial, suspect or damaged backup needs this word. */
   readonly doubtful: "refuse" | "accept";
   readonly undoes?: string;
@@ -50,6 +52,7 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     ...tables,
     unsavable: request.unsavable,
     start: request.start,
+    ...(request.keep === undefined ? {} : { keep: request.keep }),
     undoes: request.undoes ?? null,
   };
   const keys = [createBackupKey(backup.destination, backup.id), ...(await identifyDatastores(core.config, datastores, signal))];
@@ -91,7 +94,7 @@ function createIdFor(key: string): string {
 /** Asks for the undo of a restore: the restore of what was saved before it, absence included. */
 export async function requestUndo(
   core: Core,
-  request: Requested & { readonly restoreId?: string; readonly start: "yes" | "no" },
+  request: Requested & { readonly restoreId?: string; readonly start: "yes" | "no"; readonly keep?: "yes" | "no" },
   signal: AbortSignal,
 ): Promise<Enqueued> {
   const restore = request.restoreId === undefined ? core.catalog.restores.findUndoable() : core.catalog.restores.get(request.restoreId);

@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, readFileSync } from "node:fs";
 import { open, readdir, readFile, rmdir, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
@@ -14,6 +14,9 @@ const hook = z.object({
   env: z.record(z.string(), z.union([z.string(), z.instanceof(Secret)])).exactOptional(),
   timeoutMs: z.number(),
 });
+
+/** In their order; `planned` and `locked` are the queue's. `staged` is said when the staged copy has been compared, of each datastore. */
+export const restorePhases = ["verified", "staged", "stopped", "saved", "swapped", "started", "healthy"] as const;
 
 /** Strict: a field that this version does not know may change what has to be done. */
 const recordSchema = z.discriminatedUnion("type", [
@@ -40,8 +43,24 @@ const recordSchema = z.discriminatedUnion("type", [
   }),
   /** The application is being started on the restored data: a rollback must stop it first. */
   z.strictObject({ type: z.literal("starting") }),
-  /** All is swapped in and healthy: never rolled back from here on. `settle`: what was put aside is saved elsewhere and may go. */
-  z.strictObject({ type: z.literal("committed"), settle: z.boolean() }),
+  /** For people and for status: how far it has come, durable before the next phase acts. What has to be undone follows from the others. */
+  z.strictObject({
+    type: z.literal("reached"),
+    phase: z.enum(restorePhases),
+    atMs: z.number(),
+    /** Of the phases that each datastore reaches for itself. */
+    datastore: z.string().exactOptional(),
+  }),
+  /**
+   * All is swapped in and compared: never rolled back from here on. `settle`: what was put aside is saved elsewhere and may go. The data is
+   * kept although the application could not be started (`unstarted`) or, as was asked for, is not well (`unhealthy`).
+   */
+  z.strictObject({
+    type: z.literal("committed"),
+    settle: z.boolean(),
+    unstarted: z.string().exactOptional(),
+    unhealthy: z.string().exactOptional(),
+  }),
   /** The data is as it was: nothing of it may be touched again, only the application is still to be started. */
   z.strictObject({ type: z.literal("rolled-back") }),
   z.strictObject({ type: z.literal("end"), at: z.string(), outcome: z.enum(["done", "rolled-back"]), message: z.string() }),
@@ -51,11 +70,12 @@ export type RestoreRecord = z.infer<typeof recordSchema>;
 
 /**
  * The state machine of a restore, on disk, one JSON record a line:
- * begin → stopping → saved → step … → starting → committed → end; from any point before `committed`: rolled-back → end.
+ * begin → stopping → saved → step … → starting → committed → end; from any point before `committed`: rolled-back → end. Between them
+ * `reached` tells the phases: verified → staged … → stopped → saved → swapped … → started → healthy.
  * Blank lines after the records are space that is held for the next ones, so that a full disk cannot keep a rollback from being noted.
  */
 export interface RestoreJournal extends AsyncDisposable {
-  /** Durable when it returns. When it throws the journal holds what it held before. */
+  /** Durable when it returns. When it throws the journal holds what it held before. Calls at the same time are carried out in their order. */
   append(record: RestoreRecord): Promise<void>;
 }
 
@@ -80,7 +100,7 @@ export async function removeAsideDir(directory: string, id: string): Promise<voi
 export async function createRestoreJournal(directory: string, id: string): Promise<RestoreJournal> {
   try {
     await makeDirectory(directory, 0o700);
-    const file = await open(join(directory, id + suffix), constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
+    const file = await open(restoreJournalPath(directory, id), constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o600);
     await syncDirectory(directory);
     return new JournalFile(file, 0);
   } catch (error) {
@@ -91,14 +111,28 @@ export async function createRestoreJournal(directory: string, id: string): Promi
 
 /** Goes on with the journal of a restore after its last whole record. */
 export async function resumeRestoreJournal(directory: string, id: string): Promise<RestoreJournal> {
-  const path = join(directory, id + suffix);
+  const path = restoreJournalPath(directory, id);
   const { bytes } = parseJournal(await readFile(path), path);
   return new JournalFile(await open(path, constants.O_RDWR), bytes);
 }
 
+export function restoreJournalPath(directory: string, id: string): string {
+  return join(directory, id + suffix);
+}
+
+/** The same as `readRestoreJournal`, at once: for a status, which must not change while it is read. They are small. */
+export function readRestoreJournalNow(directory: string, id: string): readonly RestoreRecord[] {
+  const path = restoreJournalPath(directory, id);
+  try {
+    return parseJournal(readFileSync(path), path).records;
+  } catch {
+    return []; // what cannot be read is told by whoever has to act upon it
+  }
+}
+
 /** The records of a restore's journal; none where there is no journal, or none that can be read. */
 export async function readRestoreJournal(directory: string, id: string): Promise<readonly RestoreRecord[]> {
-  const path = join(directory, id + suffix);
+  const path = restoreJournalPath(directory, id);
   try {
     return parseJournal(await readFile(path), path).records;
   } catch (error) {
@@ -113,6 +147,8 @@ class JournalFile implements RestoreJournal {
   #bytes: number;
   /** Bytes that the file is known to have, blank after the records. */
   #heldBytes: number;
+  /** The end of the last append, however it went. */
+  #last: Promise<void> = Promise.resolve();
 
   constructor(file: FileHandle, bytes: number) {
     this.#file = file;
@@ -120,7 +156,13 @@ class JournalFile implements RestoreJournal {
     this.#heldBytes = bytes;
   }
 
-  async append(record: RestoreRecord): Promise<void> {
+  append(record: RestoreRecord): Promise<void> {
+    const appended = this.#last.then(() => this.#append(record));
+    this.#last = appended.catch(() => undefined);
+    return appended;
+  }
+
+  async #append(record: RestoreRecord): Promise<void> {
     const line = Buffer.from(`${JSON.stringify(record)}\n`);
     const isLast = record.type === "rolled-back" || record.type === "end";
     try {

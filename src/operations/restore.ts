@@ -3,6 +3,7 @@ import type { ManifestMember } from "../archive/manifest.ts";
 import { formatInstant } from "../base/clock.ts";
 import { compareContents, pickContents, type Contents } from "../base/contents.ts";
 import { describeCause, HoldfastError } from "../base/errors.ts";
+import { pickDefined } from "../base/pick-defined.ts";
 import type { Check, Hook } from "../config/config.ts";
 import type { RestoreSession, SwapStep, TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
@@ -11,13 +12,15 @@ import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { endCommitted, undoAttempt } from "./end-attempt.ts";
-import { assertNoneUnfinished, startAgain, type FindOptions } from "./finish-restore.ts";
+import { assertNoneUnfinished, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
-import { runCheck } from "./run-check.ts";
+import type { QueriedDatastore } from "./run-check.ts";
 import { runHook } from "./run-hook.ts";
+import { runLanes, type LaneItem } from "./run-lanes.ts";
 import { isSaved, savePresent } from "./save-present.ts";
 import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
+import { startRestored, type Aftermath } from "./start-restored.ts";
 import { openAddressed, openDestination, verifyBackup, type BackupAddress } from "./verify.ts";
 
 export interface RestoreMember {
@@ -34,6 +37,10 @@ export interface RestoreSetup extends Surroundings {
   readonly stop: readonly Hook[];
   readonly start: readonly Hook[];
   readonly check: readonly Check[];
+  /** What checks by SQL are asked of, by name. */
+  readonly queried?: readonly QueriedDatastore[];
+  /** Whether the restored data stays when a check fails; `no` by default. */
+  readonly keep?: "yes" | "no";
   readonly journalDir: string;
   /** How the present data is saved first. */
   readonly preRestore: BackupSetup;
@@ -41,9 +48,14 @@ export interface RestoreSetup extends Surroundings {
   readonly unsavable: "refuse" | "raw";
   /** Only these of the one member, the rest of it untouched. */
   readonly parts?: readonly string[];
+  /** How many datastores are staged side by side at most. */
+  readonly lanes?: number;
 }
 
-export interface RestoreResult {
+/** More than that and they wait for the same disk. */
+const defaultLanes = 3;
+
+export interface RestoreResult extends Aftermath {
   readonly restoreId: string;
   readonly backup: string;
   readonly members: readonly { readonly datastore: string; readonly method: string }[];
@@ -52,7 +64,7 @@ export interface RestoreResult {
   readonly tookMs: number;
 }
 
-interface Target {
+interface Target extends LaneItem {
   readonly member: ManifestMember;
   readonly session: RestoreSession;
   /** Before the stop; from then on of after it. */
@@ -62,7 +74,8 @@ interface Target {
 /**
  * Brings a backup back. It ends with the restored data verified in place, or with the data as it was:
  * verify the backup → stage and compare → stop → save the present data → swap → start → check; on any failure swap back and start again.
- * The present data is saved after the stop, so that the last write is in it (docs/decisions/0002).
+ * The present data is saved after the stop, so that the last write is in it (docs/decisions/0002). Restored data stays when only the
+ * application cannot be started on it, or, where that was asked for, does not pass its checks; the result says so.
  * @throws restore-failed when it was rolled back; restore-stuck when the rollback failed too
  */
 export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: AbortSignal): Promise<RestoreResult> {
@@ -99,31 +112,44 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     start: setup.start.map(copyHook),
     stop: setup.stop.map(copyHook),
   });
+  const reach = (phase: ReachedPhase, datastore?: string): Promise<void> =>
+    record({ type: "reached", phase, atMs: ports.now(), ...(datastore === undefined ? {} : { datastore }) });
   let preRestore: BackupResult | undefined;
   const targets: Target[] = [];
-  let touched = false;
+  let progress: "staging" | "stopping" | "stopped" = "staging";
   let settle = false;
+  let aftermath: Aftermath = { unproven: [] };
   try {
+    await reach("verified");
     for (const member of members) targets.push(await openTarget(setup, member, { resources, record }, ports, signal));
-    for (const target of targets) await stageTarget(setup, backup, target, ports, signal);
-    touched = true;
+    const stage = async (target: Target, inner: AbortSignal): Promise<void> => {
+      await stageTarget(setup, backup, target, ports, inner);
+      await reach("staged", target.member.datastore);
+      ports.progress({ phase: "staged", datastore: target.member.datastore });
+    };
+    await runLanes(targets, { lanes: setup.lanes ?? defaultLanes, act: stage }, signal);
+    progress = "stopping";
     await stopApplication(setup, record, ports, signal);
+    progress = "stopped";
+    if (setup.stop.length > 0) await reach("stopped");
     await inspectAgain(targets, signal);
+    // One after the other: it is one backup, whose members stand in one archive in their order.
     preRestore = await savePresent(setup, targets, ports, signal);
     if (preRestore !== undefined) {
       const { id, name } = preRestore.manifest;
       await record({ type: "saved", destination: setup.preRestore.destination.name, id, name });
     }
     await assertSaved(targets, preRestore, signal);
-    await swapTargets(setup, targets, record, ports, signal);
-    await startAndCheck(setup, record, ports, signal);
-    if (setup.start.length > 0) for (const { session } of targets) await session.confirm?.(signal);
+    await reach("saved");
+    await swapTargets(setup, targets, { record, reach }, ports, signal);
+    aftermath = await startRestored(setup, targets, record, ports, signal);
     settle = isSaved(preRestore, ports) || targets.every(({ facts }) => !facts.present);
-    await record({ type: "committed", settle });
+    const { unstarted, unhealthy } = aftermath;
+    await record({ type: "committed", settle, ...pickDefined({ unstarted, unhealthy }) });
   } catch (error) {
     await undoAttempt(setup, { records, journal, findOptions }, error, ports);
     // A backup that is not good, or a target that is not safe, is told as what it is: nothing was touched.
-    throw touched ? describeFailure(backup, explainSystemError(error)) : error;
+    throw progress === "staging" ? error : describeFailure(backup, progress, explainSystemError(error));
   }
   await endCommitted(setup, { records, journal, findOptions }, settle, ports);
   await closeAfterSuccess(resources, ports);
@@ -133,8 +159,12 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     members: targets.map(({ member, facts }) => ({ datastore: member.datastore, method: facts.method })),
     preRestore,
     tookMs: ports.now() - startedAtMs,
+    ...aftermath,
   };
 }
+
+type ReachedPhase = Extract<RestoreRecord, { type: "reached" }>["phase"];
+type Reach = (phase: ReachedPhase, datastore?: string) => Promise<void>;
 
 async function openTarget(
   setup: RestoreSetup,
@@ -152,7 +182,8 @@ async function openTarget(
     stagingDir: staging.path,
     progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }),
   };
-  const opened = resources.use(await driver.configure(options).open(context));
+  const configured = driver.configure(options);
+  const opened = resources.use(await configured.open(context));
   const application = setup.stop.length > 0 ? ("stopped" as const) : ("may-run" as const);
   const restoring = {
     absent: member.status === "absent",
@@ -162,7 +193,8 @@ async function openTarget(
     asideDir: restoreAsideDir(setup.journalDir, setup.restoreId),
   };
   const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
-  return { member, session, facts: await session.inspect(signal) };
+  const key = await configured.identify(signal).catch(() => undefined);
+  return { member, session, key, facts: await session.inspect(signal) };
 }
 
 async function stageTarget(
@@ -209,10 +241,11 @@ async function inspectAgain(targets: readonly Target[], signal: AbortSignal): Pr
     if (target.facts.users.length > 0 || !target.facts.present) target.facts = await target.session.inspect(signal);
 }
 
+/** One after the other: the moment at which some are new and some old is as short as one swap, and a roll-back has one half-way at most. */
 async function swapTargets(
   setup: RestoreSetup,
   targets: readonly Target[],
-  record: (entry: RestoreRecord) => Promise<void>,
+  { record, reach }: { readonly record: (entry: RestoreRecord) => Promise<void>; readonly reach: Reach },
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<void> {
@@ -223,29 +256,15 @@ async function swapTargets(
     // While an application has the data open it may have written already: then the staged copy's comparison is all there can be.
     if (member.status !== "absent" && facts.users.length === 0)
       assertSame(setup, member, await session.summarize(signal), "the restored data");
+    await reach("swapped", datastore);
+    ports.progress({ phase: "swapped", datastore });
   }
 }
 
-async function startAndCheck(
-  setup: RestoreSetup,
-  record: (entry: RestoreRecord) => Promise<void>,
-  ports: TaskPorts,
-  signal: AbortSignal,
-): Promise<void> {
-  if (setup.start.length > 0) {
-    ports.progress({ phase: "starting the application" });
-    await record({ type: "starting" });
-    await startAgain(setup.start, signal);
-  } else if (setup.stop.length > 0) return;
-  for (const check of setup.check) {
-    ports.progress({ phase: "checking the application" });
-    await runCheck(check, signal);
-  }
-}
-
-function describeFailure(backup: BackupReader, error: unknown): HoldfastError {
+function describeFailure(backup: BackupReader, progress: "stopping" | "stopped", error: unknown): HoldfastError {
   const known = error instanceof HoldfastError ? error : undefined;
-  return new HoldfastError("restore-failed", `Cannot restore ${backup.manifest.name}; the data is as it was: ${describeCause(error)}`, {
+  const state = progress === "stopping" ? "the restore did not begin, nothing was touched" : "the data is as it was";
+  return new HoldfastError("restore-failed", `Cannot restore ${backup.manifest.name}; ${state}: ${describeCause(error)}`, {
     cause: error,
     ...(known?.hint === undefined ? {} : { hint: known.hint }),
     details: { cause: known?.code ?? "internal" },

@@ -1,14 +1,16 @@
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import { runOutside } from "../base/outside-program.ts";
-import type { Hook } from "../config/config.ts";
+import type { CommandCheck, Hook } from "../config/config.ts";
 
 /**
  * Runs a command of the operator's to its end, outside the daemon's cgroup and sandbox. What it starts in the background outlives Holdfast.
+ * @returns its standard output, or the beginning of it, where the hook is one of those whose output says something; else nothing
  * @throws hook-failed with the end of its output
  */
-export async function runHook(hook: Hook, purpose: string, signal: AbortSignal): Promise<void> {
+export async function runHook(hook: Hook | CommandCheck, purpose: string, signal: AbortSignal): Promise<string> {
   try {
-    await runOutside({ ...hook, background: "stays", name: "holdfast-hook" }, signal);
+    const output = "contains" in hook ? ("captured" as const) : ("journal" as const);
+    return await runOutside({ ...hook, background: "stays", name: "holdfast-hook", output }, signal);
   } catch (error) {
     throw new HoldfastError("hook-failed", `The ${purpose} command \`${hook.command.join(" ")}\` failed: ${describeCause(error)}`, {
       cause: error,

@@ -1,7 +1,7 @@
 import { formatInstant } from "../base/clock.ts";
 import { describeCause } from "../base/errors.ts";
 import type { Task } from "../queue/contract.ts";
-import type { Completion } from "./complete-task.ts";
+import type { Completion } from "./completion.ts";
 import type { Core } from "./core.ts";
 
 /** With a hint: the remedy, for whoever is told. */

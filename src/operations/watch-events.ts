@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import type { Run } from "../catalog/contract.ts";
 import type { QueueChange } from "../queue/contract.ts";
 import type { Core } from "./core.ts";
-import { describeTask, type TaskStatus } from "./read-status.ts";
+import { describeProgress, describeTask, type TaskStatus } from "./read-status.ts";
 
 /** Progress is looked at this often. */
 const progressEveryMs = 500;
@@ -91,11 +91,4 @@ function describeChange(core: Core, change: QueueChange): readonly (Line<"task">
   // Runs are written before the queue's change is announced; a task that was cancelled while it waited has none.
   const run = core.catalog.runs.list({ limit: recentRuns }).find(({ taskId }) => taskId === task.id);
   return run === undefined ? [line] : [line, { type: "run", change: began ? "started" : "ended", run }];
-}
-
-function describeProgress(core: Core, id: string): TaskStatus["progress"] {
-  const progress = core.live.get(id)?.progress;
-  if (progress === undefined) return null;
-  const { phase, datastore = null, bytes = null, totalBytes = null } = progress;
-  return { phase, datastore, bytes, totalBytes };
 }

@@ -37,15 +37,17 @@ describe("a restore that fails", () => {
     await world[Symbol.asyncDispose]();
   });
   const hook = (script: string) => ({ command: ["/bin/sh", "-c", script], timeoutMs: 20_000 });
+  const checkOf = (script: string) => ({ kind: "command" as const, ...hook(script), retryForMs: 0 });
 
-  test("F55 G6 whose application does not start on the new data is rolled back though stopping it fails as well", async () => {
+  test("F55 G6 whose application is not well on the new data is rolled back though stopping it fails as well", async () => {
     await using copy = copyWorld(world);
     const { running } = worldPaths(copy.root);
     const old = readData(copy);
     const setup = describeRestore(copy, backup, ["loose"]);
     const { loose } = worldPaths(copy.root);
-    const startsOnOld = hook(`test -e '${loose}/three.bin' && cp '${loose}/three.bin' '${running}'`);
-    await assert.rejects(runRestore({ ...setup, start: [startsOnOld], check: [] }, quietPorts, never), hasCode("restore-failed"));
+    const runsOnOld = hook(`: > '${running}'; if test -e '${loose}/three.bin'; then cp '${loose}/three.bin' '${running}'; fi`);
+    const check = [checkOf(`rm '${running}'; exit 1`)];
+    await assert.rejects(runRestore({ ...setup, start: [runsOnOld], check }, quietPorts, never), hasCode("restore-failed"));
     assert.equal(readData(copy), old);
     assert.equal(readFileSync(running, "utf8"), "new three");
     assert.deepEqual(await finishRestores(setup.journalDir, quietPorts, never), []);
@@ -55,9 +57,10 @@ describe("a restore that fails", () => {
     await using copy = copyWorld(world);
     const { running, loose } = worldPaths(copy.root);
     const setup = describeRestore(copy, backup, ["loose"]);
-    const later = join(copy.root, "can-start");
-    const start = [hook(`test -e '${later}' && : > '${running}'`)];
-    await assert.rejects(runRestore({ ...setup, start, check: [] }, quietPorts, never), hasCode("restore-stuck"));
+    const [ran, later] = [join(copy.root, "ran"), join(copy.root, "can-start")];
+    const start = [hook(`if test -e '${later}'; then : > '${running}'; else mkdir '${ran}'; fi`)];
+    const check = [checkOf("exit 1")];
+    await assert.rejects(runRestore({ ...setup, start, check }, quietPorts, never), hasCode("restore-stuck"));
     // A person starts the application, which goes on working and replaces its files by renaming.
     rmSync(join(loose, "one.bin"));
     writeFileSync(join(loose, "one.bin"), "work of today");
@@ -73,7 +76,8 @@ describe("a restore that fails", () => {
     await using copy = copyWorld(world);
     const setup = describeRestore(copy, backup, ["loose"]);
     const before = readData(copy);
-    await assert.rejects(runRestore({ ...setup, start: [hook("exit 1")], check: [] }, quietPorts, never), (error: unknown) => {
+    const failing = { ...setup, stop: [...setup.stop, hook("exit 1")], start: [hook("exit 1")], check: [] };
+    await assert.rejects(runRestore(failing, quietPorts, never), (error: unknown) => {
       assert.ok(error instanceof HoldfastError);
       assert.match(error.message, /the data is as it was, but the application could not be started/);
       return true;

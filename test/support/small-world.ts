@@ -173,6 +173,8 @@ export function describeRestore(
     journalDir: journals,
     preRestore: { ...describeBackup(world, layout, datastores), class: "pre-restore", nameTemplate: "pre_{YYYYMMDD}_{HHmmss}" },
     unsavable: "refuse",
+    // The calls of a kill campaign come in one order then.
+    lanes: 1,
   };
 }
 

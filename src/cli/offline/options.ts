@@ -42,6 +42,8 @@ export interface OfflineRestoreOptions extends OfflinePlace {
   readonly unsavable?: "refuse" | "raw";
   /** `no`: the stopped application is not started again. */
   readonly start?: "yes" | "no";
+  /** `yes`: the restored data stays when a check fails. */
+  readonly keep?: "yes" | "no";
 }
 
 export interface OfflineRebuildOptions {

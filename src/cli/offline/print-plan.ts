@@ -1,5 +1,6 @@
 import { describeAge, describeBytes } from "../../base/describe-amount.ts";
 import type { Hook } from "../../config/config.ts";
+import { describeCheck } from "../../operations/describe-hook.ts";
 import type { OfflinePlan, PlannedMember } from "../../operations/offline/plan-restore.ts";
 
 /** The plan of a restore to the original places, one line each. */
@@ -13,7 +14,7 @@ export function describePlan(plan: OfflinePlan, saveTo: string, nowMs: number): 
     ...plan.leftOut.map((datastore) => `  ${datastore}: not in this backup, and stays as it is now`),
     ...describeHooks("stop", plan.stop),
     ...describeHooks("start", plan.start),
-    ...plan.check.map((check) => `  check   ${check.kind === "http" ? check.http : check.command.join(" ")}`),
+    ...plan.check.map((check) => `  check   ${describeCheck(check)}`),
     plan.members.some(({ facts }) => facts?.present !== false)
       ? `  save    the present data to ${saveTo} first`
       : "  save    nothing: no data is there now",

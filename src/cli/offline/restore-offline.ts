@@ -2,6 +2,8 @@ import { join, resolve } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Settings } from "../../config/config.ts";
 import { ControlClient } from "../../control/client.ts";
+import { describeRemedies, isWell } from "../../operations/complete-restore.ts";
+import { describeHook } from "../../operations/describe-hook.ts";
 import { openScratch } from "../../operations/offline/open-restore-work.ts";
 import { chooseBackup, openView } from "../../operations/offline/open-view.ts";
 import { planOfflineRestore, type OfflinePlan } from "../../operations/offline/plan-restore.ts";
@@ -114,15 +116,16 @@ async function restoreInPlace(
       saveTo,
       unsavable: options.unsavable ?? "refuse",
       start: options.start ?? "yes",
+      keep: options.keep ?? "no",
     },
     createRunPorts(terminal),
     signal,
   );
   const undo = result.savedAt === undefined ? null : describeUndo(result.savedAt, config?.path, result.preRestore?.manifest.status ?? "ok");
   if (terminal.json === "json") {
-    const { restoreId, backup, members, tookMs } = result;
-    terminal.printJson({ restoreId, backup, members, tookMs, savedAt: result.savedAt ?? null, undo });
-    return 0;
+    const { restoreId, backup, members, tookMs, unstarted = null, unhealthy = null, unproven } = result;
+    terminal.printJson({ restoreId, backup, members, tookMs, savedAt: result.savedAt ?? null, undo, unstarted, unhealthy, unproven });
+    return isWell(result) ? 0 : 3;
   }
   terminal.print(`restored: ${result.backup}`);
   for (const { datastore, method } of result.members) terminal.print(`  ${datastore}: ${method}`);
@@ -131,7 +134,8 @@ async function restoreInPlace(
     terminal.print(`The data before it is kept in ${result.savedAt ?? ""}`);
     terminal.print(`To undo: ${undo}`);
   }
-  return 0;
+  for (const line of describeRemedies(result, { start: plan.start.map(describeHook), saved: false })) terminal.print(`warning: ${line}`);
+  return isWell(result) ? 0 : 3;
 }
 
 function describeUndo(savedAt: string, configPath: string | undefined, status: "ok" | "partial"): string {

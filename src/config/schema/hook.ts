@@ -9,6 +9,8 @@ import { absolutePathField, commandField, describeBareCommand } from "./fields.t
 const hookTimeoutMs = 120_000;
 const attemptTimeoutMs = 10_000;
 const retryForMs = 60_000;
+/** A statement may have to read a whole table. */
+const statementTimeoutMs = 60_000;
 
 const unitField = z
   .string()
@@ -26,24 +28,50 @@ const valueField = z
   .transform((value) => (value instanceof Secret ? value : new Secret(value)))
   .meta({ type: "string", secret: true });
 
+const serviceField = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, {
+  error: (issue) => `expected the name of a compose service, found ${describeFound(issue.input)}`,
+});
+
+/** One name, or a list whose order counts. */
+function severalField(one: z.ZodType<string>, what: string): z.ZodType<string | string[]> {
+  return z.union([one, z.array(one).min(1)], { error: (issue) => `expected ${what}, found ${describeFound(issue.input)}` });
+}
+
 const programFields = {
   command: commandField.optional().describe("Program and arguments; no shell."),
   shell: z.string().min(1).optional().describe("A command line for /bin/sh."),
-  unit: unitField.optional(),
+  unit: severalField(unitField, "the name of a systemd unit").optional().describe("Systemd units; several are taken in their order."),
+  dockerCompose: severalField(serviceField, "the name of a compose service")
+    .optional()
+    .describe("Services of docker compose, stopped or started by it, or asked for."),
+  file: absolutePathField.optional().describe("With dockerCompose: the compose file."),
+  project: z.string().min(1).optional().describe("With dockerCompose: name of the project."),
+  directory: absolutePathField.optional().describe("With dockerCompose: where the compose file is looked for."),
   runAs: z.string().min(1).optional().describe("The account that runs it."),
   cwd: absolutePathField.optional(),
   env: z.record(z.string().regex(/^[A-Za-z_][A-Za-z0-9_]*$/, "a variable's name has letters, digits and _"), valueField).optional(),
 };
 
 const hookFields = z.strictObject({ ...programFields, timeout: durationField("Killed after it; 2m by default.", { minMs: 1 }).optional() });
+const bound = z.number({ error: (issue) => `expected a number, found ${describeFound(issue.input)}` });
 const checkFields = z.strictObject({
   ...programFields,
   http: z
     .url({ protocol: /^https?$/, error: (issue) => `expected an http or https address, found ${describeFound(issue.input)}` })
     .optional(),
-  status: z.int().min(100).max(599).optional().describe("The status that must come back; 200 by default."),
-  contains: z.string().min(1).optional().describe("Text that the body must contain."),
-  timeout: durationField("Of one attempt; 10s by default.", { minMs: 1 }).optional(),
+  sql: z.string().min(1).optional().describe("A statement that reads one value of a datastore (sqlite, postgresql)."),
+  datastore: z.string().min(1).optional().describe("With sql: the datastore that is asked."),
+  equals: z.union([z.string(), z.number(), z.boolean()]).optional().describe("With sql: the value that must come back."),
+  atLeast: bound.optional().describe("With sql: the smallest number that is right."),
+  atMost: bound.optional().describe("With sql: the largest number that is right."),
+  status: z
+    .int()
+    .min(0)
+    .max(599)
+    .optional()
+    .describe("The HTTP status that must come back, 200 by default; or a command's exit status, 0 by default."),
+  contains: z.string().min(1).optional().describe("Text that the body, or a command's standard output, must contain."),
+  timeout: durationField("Of one attempt; 10s by default, 1m for sql.", { minMs: 1 }).optional(),
   retryFor: durationField("Asked again for this long; 1m by default.").optional(),
 });
 
@@ -60,24 +88,65 @@ function requireOne(keys: readonly string[]) {
   };
 }
 
-function createCommand({ command, shell, unit }: ProgramFields, action: Action): readonly string[] {
-  if (unit !== undefined) return ["systemctl", action, ...(action === "is-active" ? ["--quiet"] : []), unit];
-  return command ?? ["/bin/sh", "-c", shell ?? ""];
+/** Keys that say something only beside another one. */
+function refuseForeign(fields: object, foreign: readonly string[], what: string, context: z.RefinementCtx): void {
+  for (const key of foreign.filter((each) => Object.hasOwn(fields, each)))
+    context.addIssue({ code: "custom", path: [key], message: `${key} has no meaning ${what}` });
 }
 
-function createHook(fields: z.output<typeof hookFields>, action: Action): Hook {
-  const { runAs, cwd, env, timeout } = fields;
-  return { command: createCommand(fields, action), timeoutMs: timeout ?? hookTimeoutMs, ...pickDefined({ runAs, cwd, env }) };
+function refuseComposeKeys(fields: ProgramFields, context: z.RefinementCtx): void {
+  if (fields.dockerCompose === undefined) refuseForeign(fields, ["file", "project", "directory"], "without dockerCompose", context);
+  else refuseForeign(fields, ["cwd"], "for dockerCompose, which has directory", context);
 }
 
-/** One hook or a list of hooks, in their order. A hook is a list (the command), or a mapping with command, shell or unit. */
+interface Program {
+  readonly command: readonly string[];
+  /** Of a question: what its output holds when the answer is yes. */
+  readonly contains?: string;
+}
+
+/** Several where units or services are to be taken one after the other. */
+function createPrograms(fields: ProgramFields, action: Action): readonly Program[] {
+  const { command, shell, unit, dockerCompose } = fields;
+  if (unit !== undefined) {
+    const flags = action === "is-active" ? ["--quiet"] : [];
+    return [unit].flat().map((name) => ({ command: ["systemctl", action, ...flags, name] }));
+  }
+  if (dockerCompose === undefined) return [{ command: command ?? ["/bin/sh", "-c", shell ?? ""] }];
+  const { file, project } = fields;
+  const place = [...(file === undefined ? [] : ["-f", file]), ...(project === undefined ? [] : ["-p", project])];
+  const compose = ["docker", "compose", ...place];
+  const services = [dockerCompose].flat();
+  if (action !== "is-active") return services.map((service) => ({ command: [...compose, action, service] }));
+  return services.map((service) => ({ command: [...compose, "ps", "--status", "running", "--services", service], contains: service }));
+}
+
+/** Where and as whom a program runs. */
+function pickSurroundings({ runAs, cwd, directory, env }: ProgramFields): Pick<Hook, "runAs" | "cwd" | "env"> {
+  return pickDefined({ runAs, cwd: directory ?? cwd, env });
+}
+
+function createHooks(fields: z.output<typeof hookFields>, action: Action): readonly Hook[] {
+  const { timeout } = fields;
+  return createPrograms(fields, action).map(({ command }) => ({
+    command,
+    timeoutMs: timeout ?? hookTimeoutMs,
+    ...pickSurroundings(fields),
+  }));
+}
+
+/** One hook or a list of hooks, in their order. A hook is a list (the command), or a mapping with command, shell, unit or dockerCompose. */
 export function hooksField(action: "stop" | "start"): z.ZodType<readonly Hook[]> {
-  const mapping = hookFields.superRefine(requireOne(["command", "shell", "unit"])).transform((fields) => createHook(fields, action));
-  const list = commandField.transform((command) => createHook({ command }, action));
+  const mapping = hookFields
+    .superRefine(requireOne(["command", "shell", "unit", "dockerCompose"]))
+    .superRefine(refuseComposeKeys)
+    .transform((fields) => createHooks(fields, action));
+  const list = commandField.transform((command) => createHooks({ command }, action));
   return createListField(list, mapping).describe(`What is run to ${action} the applications around a restore.`);
 }
 
-function createListField<T>(list: z.ZodType<T>, mapping: z.ZodType<T>): z.ZodType<readonly T[]> {
+/** An item may stand for several. */
+function createListField<T>(list: z.ZodType<readonly T[]>, mapping: z.ZodType<readonly T[]>): z.ZodType<readonly T[]> {
   const item = z.union([list, mapping], {
     error: (issue) => (typeof issue.input === "string" ? describeBareCommand(issue.input) : undefined),
   });
@@ -86,7 +155,7 @@ function createListField<T>(list: z.ZodType<T>, mapping: z.ZodType<T>): z.ZodTyp
     .superRefine((input, context) => {
       if (isLostCommand(input)) context.addIssue({ code: "custom", message: describeLostCommand(input), continue: false });
     })
-    .pipe(z.union([z.array(item), mapping.transform((one) => [one])]));
+    .pipe(z.union([z.array(item).transform((items) => items.flat()), mapping]));
 }
 
 /** A list of texts is one command that lost its brackets, or several that need them. */
@@ -99,28 +168,56 @@ function describeLostCommand(words: readonly string[]): string {
   return `expected a list of commands, each a list itself, found a list of texts; write ${example}`;
 }
 
-function createCheck(fields: z.output<typeof checkFields>): Check {
-  const { http, status, contains, timeout, retryFor, runAs, cwd, env } = fields;
+function createChecks(fields: z.output<typeof checkFields>): readonly Check[] {
+  const { http, sql, datastore, status, contains, timeout, retryFor, equals, atLeast, atMost } = fields;
   const limits = { timeoutMs: timeout ?? attemptTimeoutMs, retryForMs: retryFor ?? retryForMs };
-  if (http !== undefined) return { kind: "http", http, status: status ?? 200, ...limits, ...pickDefined({ contains }) };
-  return { kind: "command", command: createCommand(fields, "is-active"), ...limits, ...pickDefined({ runAs, cwd, env }) };
+  if (http !== undefined) return [{ kind: "http", http, status: status ?? 200, ...limits, ...pickDefined({ contains }) }];
+  if (sql !== undefined) {
+    const timeoutMs = timeout ?? statementTimeoutMs;
+    return [{ kind: "sql", sql, datastore: datastore ?? "", ...limits, timeoutMs, ...pickDefined({ equals, atLeast, atMost }) }];
+  }
+  return createPrograms(fields, "is-active").map((program) => ({
+    kind: "command",
+    ...limits,
+    ...pickDefined({ status, contains }),
+    ...program,
+    ...pickSurroundings(fields),
+  }));
 }
+
+const programKeys = ["runAs", "cwd", "env"];
+const valueKeys = ["datastore", "equals", "atLeast", "atMost"];
 
 function refuseMixed(fields: z.output<typeof checkFields>, context: z.RefinementCtx): void {
-  const foreign = fields.http === undefined ? (["status", "contains"] as const) : (["runAs", "cwd", "env"] as const);
-  for (const key of foreign.filter((each) => fields[each] !== undefined)) {
-    context.addIssue({
-      code: "custom",
-      path: [key],
-      message: `${key} has no meaning for ${fields.http === undefined ? "a command" : "an http check"}`,
-    });
+  const { http, sql, unit, dockerCompose, status } = fields;
+  const range = (least: number, most: number): void => {
+    if (status === undefined || (status >= least && status <= most)) return;
+    context.addIssue({ code: "custom", path: ["status"], message: `expected a number from ${least} to ${most}, found ${status}` });
+  };
+  if (http !== undefined) {
+    refuseForeign(fields, [...programKeys, ...valueKeys], "for an http check", context);
+    return range(100, 599);
   }
+  if (sql !== undefined) {
+    refuseForeign(fields, [...programKeys, "status", "contains"], "for an sql check", context);
+    if (fields.datastore === undefined) context.addIssue({ code: "custom", message: "an sql check needs the datastore that it asks" });
+    const bounds = (["equals", "atLeast", "atMost"] as const).filter((key) => fields[key] !== undefined);
+    if (bounds.length > 1)
+      context.addIssue({ code: "custom", message: `only one of equals, atLeast, atMost is possible, found ${bounds.join(" and ")}` });
+    return undefined;
+  }
+  refuseForeign(fields, valueKeys, "for a command", context);
+  if (unit !== undefined) refuseForeign(fields, ["status", "contains"], "for a unit, which is asked whether it is active", context);
+  if (dockerCompose !== undefined)
+    refuseForeign(fields, ["status", "contains"], "for dockerCompose, which is asked whether it runs", context);
+  range(0, 255);
 }
 
-export const checksField: z.ZodType<readonly Check[]> = createListField(
-  commandField.transform((command) => createCheck({ command })),
+export const checksField: z.ZodType<readonly Check[]> = createListField<Check>(
+  commandField.transform((command) => createChecks({ command })),
   checkFields
-    .superRefine(requireOne(["http", "command", "shell", "unit"]))
+    .superRefine(requireOne(["http", "sql", "command", "shell", "unit", "dockerCompose"]))
     .superRefine(refuseMixed)
-    .transform(createCheck),
+    .superRefine(refuseComposeKeys)
+    .transform(createChecks),
 ).describe("How a restore proves that the application is well.");

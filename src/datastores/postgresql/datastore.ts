@@ -3,6 +3,7 @@ import { dumpPostgresql } from "./dump.ts";
 import { rememberTools } from "./known-tools.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { probePostgresql } from "./probe.ts";
+import { queryPostgresql } from "./query.ts";
 import { openPostgresqlRestore } from "./restore.ts";
 import { dumpSqlite } from "./sqlite-dump.ts";
 import { openSqliteRestore } from "./sqlite-restore.ts";
@@ -16,6 +17,7 @@ export function createPostgresqlDatastore(options: PostgresqlOptions, context: D
     dump: (signal) => (isExport ? dumpSqlite : dumpPostgresql)(options, context, signal),
     openRestore: (target, restoring, signal) =>
       (isExport ? openSqliteRestore : openPostgresqlRestore)(options, target, restoring, context, signal),
+    query: (sql, signal) => queryPostgresql(options, context, sql, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

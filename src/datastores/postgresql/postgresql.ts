@@ -18,6 +18,7 @@ export const postgresqlDriver: DatastoreDriver = defineDatastore({
   open: (options, context) => Promise.resolve(createPostgresqlDatastore(options, context)),
   deriveOptions,
   parts: "tables",
+  queries: "sql",
   check: withSqliteCheck(checkDump),
   rollBack: (steps, signal, options) => (steps.some(isImportStep) ? rollBackImport : rollBackRestore)(steps, signal, options),
   settle: (steps, signal, options) => (steps.some(isImportStep) ? settleImport : settleRestore)(steps, signal, options),

@@ -140,11 +140,13 @@ export class OriginalRestore implements RestoreSession {
   }
 
   /** Only files tell nothing of what the server makes of them; one that was not started again by now tells nothing either. */
-  confirm(signal: AbortSignal): Promise<void> {
+  confirm(signal: AbortSignal): Promise<"proven" | "unknown"> {
     return this.#explained(signal, async () => {
-      if (this.#replaced === undefined) return;
+      if (this.#replaced === undefined) return "proven";
       await using connection = await openStarted(this.#options, this.#endpoint, signal);
-      if (connection !== undefined) await assertStartedFrom(connection, this.#replaced, this.#options, this.#scan);
+      if (connection === undefined) return "unknown";
+      await assertStartedFrom(connection, this.#replaced, this.#options, this.#scan);
+      return "proven";
     });
   }
 

@@ -55,7 +55,22 @@ export interface OverwriteRequest {
   readonly busyTimeoutMs: number;
 }
 
-export type ChildOperation = ProbeRequest | SnapshotRequest | ExamineRequest | ConvertRequest | CookieRequest | OverwriteRequest;
+/** Reads the first column of the first row of one statement, which may change nothing. */
+export interface QueryRequest {
+  readonly op: "query";
+  readonly path: string;
+  readonly sql: string;
+  readonly busyTimeoutMs: number;
+}
+
+export type ChildOperation =
+  | ProbeRequest
+  | SnapshotRequest
+  | ExamineRequest
+  | ConvertRequest
+  | CookieRequest
+  | OverwriteRequest
+  | QueryRequest;
 
 /** The one line that a child reads from its standard input; the end of that input ends the child. */
 export interface ChildRequest {
@@ -82,6 +97,7 @@ export interface ChildResults {
   readonly "convert-to-wal": null;
   readonly "read-cookie": number;
   readonly overwrite: null;
+  readonly query: string | null;
 }
 
 /** One line of a child's standard output. */

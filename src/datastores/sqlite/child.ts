@@ -1,8 +1,8 @@
 import Database from "better-sqlite3";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { reportError } from "../../base/errors.ts";
-import type { ChildMessage, ChildOperation, ChildRequest, ProbeRequest } from "./child-protocol.ts";
+import { HoldfastError, reportError } from "../../base/errors.ts";
+import type { ChildMessage, ChildOperation, ChildRequest, ProbeRequest, QueryRequest } from "./child-protocol.ts";
 import { classifySqliteError } from "./classify-error.ts";
 import { examineFile } from "./examine.ts";
 import { becomeIdentity } from "./identity-change.ts";
@@ -64,6 +64,8 @@ async function performOperation(
     case "overwrite":
       await overwriteDatabase(operation, report("writing"));
       return null;
+    case "query":
+      return queryOnce(operation);
   }
 }
 
@@ -73,6 +75,19 @@ function probe(request: ProbeRequest): unknown {
     database.pragma("query_only = on");
     const tables = database.prepare("select count(*) from sqlite_schema where type = 'table'").pluck().get();
     return { tables, journalMode: readText(database, "journal_mode") };
+  } finally {
+    database.close();
+  }
+}
+
+function queryOnce({ path, sql, busyTimeoutMs }: QueryRequest): string | null {
+  const database = openDatabase(path, busyTimeoutMs);
+  try {
+    database.pragma("query_only = on");
+    const statement = database.prepare(sql);
+    if (!statement.reader) throw new HoldfastError("refused", "the statement gives no rows");
+    const [value = null] = (statement.raw().safeIntegers().get() ?? []) as readonly (string | number | bigint | Buffer | null)[];
+    return value === null ? null : Buffer.isBuffer(value) ? value.toString("hex") : String(value);
   } finally {
     database.close();
   }

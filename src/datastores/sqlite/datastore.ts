@@ -12,6 +12,7 @@ import type {
 import { dumpDatabase } from "./dump.ts";
 import type { SqliteOptions } from "./options.ts";
 import { probeDatabase } from "./probe.ts";
+import { queryDatabase } from "./query.ts";
 import { SqliteRestore } from "./restore.ts";
 
 /** A configured database. It holds nothing open between calls: each opens the database in a process of its own. */
@@ -26,6 +27,7 @@ export function createSqliteDatastore(options: SqliteOptions, context: DriverCon
         throw prefixError(`Cannot restore "${context.name}"`, error);
       }
     },
+    query: (sql: string, signal: AbortSignal): Promise<string | null> => queryDatabase(options, context, sql, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
 }

@@ -14,6 +14,7 @@ export const sqliteDriver: DatastoreDriver = defineDatastore({
   identify: (options) => identifyDatabase(options.path),
   open: (options, context) => Promise.resolve(createSqliteDatastore(options, context)),
   deriveOptions: (entries) => ({ path: entries[0]?.sourcePath ?? "" }),
+  queries: "sql",
   check: checkDatabase,
   rollBack: rollBackSwap,
   settle: (steps) => settleSwap(steps),

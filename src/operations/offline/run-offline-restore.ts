@@ -6,7 +6,7 @@ import { createConfigCopy, createPlainCopy } from "../../config/config-copy.ts";
 import type { Config, Settings } from "../../config/config.ts";
 import { acquireLocks } from "../../queue/locks.ts";
 import { listRestoreHooks, type FindHooks } from "../fill-hooks.ts";
-import { createBackupKey } from "../find-config.ts";
+import { createBackupKey, listQueried } from "../find-config.ts";
 import { runRestore, type RestoreResult } from "../restore.ts";
 import type { BackupSetup, TaskPorts } from "../setup.ts";
 import { openDestination } from "../verify.ts";
@@ -24,6 +24,7 @@ export interface OfflineRestoreRequest {
   readonly saveTo: string;
   readonly unsavable: "refuse" | "raw";
   readonly start: "yes" | "no";
+  readonly keep: "yes" | "no";
 }
 
 export interface OfflineRestoreResult extends RestoreResult {
@@ -64,6 +65,8 @@ export async function runOfflineRestore(
       stop: plan.stop,
       start: request.start === "yes" ? plan.start : [],
       check: plan.check,
+      queried: request.config === undefined ? [] : listQueried(request.config, plan.check),
+      keep: request.keep,
       journalDir: work.journalDir,
       preRestore,
       unsavable: request.unsavable,
