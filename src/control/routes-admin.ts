@@ -9,6 +9,7 @@ import { requestCopy } from "../operations/request-copy.ts";
 import { requestRestore, requestUndo } from "../operations/request-restore.ts";
 import { requestBackup, requestProof, type Requested } from "../operations/request-task.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
+import { pickParts } from "../operations/parts.ts";
 import { planDeletion } from "../operations/plan-deletion.ts";
 import { resolveBackup } from "../operations/resolve-backup.ts";
 import { defineRoute, type Route } from "./route.ts";
@@ -80,13 +81,14 @@ export const adminRoutes: readonly Route[] = [
       ...scope,
       datastores: z.array(z.string()).min(1).optional(),
       tables: z.array(z.string()).min(1).optional(),
+      paths: z.array(z.string()).min(1).optional(),
       unsavable: z.enum(["refuse", "raw"]).default("refuse"),
       start: z.enum(["yes", "no"]).default("yes"),
       doubtful: z.enum(["refuse", "accept"]).default("refuse"),
     }),
     handle: async ({ core }, { params, body, signal, idempotencyKey }) => {
       const backup = resolveBackup(core, params.backup, body);
-      const { unsavable, start, doubtful, datastores, tables } = body;
+      const { unsavable, start, doubtful, datastores, tables, paths } = body;
       const request = {
         ...interactive(idempotencyKey),
         backup,
@@ -94,7 +96,7 @@ export const adminRoutes: readonly Route[] = [
         start,
         doubtful,
         ...(datastores === undefined ? {} : { datastores }),
-        ...(tables === undefined ? {} : { tables }),
+        ...pickParts({ tables, paths }),
       };
       const { task, joined } = await requestRestore(core, request, signal);
       return { task: task.id, joined, backup: backup.name };

@@ -114,10 +114,13 @@ export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "di
 export interface RestoreOptions {
   readonly absent: boolean;
   /**
-   * Only these parts (tables) of the datastore, the rest untouched; all of it when absent. Never given to drivers that declare none. Then
-   * `stage` and `summarize` tell the contents of the parts alone, under the names that the manifest has for them.
+   * Only these parts (tables, or paths and globs) of the datastore, the rest untouched; all of it when absent. Never given to drivers that
+   * declare none. Then `stage` and `summarize` tell the contents of the parts alone, under the names that the manifest has for them, or as
+   * `expectedOfParts` tells them.
    */
   readonly parts?: readonly string[];
+  /** What becomes of that which is there now, belongs to the parts and is not in the backup; `keep` by default. */
+  readonly beyond?: "keep" | "remove";
   /**
    * `may-run`: nobody has stopped the application. That nothing has the target open now proves nothing: a program that opens it for each
    * operation may come at any moment, so no name may be free or hold half of the data even for an instant. `stopped` by default.
@@ -151,6 +154,8 @@ export interface RestoreSession extends AsyncDisposable {
   inspect(signal: AbortSignal): Promise<TargetFacts>;
   /** Writes the staging copy (beside the target where a rename is to follow), makes it durable, and reads its contents from the copy. */
   stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents>;
+  /** What the parts must hold, where a manifest tells only the whole: told by the stored bytes themselves. Valid after `stage`. */
+  expectedOfParts?(): Contents | undefined;
   /**
    * Compares what `swap` is about to replace with what has been saved of the present data, and changes nothing. Called once, between `stage`
    * and `swap`, unless the user has given up what cannot be saved. Drivers whose dump reads just what their restore replaces have none.
@@ -179,13 +184,15 @@ export interface Datastore extends AsyncDisposable {
   openRestore(target: RestoreTarget, options: RestoreOptions, signal: AbortSignal): Promise<RestoreSession>;
 }
 
+export type PartsKind = "tables" | "paths";
+
 export interface DatastoreSpec<Options> {
   readonly kind: string;
   /** One sentence for the config reference. */
   readonly description: string;
   readonly options: z.ZodType<Options>;
   /** What can be restored alone; absent when the driver restores a datastore as a whole only. */
-  readonly parts?: "tables";
+  readonly parts?: PartsKind;
   /** Paths that a datastore reads or replaces, as the config names them (globs as their fixed part), for checks of unit sandboxes and overlaps. */
   sourcePaths(options: Options): readonly string[];
   /** Resolves links, so that two names of one physical datastore give one key. Works when the datastore is absent. */
@@ -217,7 +224,7 @@ export interface DatastoreDriver {
   readonly description: string;
   /** For the generated config schema. */
   readonly optionsSchema: z.ZodType;
-  readonly parts: "tables" | undefined;
+  readonly parts: PartsKind | undefined;
   /** Throws `config-invalid` when the options do not fit the schema. */
   configure(options: unknown): ConfiguredDatastore;
   readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];

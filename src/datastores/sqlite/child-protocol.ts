@@ -55,7 +55,45 @@ export interface OverwriteRequest {
   readonly busyTimeoutMs: number;
 }
 
-export type ChildOperation = ProbeRequest | SnapshotRequest | ExamineRequest | ConvertRequest | CookieRequest | OverwriteRequest;
+/** Looks which of the tables a database has. */
+export interface ReadTablesRequest {
+  readonly op: "read-tables";
+  readonly path: string;
+  readonly tables: readonly string[];
+  readonly busyTimeoutMs: number;
+  readonly rows: "count" | "skip";
+}
+
+/** Replaces tables of the live database at `path` by those of `source`, in one transaction; the former ones go to `aside`. */
+export interface ReplaceTablesRequest {
+  readonly op: "replace-tables";
+  readonly path: string;
+  readonly source: string;
+  /** Must not exist. */
+  readonly aside: string;
+  readonly tables: readonly string[];
+  readonly busyTimeoutMs: number;
+}
+
+/** Undoes that, where it was done. */
+export interface ReturnTablesRequest {
+  readonly op: "return-tables";
+  readonly path: string;
+  readonly aside: string;
+  readonly tables: readonly string[];
+  readonly busyTimeoutMs: number;
+}
+
+export type ChildOperation =
+  | ProbeRequest
+  | SnapshotRequest
+  | ExamineRequest
+  | ConvertRequest
+  | CookieRequest
+  | OverwriteRequest
+  | ReadTablesRequest
+  | ReplaceTablesRequest
+  | ReturnTablesRequest;
 
 /** The one line that a child reads from its standard input; the end of that input ends the child. */
 export interface ChildRequest {
@@ -75,6 +113,18 @@ export interface SnapshotResult {
   readonly notes: readonly Note[];
 }
 
+export interface TablesFound {
+  readonly missing: readonly string[];
+  /** By the name that the table has; 0 where they were not to be counted. */
+  readonly rows: Readonly<Record<string, number>>;
+  /** What else in the database relies on the tables. */
+  readonly relations: readonly string[];
+}
+
+export interface ReplaceTablesResult {
+  readonly rows: Readonly<Record<string, number>>;
+}
+
 export interface ChildResults {
   readonly probe: ProbeResult;
   readonly snapshot: SnapshotResult;
@@ -82,6 +132,9 @@ export interface ChildResults {
   readonly "convert-to-wal": null;
   readonly "read-cookie": number;
   readonly overwrite: null;
+  readonly "read-tables": TablesFound;
+  readonly "replace-tables": ReplaceTablesResult;
+  readonly "return-tables": "returned" | "never-replaced";
 }
 
 /** One line of a child's standard output. */

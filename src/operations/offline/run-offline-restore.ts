@@ -7,6 +7,7 @@ import type { Config, Settings } from "../../config/config.ts";
 import { acquireLocks } from "../../queue/locks.ts";
 import { listRestoreHooks, type FindHooks } from "../fill-hooks.ts";
 import { createBackupKey } from "../find-config.ts";
+import { listParts } from "../parts.ts";
 import { runRestore, type RestoreResult } from "../restore.ts";
 import type { BackupSetup, TaskPorts } from "../setup.ts";
 import { openDestination } from "../verify.ts";
@@ -38,6 +39,7 @@ export async function runOfflineRestore(
   signal: AbortSignal,
 ): Promise<OfflineRestoreResult> {
   const { plan, settings } = request;
+  const parts = listParts(plan);
   const findOptions = (datastore: string): unknown =>
     request.config?.datastores.get(datastore)?.options ??
     plan.members.find(({ target }) => target.member.datastore === datastore)?.target.options;
@@ -67,7 +69,7 @@ export async function runOfflineRestore(
       journalDir: work.journalDir,
       preRestore,
       unsavable: request.unsavable,
-      ...(plan.tables === undefined ? {} : { parts: plan.tables }),
+      ...(parts === undefined ? {} : { parts }),
     },
     ports,
     signal,
