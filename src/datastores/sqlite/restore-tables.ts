@@ -63,7 +63,7 @@ export class SqliteTablesRestore implements RestoreSession {
           ...relations.map((relation) => ({
             level: "warning" as const,
             code: "table-used",
-            message: `The ${relation} relies on what is restored, and stays as it is`,
+            message: `It stays as it is and relies on what is restored: ${relation}`,
           })),
         ],
       };
