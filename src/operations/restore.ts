@@ -182,7 +182,7 @@ async function stageTarget(
 function assertSame({ parts }: RestoreSetup, { member, session }: Pick<Target, "member" | "session">, found: Contents, what: string): void {
   const told = parts === undefined ? undefined : session.expectedOfParts?.();
   const expected = parts === undefined ? member.contents : (told ?? pickContents(member.contents, found));
-  const isEmpty = parts !== undefined && told === undefined && Object.keys(expected.counts).length === 0;
+  const isEmpty = parts !== undefined && told === undefined && Object.keys({ ...expected.counts, ...expected.digests }).length === 0;
   const differences = isEmpty ? [`nothing of ${parts.join(", ")} was counted`] : compareContents(expected, found);
   if (differences.length === 0) return;
   throw new HoldfastError(
