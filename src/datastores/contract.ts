@@ -184,6 +184,17 @@ export interface Datastore extends AsyncDisposable {
   openRestore(target: RestoreTarget, options: RestoreOptions, signal: AbortSignal): Promise<RestoreSession>;
 }
 
+/** What a path or glob means in a stored tree. */
+export interface TreeSelection {
+  readonly files: number;
+  /** Directories and links. */
+  readonly others: number;
+  /** Whether it is the very name of something, and no glob. */
+  readonly byName: boolean;
+  /** The plain tar of all of it, with the directories above. */
+  readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
+}
+
 export type PartsKind = "tables" | "paths";
 
 export interface DatastoreSpec<Options> {
@@ -202,6 +213,8 @@ export interface DatastoreSpec<Options> {
   deriveOptions(entries: readonly { readonly name: string; readonly form: "file" | "tree"; readonly sourcePath: string }[]): unknown;
   /** Reads stored entries to their end and checks their format; needs no live datastore. */
   check(entries: AsyncIterable<StoredEntry>, context: DriverContext, signal: AbortSignal): Promise<CheckResult>;
+  /** Chooses paths of a stored tree, which is read to its end and refused where it is hostile; for kinds that have trees. */
+  selectInTree?(entry: StoredEntry, path: string, signal: AbortSignal): Promise<TreeSelection>;
   /**
    * Undoes a swap by its recorded steps. Idempotent, and safe at every point at which the swap may have stopped.
    * @param options of the datastore as it is configured now, for drivers that must connect to a server: steps hold no secrets
@@ -229,6 +242,7 @@ export interface DatastoreDriver {
   configure(options: unknown): ConfiguredDatastore;
   readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];
   readonly check: DatastoreSpec<unknown>["check"];
+  readonly selectInTree: DatastoreSpec<unknown>["selectInTree"];
   rollBack(steps: readonly SwapStep[], signal: AbortSignal, options?: unknown): Promise<void>;
   settle(steps: readonly SwapStep[], signal: AbortSignal, options?: unknown): Promise<void>;
 }

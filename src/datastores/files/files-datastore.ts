@@ -9,12 +9,13 @@ import { checkEntries } from "./check-entries.ts";
 import { copiedAtMostBytes, dumpLooseFiles, lookForFiles } from "./dump-loose-files.ts";
 import { dumpTree, lookAtTree } from "./dump-tree.ts";
 import { findBase, findFixedDirectory, findLooseFiles, listPatterns } from "./find-loose-files.ts";
-import { escapeGlob, isGlob, unescapeGlob } from "./glob.ts";
+import { escapeGlob, isGlob, unescapeGlob } from "../../base/glob.ts";
 import { type FilesOptions, filesOptions, isTree, type LooseOptions, type TreeOptions } from "./options.ts";
-import { selectPaths, type PathSelection } from "./path-selection.ts";
+import { selectPaths, type PathSelection } from "../../base/path-selection.ts";
 import { PathsRestore } from "./restore-paths.ts";
 import { LooseRestore } from "./restore-loose-files.ts";
 import { TreeRestore } from "./restore-tree.ts";
+import { selectInTree } from "./select-in-tree.ts";
 import { rollBackSteps, settleSteps } from "./swap-steps.ts";
 
 export const filesDatastore = defineDatastore<FilesOptions>({
@@ -42,6 +43,7 @@ export const filesDatastore = defineDatastore<FilesOptions>({
     };
   },
   check: checkEntries,
+  selectInTree,
   rollBack: rollBackSteps,
   settle: settleSteps,
 });

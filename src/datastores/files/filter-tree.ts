@@ -2,7 +2,7 @@ import type { Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { StoredEntry } from "../contract.ts";
-import type { PathSelection } from "./path-selection.ts";
+import type { PathSelection } from "../../base/path-selection.ts";
 import { escapePath } from "./raw-path.ts";
 import type { MemberHeader, MemberType } from "./tar-header.ts";
 import { type MemberFate, TarReader } from "./tar-reader.ts";
@@ -13,15 +13,14 @@ export interface FoundMembers {
   /** Chosen members but for directories, and what their hard links lead to. Paths by their bytes, as latin1. */
   readonly wanted: ReadonlyMap<string, { readonly type: MemberType; readonly bytes: number; readonly link: string | undefined }>;
   readonly directories: ReadonlySet<string>;
-  /** Bytes of the chosen files. */
-  readonly bytes: number;
+  /** Which of the wanted were chosen themselves. */
+  readonly chosen: ReadonlySet<string>;
 }
 
 /** Looks for the chosen members. The archive is refused as a whole where any of it is hostile or damaged. */
 export async function findMembers(entry: StoredEntry, selection: PathSelection, signal: AbortSignal): Promise<FoundMembers> {
   const wanted = new Map<string, { readonly type: MemberType; readonly bytes: number; readonly link: string | undefined }>();
   const directories = new Set<string>();
-  let bytes = 0;
   using summary = new TreeSummary({ special: { devices: false, setId: false } });
   const reader = new TarReader(
     {
@@ -32,7 +31,6 @@ export async function findMembers(entry: StoredEntry, selection: PathSelection, 
         if (path.length === 0 || !selection.has(path)) return fate;
         if (header.type === "directory") directories.add(key);
         else wanted.set(key, { type: header.type, bytes: header.bytes, link: readLink(header) });
-        bytes += header.bytes;
         return fate;
       },
       end: () => undefined,
@@ -44,9 +42,10 @@ export async function findMembers(entry: StoredEntry, selection: PathSelection, 
     reader.push(chunk);
   }
   reader.end();
+  const chosen = new Set(wanted.keys());
   for (const [, { link }] of [...wanted])
     if (link !== undefined && !wanted.has(link)) wanted.set(link, { type: "file", bytes: 0, link: undefined });
-  return { wanted, directories, bytes };
+  return { wanted, directories, chosen };
 }
 
 /**

@@ -10,7 +10,7 @@ import { describeFiles } from "./check-entries.ts";
 import { explainSpace } from "./explain-fault.ts";
 import { createUnmetError } from "./filter-tree.ts";
 import { findUsers } from "./find-users.ts";
-import type { PathSelection } from "./path-selection.ts";
+import type { PathSelection } from "../../base/path-selection.ts";
 import { createFileHeader, createPadding, endOfArchive } from "./pax-header.ts";
 import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
 import { moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";

@@ -8,7 +8,7 @@ import { explainSpace } from "./explain-fault.ts";
 import { createUnmetError, filterTree, findMembers } from "./filter-tree.ts";
 import { findUsers } from "./find-users.ts";
 import { listMountPoints } from "./mounts.ts";
-import type { PathSelection } from "./path-selection.ts";
+import type { PathSelection } from "../../base/path-selection.ts";
 import { escapePath, joinPath } from "./raw-path.ts";
 import { readTree } from "./read-tree.ts";
 import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";

@@ -1,6 +1,6 @@
-import { HoldfastError } from "../../base/errors.ts";
+import { isUtf8 } from "node:buffer";
+import { HoldfastError } from "./errors.ts";
 import { compileGlob } from "./glob.ts";
-import { decodeForMatching } from "./raw-path.ts";
 
 /** Which entries of a datastore are meant: those that a path or glob matches, and everything below them. */
 export interface PathSelection {
@@ -21,7 +21,7 @@ export function selectPaths(given: readonly string[], root: string): PathSelecti
   return {
     patterns: given,
     has(path) {
-      const text = typeof path === "string" ? path : decodeForMatching(path);
+      const text = typeof path === "string" ? path : path.toString(isUtf8(path) ? "utf8" : "latin1");
       let found = false;
       for (const { glob, met } of patterns) {
         if (!matchesUpward(glob, text)) continue;
