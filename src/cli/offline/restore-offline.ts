@@ -122,7 +122,8 @@ async function restoreInPlace(
     createRunPorts(terminal),
     signal,
   );
-  const undo = result.savedAt === undefined ? null : describeUndo(result.savedAt, config?.path, result.preRestore?.manifest.status ?? "ok");
+  const undo =
+    result.savedAt === undefined ? null : describeUndo(result.savedAt, config?.path, result.preRestore?.manifest.status ?? "ok", plan);
   if (terminal.json === "json") {
     const { restoreId, backup, members, tookMs } = result;
     terminal.printJson({ restoreId, backup, members, tookMs, savedAt: result.savedAt ?? null, undo });
@@ -138,10 +139,14 @@ async function restoreInPlace(
   return 0;
 }
 
-function describeUndo(savedAt: string, configPath: string | undefined, status: "ok" | "partial"): string {
+/** Of a part only that part is taken back: everything else has gone on. */
+function describeUndo(savedAt: string, configPath: string | undefined, status: "ok" | "partial", { tables, paths }: OfflinePlan): string {
   const quote = (text: string): string => (/^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`);
   const config = configPath === undefined || configPath === "/etc/holdfast/holdfast.yaml" ? "" : ` --config ${quote(configPath)}`;
-  return `holdfast${config} restore --offline ${quote(savedAt)} --yes${status === "partial" ? " --accept-doubtful" : ""}`;
+  const parts = [...(tables ?? []).map((name) => ` --table ${quote(name)}`), ...(paths ?? []).map((name) => ` --path ${quote(name)}`)].join(
+    "",
+  );
+  return `holdfast${config} restore --offline ${quote(savedAt)}${parts} --yes${status === "partial" ? " --accept-doubtful" : ""}`;
 }
 
 async function isDaemonThere(socketPath: string, signal: AbortSignal): Promise<boolean> {
