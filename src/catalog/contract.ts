@@ -154,6 +154,7 @@ export interface Restore {
   readonly datastores: readonly string[];
   /** Only these were restored of it. */
   readonly tables?: readonly string[];
+  readonly paths?: readonly string[];
   readonly startedAtMs: number;
   readonly finishedAtMs?: number;
   readonly state: "running" | "done" | "rolled-back" | "failed";

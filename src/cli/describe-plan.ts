@@ -1,5 +1,6 @@
 import { describeBytes } from "../base/describe-amount.ts";
 import { describeDuration } from "../base/parse-duration.ts";
+import { describeParts } from "../operations/parts.ts";
 import type { PlannedDatastore, RestorePlan } from "../operations/plan-restore.ts";
 import { describeAgo } from "./describe-status.ts";
 import type { Terminal } from "./terminal.ts";
@@ -19,7 +20,7 @@ export function describePlan(plan: RestorePlan, terminal: Terminal): readonly st
     ...plan.doubts.map((doubt) => `  ${colors.red("!")} it is ${doubt}`),
     ...plan.datastores.flatMap((datastore) => ["", ...describeDatastore(datastore, terminal)]),
     "",
-    ...list("only", plan.tables === null ? [] : [`tables ${plan.tables.join(", ")}; everything else stays as it is`]),
+    ...list("only", listParts(plan)),
     ...plan.losses.map((loss) => `  ${colors.yellow("!")} ${loss}`),
     ...list("untouched", plan.untouched.length === 0 ? [] : [plan.untouched.join(", ")]),
     ...list("stop", plan.stop),
@@ -28,6 +29,11 @@ export function describePlan(plan: RestorePlan, terminal: Terminal): readonly st
     line("before", "what is there now is saved first; on any failure the data stays as it was"),
     line("undo", `\`holdfast undo\`, for ${describeDuration(undo.keepMs)} and the last ${undo.keepLast} restores`),
   ];
+}
+
+function listParts(plan: RestorePlan): readonly string[] {
+  const parts = describeParts(plan);
+  return parts === undefined ? [] : [`${parts}; everything else stays as it is`];
 }
 
 function describeDrill({ drilledAt, drillMs }: RestorePlan["backup"]): string {

@@ -1,5 +1,6 @@
 import { InvalidArgumentError } from "commander";
 import { HoldfastError } from "../base/errors.ts";
+import { pickParts } from "../operations/parts.ts";
 import type { RestorePlan } from "../operations/plan-restore.ts";
 import { askYesNo, confirmOrFail } from "./ask.ts";
 import { chooseBackup } from "./choose-backup.ts";
@@ -12,6 +13,7 @@ import type { Verb, VerbContext } from "./verb.ts";
 interface Options extends ScopeOptions {
   readonly only?: readonly string[];
   readonly table?: readonly string[];
+  readonly path?: readonly string[];
   readonly plan?: boolean;
   readonly yes?: boolean;
   /** Absent unless --start or --no-start was given. */
@@ -37,13 +39,14 @@ export const restoreVerb: Verb = {
       6: "the backup is damaged or incomplete: nothing was touched",
       7: "not confirmed, or the backup is doubtful and --accept-doubtful was not given",
     },
-    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}], unstarted, unhealthy, unproven}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], tables, untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
+    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}], unstarted, unhealthy, unproven}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], tables, paths, untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
     examples: [
       "holdfast restore                                    # on a terminal: pick one of the newest",
       "holdfast restore latest --job nightly --plan",
       "holdfast restore duck_backup_20260101_030000.tar.gz # by bare file name, or by path",
       "holdfast restore latest --job nightly --only crm --yes",
       'holdfast restore latest --job nightly --only crm --table Users --table "sales.Orders"',
+      "holdfast restore latest --job nightly --only uploads --path 'avatars/*.png' --path terms.txt",
       "holdfast restore --offline /mnt/rescued/duck_backup_20260101_030000.tar.gz",
     ],
   },
@@ -54,7 +57,8 @@ export const restoreVerb: Verb = {
       .option("--job <job>", "of this job")
       .option("--destination <name>", "the copy at this destination")
       .option("--only <datastore...>", "only these datastores of the backup")
-      .option("--table <name...>", "only these tables, the rest untouched (PostgreSQL; of one datastore)")
+      .option("--table <name...>", "only these tables, the rest untouched (PostgreSQL, SQLite; of one datastore)")
+      .option("--path <path...>", "only these paths or globs, the rest untouched (files; of one datastore)")
       .option("--plan", "show what would happen, and do nothing")
       .option("-y, --yes", "do not ask")
       .option("--start", "start the application again without asking")
@@ -85,6 +89,7 @@ async function restore(given: string | undefined, options: Options, context: Ver
     ...chosen.scope,
     ...(options.only === undefined ? {} : { datastores: options.only.join(",") }),
     ...(options.table === undefined ? {} : { tables: JSON.stringify(options.table) }),
+    ...(options.path === undefined ? {} : { paths: JSON.stringify(options.path) }),
   };
   const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(chosen.text, "/restore-plan", query) }, signal);
   if (options.plan === true) {
@@ -94,7 +99,8 @@ async function restore(given: string | undefined, options: Options, context: Ver
   }
   if (terminal.json === "text") for (const line of describePlan(plan, terminal)) terminal.tell(line);
   refuseDoubtful(plan, options);
-  const what = plan.tables === null ? "" : `${plan.tables.join(", ")} in `;
+  const chosenParts = plan.tables ?? plan.paths;
+  const what = chosenParts === null ? "" : `${chosenParts.join(", ")} in `;
   const message = `Replace ${what}${plan.datastores.map(({ datastore }) => datastore).join(", ")} of job "${plan.backup.job}"?`;
   await confirmOrFail(terminal, { message, yes: options.yes === true }, signal);
   const body = {
@@ -102,7 +108,7 @@ async function restore(given: string | undefined, options: Options, context: Ver
     destination: plan.backup.destination,
     start: await decideStart(plan, options, context),
     ...(options.only === undefined ? {} : { datastores: options.only }),
-    ...(options.table === undefined ? {} : { tables: options.table }),
+    ...pickParts({ tables: options.table, paths: options.path }),
     ...(options.keep === true ? { keep: "yes" } : {}),
     ...(options.unsavable === undefined ? {} : { unsavable: options.unsavable }),
     ...(options.acceptDoubtful === true ? { doubtful: "accept" } : {}),
@@ -144,13 +150,13 @@ function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "
 
 async function restoreWithoutDaemon(path: string, backup: string | undefined, options: Options, context: VerbContext): Promise<number> {
   const { restoreOffline } = await import("./offline/restore-offline.ts");
-  const { job, only, table, to, saveTo, plan, yes, acceptDoubtful, unsavable, start, keep } = options;
+  const { job, only, table, path: paths, to, saveTo, plan, yes, acceptDoubtful, unsavable, start, keep } = options;
   return await restoreOffline(context, {
     path,
     ...(backup === undefined ? {} : { backup }),
     ...(job === undefined ? {} : { job }),
     ...(only === undefined ? {} : { only }),
-    ...(table === undefined ? {} : { tables: table }),
+    ...pickParts({ tables: table, paths }),
     ...(to === undefined ? {} : { to }),
     ...(saveTo === undefined ? {} : { saveTo }),
     ...(plan === undefined ? {} : { plan }),

@@ -52,6 +52,7 @@ async function undo(id: string | undefined, options: Options, context: VerbConte
     destination: preRestore.destination,
     // Of a whole restore all that was saved comes back: what was left aside as it is was not.
     ...(restore.tables === undefined ? {} : { datastores: restore.datastores.join(","), tables: JSON.stringify(restore.tables) }),
+    ...(restore.paths === undefined ? {} : { datastores: restore.datastores.join(","), paths: JSON.stringify(restore.paths) }),
   };
   const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(preRestore.id, "/restore-plan", query) }, signal);
   const lines = [`Undoes the restore ${restore.id} of ${restore.backupName}.`, "", ...describePlan(plan, terminal)];

@@ -8,6 +8,7 @@ import { daemonVerb } from "./verb-daemon.ts";
 import { deleteVerb } from "./verb-delete.ts";
 import { destinationVerb } from "./verb-destination.ts";
 import { doctorVerb } from "./verb-doctor.ts";
+import { extractVerb } from "./verb-extract.ts";
 import { initVerb } from "./verb-init.ts";
 import { jobsVerb } from "./verb-jobs.ts";
 import { listVerb } from "./verb-list.ts";
@@ -41,6 +42,7 @@ export const verbs: readonly Verb[] = [
   drillVerb,
   copyVerb,
   restoreVerb,
+  extractVerb,
   undoVerb,
   pruneVerb,
   deleteVerb,

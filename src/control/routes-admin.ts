@@ -9,6 +9,7 @@ import { requestCopy } from "../operations/request-copy.ts";
 import { requestRestore, requestUndo } from "../operations/request-restore.ts";
 import { requestBackup, requestProof, type Requested } from "../operations/request-task.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
+import { pickParts } from "../operations/parts.ts";
 import { planDeletion } from "../operations/plan-deletion.ts";
 import { resolveBackup } from "../operations/resolve-backup.ts";
 import { defineRoute, type Route } from "./route.ts";
@@ -80,6 +81,7 @@ export const adminRoutes: readonly Route[] = [
       ...scope,
       datastores: z.array(z.string()).min(1).optional(),
       tables: z.array(z.string()).min(1).optional(),
+      paths: z.array(z.string()).min(1).optional(),
       unsavable: z.enum(["refuse", "raw"]).default("refuse"),
       start: z.enum(["yes", "no"]).default("yes"),
       keep: z.enum(["yes", "no"]).default("no").describe("Whether the restored data stays when a check fails."),
@@ -87,7 +89,7 @@ export const adminRoutes: readonly Route[] = [
     }),
     handle: async ({ core }, { params, body, signal, idempotencyKey }) => {
       const backup = resolveBackup(core, params.backup, body);
-      const { unsavable, start, keep, doubtful, datastores, tables } = body;
+      const { unsavable, start, keep, doubtful, datastores, tables, paths } = body;
       const request = {
         ...interactive(idempotencyKey),
         backup,
@@ -96,7 +98,7 @@ export const adminRoutes: readonly Route[] = [
         keep,
         doubtful,
         ...(datastores === undefined ? {} : { datastores }),
-        ...(tables === undefined ? {} : { tables }),
+        ...pickParts({ tables, paths }),
       };
       const { task, joined } = await requestRestore(core, request, signal);
       return { task: task.id, joined, backup: backup.name };

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { pickParts } from "../operations/parts.ts";
 import { planDeletion } from "../operations/plan-deletion.ts";
 import { planRestore } from "../operations/plan-restore.ts";
 import { readReport } from "../operations/read-report.ts";
@@ -7,6 +8,10 @@ import { defineRoute, type Route } from "./route.ts";
 
 const none = z.strictObject({});
 const backupParams = z.strictObject({ backup: z.string() });
+const nameList = z
+  .string()
+  .transform((text, context) => readNames(text) ?? context.addIssue({ code: "custom", message: "not a JSON list of names" }))
+  .pipe(z.array(z.string()).min(1));
 const scope = { job: z.string().exactOptional(), destination: z.string().exactOptional() };
 
 /** What would happen, and what there is: nothing is changed. */
@@ -26,17 +31,15 @@ export const planRoutes: readonly Route[] = [
         .transform((text) => text.split(","))
         .exactOptional(),
       /** A JSON list: a table's name may hold anything. */
-      tables: z
-        .string()
-        .transform((text, context) => readNames(text) ?? context.addIssue({ code: "custom", message: "not a JSON list of names" }))
-        .pipe(z.array(z.string()).min(1))
-        .exactOptional(),
+      tables: nameList.exactOptional(),
+      /** The same, of paths and globs. */
+      paths: nameList.exactOptional(),
     }),
     body: none,
     handle: ({ core }, { params, query, signal }) => {
-      const { datastores, tables, ...named } = query;
+      const { datastores, tables, paths, ...named } = query;
       const backup = resolveBackup(core, params.backup, named);
-      const chosen = { ...(datastores === undefined ? {} : { datastores }), ...(tables === undefined ? {} : { tables }) };
+      const chosen = { ...(datastores === undefined ? {} : { datastores }), ...pickParts({ tables, paths }) };
       return planRestore(core, { backup, ...chosen }, signal);
     },
   }),

@@ -114,10 +114,13 @@ export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "di
 export interface RestoreOptions {
   readonly absent: boolean;
   /**
-   * Only these parts (tables) of the datastore, the rest untouched; all of it when absent. Never given to drivers that declare none. Then
-   * `stage` and `summarize` tell the contents of the parts alone, under the names that the manifest has for them.
+   * Only these parts (tables, or paths and globs) of the datastore, the rest untouched; all of it when absent. Never given to drivers that
+   * declare none. Then `stage` and `summarize` tell the contents of the parts alone, under the names that the manifest has for them, or as
+   * `expectedOfParts` tells them.
    */
   readonly parts?: readonly string[];
+  /** What becomes of that which is there now, belongs to the parts and is not in the backup; `keep` by default. */
+  readonly beyond?: "keep" | "remove";
   /**
    * `may-run`: nobody has stopped the application. That nothing has the target open now proves nothing: a program that opens it for each
    * operation may come at any moment, so no name may be free or hold half of the data even for an instant. `stopped` by default.
@@ -151,6 +154,8 @@ export interface RestoreSession extends AsyncDisposable {
   inspect(signal: AbortSignal): Promise<TargetFacts>;
   /** Writes the staging copy (beside the target where a rename is to follow), makes it durable, and reads its contents from the copy. */
   stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents>;
+  /** What the parts must hold, where a manifest tells only the whole: told by the stored bytes themselves. Valid after `stage`. */
+  expectedOfParts?(): Contents | undefined;
   /**
    * Compares what `swap` is about to replace with what has been saved of the present data, and changes nothing. Called once, between `stage`
    * and `swap`, unless the user has given up what cannot be saved. Drivers whose dump reads just what their restore replaces have none.
@@ -185,13 +190,26 @@ export interface Datastore extends AsyncDisposable {
   query?(sql: string, signal: AbortSignal): Promise<string | null>;
 }
 
+/** What a path or glob means in a stored tree. */
+export interface TreeSelection {
+  readonly files: number;
+  /** Directories and links. */
+  readonly others: number;
+  /** Whether it is the very name of something, and no glob. */
+  readonly byName: boolean;
+  /** The plain tar of all of it, with the directories above. */
+  readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
+}
+
+export type PartsKind = "tables" | "paths";
+
 export interface DatastoreSpec<Options> {
   readonly kind: string;
   /** One sentence for the config reference. */
   readonly description: string;
   readonly options: z.ZodType<Options>;
   /** What can be restored alone; absent when the driver restores a datastore as a whole only. */
-  readonly parts?: "tables";
+  readonly parts?: PartsKind;
   /** The language in which an open datastore can be asked (`query`); absent when it cannot. */
   readonly queries?: "sql";
   /** Paths that a datastore reads or replaces, as the config names them (globs as their fixed part), for checks of unit sandboxes and overlaps. */
@@ -203,6 +221,8 @@ export interface DatastoreSpec<Options> {
   deriveOptions(entries: readonly { readonly name: string; readonly form: "file" | "tree"; readonly sourcePath: string }[]): unknown;
   /** Reads stored entries to their end and checks their format; needs no live datastore. */
   check(entries: AsyncIterable<StoredEntry>, context: DriverContext, signal: AbortSignal): Promise<CheckResult>;
+  /** Chooses paths of a stored tree, which is read to its end and refused where it is hostile; for kinds that have trees. */
+  selectInTree?(entry: StoredEntry, path: string, signal: AbortSignal): Promise<TreeSelection>;
   /**
    * Undoes a swap by its recorded steps. Idempotent, and safe at every point at which the swap may have stopped.
    * @param options of the datastore as it is configured now, for drivers that must connect to a server: steps hold no secrets
@@ -225,12 +245,13 @@ export interface DatastoreDriver {
   readonly description: string;
   /** For the generated config schema. */
   readonly optionsSchema: z.ZodType;
-  readonly parts: "tables" | undefined;
+  readonly parts: PartsKind | undefined;
   readonly queries: "sql" | undefined;
   /** Throws `config-invalid` when the options do not fit the schema. */
   configure(options: unknown): ConfiguredDatastore;
   readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];
   readonly check: DatastoreSpec<unknown>["check"];
+  readonly selectInTree: DatastoreSpec<unknown>["selectInTree"];
   rollBack(steps: readonly SwapStep[], signal: AbortSignal, options?: unknown): Promise<void>;
   settle(steps: readonly SwapStep[], signal: AbortSignal, options?: unknown): Promise<void>;
 }

@@ -10,6 +10,7 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
     parts: spec.parts,
     queries: spec.queries,
     deriveOptions: (entries) => spec.deriveOptions(entries),
+    selectInTree: spec.selectInTree?.bind(spec),
     check: (entries, context, signal) => spec.check(entries, context, signal),
     // Options that do not fit any more are as good as none: what can be put back without them must not fail for it.
     rollBack: (steps, signal, options) => spec.rollBack(steps, signal, spec.options.safeParse(options).data),

@@ -1,7 +1,6 @@
 import { HoldfastError } from "../base/errors.ts";
-import { findDatastoreDriver } from "../datastores/registry.ts";
 
-interface Held {
+export interface Held {
   readonly datastore: string;
   readonly kind: string;
   readonly status: "ok" | "partial" | "absent" | "failed";
@@ -27,21 +26,4 @@ export function chooseMembers<Member extends Held>(
   throw new HoldfastError("backup-incomplete", `The backup ${name} does not hold "${lost}": it was left out`, {
     hint: "Restore the others alone with --only, or use another backup.",
   });
-}
-
-/** Refuses tables where a restore of them alone cannot be meant or made. @throws usage */
-export function assertTables(members: readonly Held[], tables: readonly string[] | undefined): void {
-  if (tables === undefined) return;
-  const [member] = members;
-  if (member === undefined || members.length > 1) {
-    throw new HoldfastError("usage", `Tables are restored of one datastore, and the backup has ${members.length}`, {
-      hint: `Say which: ${members.map(({ datastore }) => `--only ${datastore}`).join(", or ")}.`,
-    });
-  }
-  if (findDatastoreDriver(member.kind).parts !== "tables") {
-    throw new HoldfastError("usage", `Of "${member.datastore}" no single table can be restored: it is of the kind ${member.kind}`, {
-      hint: "Restore all of it; or, with --offline and --to, beside the present data, and take over from there what is needed.",
-    });
-  }
-  if (member.status === "absent") throw new HoldfastError("usage", `"${member.datastore}" was not there when the backup was made`);
 }

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { reportError, type ErrorReport } from "../base/errors.ts";
-import type { TargetFacts } from "../datastores/contract.ts";
+import type { RestoreOptions, TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
@@ -12,8 +12,8 @@ export interface InspectionSetup extends Surroundings {
     readonly options: unknown;
     /** Of the member that would come back. */
     readonly absent: boolean;
-    /** Only these would come back. */
-    readonly parts?: readonly string[];
+    /** What alone would come back. */
+    readonly restoring: Pick<RestoreOptions, "parts" | "beyond">;
   }[];
 }
 
@@ -27,14 +27,14 @@ export interface InspectedTarget {
 /** Looks at what a restore would replace, and changes nothing. One datastore's trouble hides no other. */
 export async function runInspection(setup: InspectionSetup, ports: TaskPorts, signal: AbortSignal): Promise<readonly InspectedTarget[]> {
   const inspected: InspectedTarget[] = [];
-  for (const { datastore, kind, options, absent, parts } of setup.targets) {
+  for (const { datastore, kind, options, absent, restoring } of setup.targets) {
     signal.throwIfAborted();
     ports.progress({ phase: "looking", datastore });
     try {
       await using staging = await openStagingDirectory(join(setup.stagingDir, "inspection"), datastore);
       const context = { name: datastore, stagingDir: staging.path, progress: () => undefined };
       await using opened = await findDatastoreDriver(kind).configure(options).open(context);
-      await using session = await opened.openRestore({ kind: "original" }, { absent, ...(parts === undefined ? {} : { parts }) }, signal);
+      await using session = await opened.openRestore({ kind: "original" }, { absent, ...restoring }, signal);
       inspected.push({ datastore, facts: await session.inspect(signal), problem: null });
     } catch (error) {
       inspected.push({ datastore, facts: null, problem: reportError(error) });

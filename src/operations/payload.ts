@@ -24,6 +24,7 @@ export const payloadSchema = z.discriminatedUnion("operation", [
     datastores: z.array(z.string()),
     /** Only these of the one datastore. */
     tables: z.array(z.string()).exactOptional(),
+    paths: z.array(z.string()).exactOptional(),
     unsavable: z.enum(["refuse", "raw"]),
     start: z.enum(["yes", "no"]),
     /** Whether the restored data stays when a check fails; `no` when absent. */

@@ -6,13 +6,14 @@ import type { Note } from "../base/note.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import { openWorker } from "../worker/open-worker.ts";
-import { assertTables, chooseMembers } from "./choose-members.ts";
+import { chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
 import { describeCheck, describeHook } from "./describe-hook.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
 import { findDatastore, findJob } from "./find-config.ts";
 import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
 import { listDoubts } from "./list-doubts.ts";
+import { assertParts, describeRestoring, listParts, type PartsRequest } from "./parts.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
 
@@ -59,6 +60,7 @@ export interface RestorePlan {
   readonly datastores: readonly PlannedDatastore[];
   /** Only these of the one datastore; null for all of it. */
   readonly tables: readonly string[] | null;
+  readonly paths: readonly string[] | null;
   /** Of the job's datastores at that time, but not asked for, or not in the backup. */
   readonly untouched: readonly string[];
   /** What will not come back as it was. */
@@ -74,18 +76,18 @@ export interface RestorePlan {
 /** @throws unknown-name when a datastore has left the config or is not in the backup; manifest-invalid, backup-damaged */
 export async function planRestore(
   core: Core,
-  request: { readonly backup: CatalogBackup; readonly datastores?: readonly string[]; readonly tables?: readonly string[] },
+  request: PartsRequest & { readonly backup: CatalogBackup; readonly datastores?: readonly string[] },
   signal: AbortSignal,
 ): Promise<RestorePlan> {
   const { backup } = request;
   const job = findJob(core.config, backup.job);
   const manifest = await readManifest(core, backup, signal);
   const members = chooseMembers(manifest, request.datastores);
-  const { tables } = request;
-  assertTables(members, tables);
+  assertParts(members, request);
+  const parts = listParts(request);
   for (const { datastore } of members) findDatastore(core.config, datastore);
-  const inspected = await inspectInWorker(core, members, tables, signal);
-  const restored = tables === undefined ? await readRestored(core, backup, signal) : [];
+  const inspected = await inspectInWorker(core, members, describeRestoring(parts, manifest.class), signal);
+  const restored = parts === undefined ? await readRestored(core, backup, signal) : [];
   const { stop, start, check, askToStart, undoKeepMs, undoKeepLast } = job.restore;
   return {
     backup: describePlanned(backup),
@@ -101,7 +103,8 @@ export async function planRestore(
         ),
       ),
     ),
-    tables: tables ?? null,
+    tables: request.tables ?? null,
+    paths: request.paths ?? null,
     untouched: manifest.members.filter((member) => !members.includes(member)).map(({ datastore }) => datastore),
     losses: [...(request.datastores === undefined ? manifest.members.filter(({ status }) => status === "failed") : []), ...members].flatMap(
       listLosses,
@@ -118,7 +121,7 @@ export async function planRestore(
 async function inspectInWorker(
   core: Core,
   members: readonly ManifestMember[],
-  tables: readonly string[] | undefined,
+  restoring: InspectionSetup["targets"][number]["restoring"],
   signal: AbortSignal,
 ): Promise<readonly InspectedTarget[]> {
   const { settings } = core.config;
@@ -133,7 +136,7 @@ async function inspectInWorker(
       kind,
       options: findDatastore(core.config, datastore).options,
       absent: status === "absent",
-      ...(tables === undefined ? {} : { parts: tables }),
+      restoring,
     })),
   };
   const limit = new AbortController();

@@ -8,6 +8,7 @@ import { listOccupied } from "../config/occupied-places.ts";
 import { listDueRemovals } from "./apply-retention.ts";
 import type { Core } from "./core.ts";
 import { describeDestination, findDatastore, findJob, listQueried } from "./find-config.ts";
+import { listParts } from "./parts.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import type { OperationKind, OperationSetup } from "./run-task.ts";
 import type { BackupSetup, DatastoreSetup } from "./setup.ts";
@@ -138,6 +139,7 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     // Outside the job's sequence and shrink history.
     history: { sequence: 0, previous: null, sizes: {} },
   };
+  const parts = listParts(payload);
   return {
     host: settings.hostname,
     version: core.version,
@@ -154,7 +156,7 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     journalDir: restoreJournalDir(settings.stateDir),
     preRestore,
     unsavable: payload.unsavable,
-    ...(payload.tables === undefined ? {} : { parts: payload.tables }),
+    ...(parts === undefined ? {} : { parts }),
   };
 }
 

@@ -3,19 +3,18 @@ import { HoldfastError } from "../base/errors.ts";
 import { createId } from "../base/ids.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Enqueued } from "../queue/contract.ts";
-import { assertTables, chooseMembers } from "./choose-members.ts";
+import { chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
 import { createBackupKey, findDatastore, findJob, identifyDatastores } from "./find-config.ts";
 import { listDoubts } from "./list-doubts.ts";
+import { assertParts, pickParts, type PartsRequest } from "./parts.ts";
 import type { TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
 import type { Requested } from "./request-task.ts";
 
-export interface RestoreRequest extends Requested {
+export interface RestoreRequest extends Requested, PartsRequest {
   readonly backup: CatalogBackup;
   readonly datastores?: readonly string[];
-  /** Only these of the one datastore. */
-  readonly tables?: readonly string[];
   readonly unsavable: "refuse" | "raw";
   readonly start: "yes" | "no";
   /** Whether the restored data stays when a check fails. */
@@ -36,11 +35,11 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     });
   }
   const members = chooseMembers(backup, request.datastores);
-  assertTables(members, request.tables);
+  assertParts(members, request);
   const datastores = members.map(({ datastore }) => datastore);
   for (const name of datastores) findDatastore(core.config, name);
   const { idempotencyKey } = request;
-  const tables = request.tables === undefined ? {} : { tables: [...request.tables] };
+  const parts = pickParts(request);
   const restoreId = idempotencyKey === undefined ? createId(core.clock.now()) : createIdFor(idempotencyKey);
   const payload: TaskPayload = {
     operation: "restore",
@@ -49,7 +48,7 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     destination: backup.destination,
     backupId: backup.id,
     datastores,
-    ...tables,
+    ...parts,
     unsavable: request.unsavable,
     start: request.start,
     ...(request.keep === undefined ? {} : { keep: request.keep }),
@@ -75,7 +74,7 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
         backupName: backup.name,
         job: job.name,
         datastores,
-        ...tables,
+        ...parts,
         startedAtMs: core.clock.now(),
         state: "running",
       });
@@ -110,7 +109,8 @@ export async function requestUndo(
     );
   }
   const backup = requireBackup(core, restore.preRestore.destination, restore.preRestore.id);
-  // Tables that were not named are not taken back either: they may have changed since. All else that was saved is, see describeBeyond.
-  const tables = restore.tables === undefined ? {} : { datastores: restore.datastores, tables: restore.tables };
-  return await requestRestore(core, { ...request, backup, ...tables, unsavable: "refuse", doubtful: "accept", undoes: restore.id }, signal);
+  // Parts that were not named are not taken back either: they may have changed since. All else that was saved is, see describeBeyond.
+  const parts = pickParts(restore);
+  const scope = Object.keys(parts).length === 0 ? {} : { datastores: restore.datastores, ...parts };
+  return await requestRestore(core, { ...request, backup, ...scope, unsavable: "refuse", doubtful: "accept", undoes: restore.id }, signal);
 }

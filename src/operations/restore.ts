@@ -14,6 +14,7 @@ import { explainSystemError } from "./explain-system-error.ts";
 import { endCommitted, undoAttempt } from "./end-attempt.ts";
 import { assertNoneUnfinished, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
+import { describeRestoring } from "./parts.ts";
 import type { QueriedDatastore } from "./run-check.ts";
 import { runHook } from "./run-hook.ts";
 import { runLanes, type LaneItem } from "./run-lanes.ts";
@@ -121,7 +122,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   let aftermath: Aftermath = { unproven: [] };
   try {
     await reach("verified");
-    for (const member of members) targets.push(await openTarget(setup, member, { resources, record }, ports, signal));
+    for (const member of members) targets.push(await openTarget(setup, backup, member, { resources, record }, ports, signal));
     const stage = async (target: Target, inner: AbortSignal): Promise<void> => {
       await stageTarget(setup, backup, target, ports, inner);
       await reach("staged", target.member.datastore);
@@ -168,6 +169,7 @@ type Reach = (phase: ReachedPhase, datastore?: string) => Promise<void>;
 
 async function openTarget(
   setup: RestoreSetup,
+  backup: BackupReader,
   member: ManifestMember,
   { resources, record }: { readonly resources: AsyncDisposableStack; readonly record: (entry: RestoreRecord) => Promise<void> },
   ports: TaskPorts,
@@ -188,7 +190,7 @@ async function openTarget(
   const restoring = {
     absent: member.status === "absent",
     application,
-    ...(setup.parts === undefined ? {} : { parts: setup.parts }),
+    ...describeRestoring(setup.parts, backup.manifest.class),
     record: (step: SwapStep) => record({ type: "step", datastore, kind, step }),
     asideDir: restoreAsideDir(setup.journalDir, setup.restoreId),
   };
@@ -206,12 +208,13 @@ async function stageTarget(
 ): Promise<void> {
   ports.progress({ phase: "staging", datastore: member.datastore });
   const contents = await session.stage(backup.readMember(member), signal);
-  if (member.status !== "absent") assertSame(setup, member, contents, "the staged copy");
+  if (member.status !== "absent") assertSame(setup, { member, session }, contents, "the staged copy");
 }
 
-function assertSame({ parts }: RestoreSetup, member: ManifestMember, found: Contents, what: string): void {
-  const expected = parts === undefined ? member.contents : pickContents(member.contents, found);
-  const isEmpty = parts !== undefined && Object.keys(expected.counts).length === 0;
+function assertSame({ parts }: RestoreSetup, { member, session }: Pick<Target, "member" | "session">, found: Contents, what: string): void {
+  const told = parts === undefined ? undefined : session.expectedOfParts?.();
+  const expected = parts === undefined ? member.contents : (told ?? pickContents(member.contents, found));
+  const isEmpty = parts !== undefined && told === undefined && Object.keys({ ...expected.counts, ...expected.digests }).length === 0;
   const differences = isEmpty ? [`nothing of ${parts.join(", ")} was counted`] : compareContents(expected, found);
   if (differences.length === 0) return;
   throw new HoldfastError(
@@ -255,7 +258,7 @@ async function swapTargets(
     await session.swap((step) => record({ type: "step", datastore, kind, step }), signal);
     // While an application has the data open it may have written already: then the staged copy's comparison is all there can be.
     if (member.status !== "absent" && facts.users.length === 0)
-      assertSame(setup, member, await session.summarize(signal), "the restored data");
+      assertSame(setup, { member, session }, await session.summarize(signal), "the restored data");
     await reach("swapped", datastore);
     ports.progress({ phase: "swapped", datastore });
   }

@@ -9,6 +9,7 @@ import type {
   DatastoreDriver,
   DriverContext,
   DumpFacts,
+  RestoreOptions,
   RestoreTarget,
   StoredEntry,
   SwapStep,
@@ -98,12 +99,15 @@ export async function checkAll(driver: DatastoreDriver, entries: readonly Stored
 export interface Restored {
   readonly staged: Contents;
   readonly found: Contents;
+  /** Of a restore of parts, where the driver tells it. */
+  readonly expected?: Contents | undefined;
   readonly steps: readonly SwapStep[];
 }
 
 export interface RestoreHooks {
   readonly target?: RestoreTarget;
   readonly absent?: boolean;
+  readonly parts?: Pick<RestoreOptions, "parts" | "beyond">;
   /** Called in place of making a step durable; throwing stops the swap there. Gets the steps so far, to be added to. */
   readonly record?: (step: SwapStep, steps: SwapStep[]) => void;
 }
@@ -123,12 +127,13 @@ export async function restoreAll(
     else hooks.record(step, steps);
   };
   const target = hooks.target ?? { kind: "original" };
-  const restoring = { absent: hooks.absent ?? false, ...(target.kind === "original" ? { record } : {}) };
+  const restoring = { absent: hooks.absent ?? false, ...hooks.parts, ...(target.kind === "original" ? { record } : {}) };
   await using session = await datastore.openRestore(target, restoring, quiet);
   await session.inspect(quiet);
   const staged = await session.stage(each(entries), quiet);
   await session.swap(record, quiet);
-  return { staged, found: await session.summarize(quiet), steps: JSON.parse(JSON.stringify(steps)) as SwapStep[] };
+  const found = await session.summarize(quiet);
+  return { staged, found, expected: session.expectedOfParts?.(), steps: JSON.parse(JSON.stringify(steps)) as SwapStep[] };
 }
 
 /** What Holdfast has left beside the sources of a test. */

@@ -30,6 +30,8 @@ export interface OfflineRestoreOptions extends OfflinePlace {
   readonly only?: readonly string[];
   /** Only these tables of the one datastore. */
   readonly tables?: readonly string[];
+  /** Only these paths or globs of the one datastore. */
+  readonly paths?: readonly string[];
   /** Restore below this empty or absent directory, and leave the original places alone. */
   readonly to?: string;
   /** Where the present data is saved first; `<stateDir>/pre-restore` by default. */

@@ -1,16 +1,18 @@
 import { describeAge, describeBytes } from "../../base/describe-amount.ts";
 import type { Hook } from "../../config/config.ts";
 import { describeCheck } from "../../operations/describe-hook.ts";
+import { describeParts } from "../../operations/parts.ts";
 import type { OfflinePlan, PlannedMember } from "../../operations/offline/plan-restore.ts";
 
 /** The plan of a restore to the original places, one line each. */
 export function describePlan(plan: OfflinePlan, saveTo: string, nowMs: number): readonly string[] {
   const { chosen, manifest } = plan;
+  const parts = describeParts(plan);
   return [
     `Restore ${manifest.name} of job "${manifest.job}" (${describeAge(nowMs - chosen.backup.createdAtMs)} old, made on ${manifest.host})`,
     `  from ${chosen.path}`,
     ...plan.members.flatMap(describeMember),
-    ...(plan.tables === undefined ? [] : [`  only    tables ${plan.tables.join(", ")}`]),
+    ...(parts === undefined ? [] : [`  only    ${parts}`]),
     ...plan.leftOut.map((datastore) => `  ${datastore}: not in this backup, and stays as it is now`),
     ...describeHooks("stop", plan.stop),
     ...describeHooks("start", plan.start),

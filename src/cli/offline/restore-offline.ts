@@ -6,6 +6,7 @@ import { describeRemedies, isWell } from "../../operations/complete-restore.ts";
 import { describeHook } from "../../operations/describe-hook.ts";
 import { openScratch } from "../../operations/offline/open-restore-work.ts";
 import { chooseBackup, openView } from "../../operations/offline/open-view.ts";
+import { pickParts } from "../../operations/parts.ts";
 import { planOfflineRestore, type OfflinePlan } from "../../operations/offline/plan-restore.ts";
 import { assertEmpty, restoreInto } from "../../operations/offline/restore-into.ts";
 import { runOfflineRestore } from "../../operations/offline/run-offline-restore.ts";
@@ -26,13 +27,15 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
   if (known.unused !== undefined) {
     terminal.tell(`warning: the config is not used, nor are its stop, start and check commands: ${known.unused}`);
   }
-  if (options.to !== undefined && options.tables !== undefined) {
-    throw new HoldfastError("usage", "--to restores whole datastores, not tables", { hint: "Leave --table out, or --to." });
+  if (options.to !== undefined && (options.tables ?? options.paths) !== undefined) {
+    throw new HoldfastError("usage", "--to restores whole datastores, not parts of one", {
+      hint: "Leave --table and --path out, or --to; `holdfast extract` gives single files.",
+    });
   }
   await using scratch = await openScratch(known.settings);
   const view = await openView({ ...options, host: known.settings.hostname, scratchDir: scratch.path }, signal);
   const chosen = await chooseBackup(view, options.backup, signal);
-  const request = { config: known.config, only: options.only, tables: options.tables, stagingDir: scratch.path };
+  const request = { config: known.config, only: options.only, parts: pickParts(options), stagingDir: scratch.path };
   const plan = await planOfflineRestore(chosen, request, signal);
   if (options.plan === true) return tellPlan(plan, known.settings, options, context);
   if (plan.doubts.length > 0 && options.acceptDoubtful !== true && plan.manifest.class === "backup") {
@@ -51,7 +54,7 @@ function tellPlan(plan: OfflinePlan, settings: Settings, options: OfflineRestore
 }
 
 /** With the fields that the plan of an online restore has, as far as they mean something here. */
-function describePlanAsJson({ chosen, members, leftOut, tables, doubts, stop, start }: OfflinePlan): unknown {
+function describePlanAsJson({ chosen, members, leftOut, tables, paths, doubts, stop, start }: OfflinePlan): unknown {
   return {
     backup: chosen.backup,
     doubts,
@@ -68,6 +71,7 @@ function describePlanAsJson({ chosen, members, leftOut, tables, doubts, stop, st
       problem: problem ?? null,
     })),
     tables: tables ?? null,
+    paths: paths ?? null,
     leftOut,
     stop: stop.map(({ command }) => command.join(" ")),
     start: start.map(({ command }) => command.join(" ")),
@@ -121,7 +125,8 @@ async function restoreInPlace(
     createRunPorts(terminal),
     signal,
   );
-  const undo = result.savedAt === undefined ? null : describeUndo(result.savedAt, config?.path, result.preRestore?.manifest.status ?? "ok");
+  const undo =
+    result.savedAt === undefined ? null : describeUndo(result.savedAt, config?.path, result.preRestore?.manifest.status ?? "ok", plan);
   if (terminal.json === "json") {
     const { restoreId, backup, members, tookMs, unstarted = null, unhealthy = null, unproven } = result;
     terminal.printJson({ restoreId, backup, members, tookMs, savedAt: result.savedAt ?? null, undo, unstarted, unhealthy, unproven });
@@ -138,10 +143,14 @@ async function restoreInPlace(
   return isWell(result) ? 0 : 3;
 }
 
-function describeUndo(savedAt: string, configPath: string | undefined, status: "ok" | "partial"): string {
+/** Of a part only that part is taken back: everything else has gone on. */
+function describeUndo(savedAt: string, configPath: string | undefined, status: "ok" | "partial", { tables, paths }: OfflinePlan): string {
   const quote = (text: string): string => (/^[\w./:@%+=-]+$/.test(text) ? text : `'${text.replaceAll("'", String.raw`'\''`)}'`);
   const config = configPath === undefined || configPath === "/etc/holdfast/holdfast.yaml" ? "" : ` --config ${quote(configPath)}`;
-  return `holdfast${config} restore --offline ${quote(savedAt)} --yes${status === "partial" ? " --accept-doubtful" : ""}`;
+  const parts = [...(tables ?? []).map((name) => ` --table ${quote(name)}`), ...(paths ?? []).map((name) => ` --path ${quote(name)}`)].join(
+    "",
+  );
+  return `holdfast${config} restore --offline ${quote(savedAt)}${parts} --yes${status === "partial" ? " --accept-doubtful" : ""}`;
 }
 
 async function isDaemonThere(socketPath: string, signal: AbortSignal): Promise<boolean> {

@@ -3,22 +3,26 @@ import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
-import type { Datastore, DriverContext, ProbeFacts, RestoreOptions, RestoreTarget } from "../contract.ts";
+import type { Datastore, DriverContext, ProbeFacts, RestoreOptions, RestoreSession, RestoreTarget } from "../contract.ts";
 import { defineDatastore } from "../define-datastore.ts";
 import { checkEntries } from "./check-entries.ts";
 import { copiedAtMostBytes, dumpLooseFiles, lookForFiles } from "./dump-loose-files.ts";
 import { dumpTree, lookAtTree } from "./dump-tree.ts";
 import { findBase, findFixedDirectory, findLooseFiles, listPatterns } from "./find-loose-files.ts";
-import { escapeGlob, isGlob, unescapeGlob } from "./glob.ts";
+import { escapeGlob, isGlob, unescapeGlob } from "../../base/glob.ts";
 import { type FilesOptions, filesOptions, isTree, type LooseOptions, type TreeOptions } from "./options.ts";
+import { selectPaths, type PathSelection } from "../../base/path-selection.ts";
+import { PathsRestore } from "./restore-paths.ts";
 import { LooseRestore } from "./restore-loose-files.ts";
 import { TreeRestore } from "./restore-tree.ts";
+import { selectInTree } from "./select-in-tree.ts";
 import { rollBackSteps, settleSteps } from "./swap-steps.ts";
 
 export const filesDatastore = defineDatastore<FilesOptions>({
   kind: "files",
   description: "Single files by path and glob (`include`), or a directory as one tree (`root`).",
   options: filesOptions,
+  parts: "paths",
   sourcePaths: listSourcePaths,
   identify: (options) => {
     const paths = [...new Set(listSourcePaths(options).map(resolvePath))].sort();
@@ -39,6 +43,7 @@ export const filesDatastore = defineDatastore<FilesOptions>({
     };
   },
   check: checkEntries,
+  selectInTree,
   rollBack: rollBackSteps,
   settle: settleSteps,
 });
@@ -56,6 +61,12 @@ function resolvePath(path: string): string {
     if (readErrno(error) !== "ENOENT" || path === dirname(path)) return path;
     return join(resolvePath(dirname(path)), basename(path));
   }
+}
+
+function selectParts(target: RestoreTarget, { parts }: RestoreOptions, root: string): PathSelection | undefined {
+  if (parts === undefined) return undefined;
+  if (target.kind !== "original") throw new HoldfastError("usage", "single paths can only be restored to where they belong");
+  return selectPaths(parts, root);
 }
 
 class TreeDatastore implements Datastore {
@@ -80,23 +91,20 @@ class TreeDatastore implements Datastore {
     return dumpTree({ root: this.#root, options: this.#options, context: this.#context }, signal);
   }
 
-  openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<TreeRestore> {
+  openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<RestoreSession> {
     const below = target.kind !== "original";
     const { exclude, oneFileSystem, devices, setId } = this.#options;
-    return Promise.resolve(
-      new TreeRestore(
-        {
-          root: below ? resolvePath(target.path) : this.#root,
-          below,
-          exclude: below ? [] : exclude,
-          oneFileSystem,
-          special: { devices, setId },
-          stagingDir: this.#context.stagingDir,
-          progress: this.#context.progress,
-        },
-        restoring,
-      ),
-    );
+    const tree = {
+      root: below ? resolvePath(target.path) : this.#root,
+      below,
+      exclude: below ? [] : exclude,
+      oneFileSystem,
+      special: { devices, setId },
+      stagingDir: this.#context.stagingDir,
+      progress: this.#context.progress,
+    };
+    const selection = selectParts(target, restoring, this.#root);
+    return Promise.resolve(selection === undefined ? new TreeRestore(tree, restoring) : new PathsRestore(tree, selection, restoring));
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -136,9 +144,20 @@ class LooseDatastore implements Datastore {
 
   openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<LooseRestore> {
     if (target.kind !== "original")
-      return Promise.resolve(new LooseRestore({ base: resolvePath(target.path), list: () => [], setId: false }, restoring));
+      return Promise.resolve(
+        new LooseRestore({ base: resolvePath(target.path), list: () => [], setId: false, isNamed: () => false }, restoring),
+      );
     const list = (): readonly string[] => findLooseFiles(this.#options).files.map(({ name }) => name);
-    return Promise.resolve(new LooseRestore({ base: resolvePath(findBase(this.#options)), list, setId: false }, restoring));
+    const base = resolvePath(findBase(this.#options));
+    const named = new Set(listPatterns(this.#options).flatMap(({ path }) => (isGlob(path) ? [] : [join(unescapeGlob(path), ".")])));
+    const selection = selectParts(target, restoring, base);
+    return Promise.resolve(
+      new LooseRestore(
+        { base, list, setId: false, isNamed: (name) => named.has(join(findBase(this.#options), name)) },
+        restoring,
+        selection,
+      ),
+    );
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,7 @@ import { type BigIntStats, lstatSync, realpathSync, statSync } from "node:fs";
 import { dirname, join, relative, sep } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
-import { compileGlob, isGlob, unescapeGlob } from "./glob.ts";
+import { compileGlob, isGlob, unescapeGlob } from "../../base/glob.ts";
 import type { LooseOptions } from "./options.ts";
 import { decodeForMatching, escapePath, joinPath } from "./raw-path.ts";
 import { walkTree } from "./walk-tree.ts";

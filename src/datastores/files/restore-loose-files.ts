@@ -2,13 +2,15 @@ import { createHash } from "node:crypto";
 import { constants, lstatSync, realpathSync } from "node:fs";
 import { open } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import type { Contents } from "../../base/contents.ts";
+import { emptyContents, type Contents } from "../../base/contents.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { FileAttributes, RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { describeFiles } from "./check-entries.ts";
 import { explainSpace } from "./explain-fault.ts";
+import { createUnmetError } from "./filter-tree.ts";
 import { findUsers } from "./find-users.ts";
+import type { PathSelection } from "../../base/path-selection.ts";
 import { createFileHeader, createPadding, endOfArchive } from "./pax-header.ts";
 import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
 import { moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
@@ -20,6 +22,8 @@ export interface LooseTarget {
   /** Names of what is there now and belongs to the datastore. */
   readonly list: () => readonly string[];
   readonly setId: boolean;
+  /** Whether the config names this file itself, not by a glob: then a link that it is leads to the file that is meant. */
+  readonly isNamed: (name: string) => boolean;
 }
 
 interface StagedFile {
@@ -36,24 +40,37 @@ const plainAttributes: FileAttributes = { mode: 0o600, uid: 0, gid: 0, mtimeNs: 
 export class LooseRestore implements RestoreSession {
   readonly #target: LooseTarget;
   readonly #record: RestoreOptions["record"];
+  readonly #selection: PathSelection | undefined;
+  readonly #beyond: "keep" | "remove";
   readonly #areas = new Map<string, RestoreArea>();
   readonly #files: StagedFile[] = [];
   /** Areas that a roll-back or a settlement removes. */
   readonly #recorded = new Set<string>();
 
-  constructor(target: LooseTarget, { record }: Pick<RestoreOptions, "record">) {
+  /** @param selection of which names alone are meant */
+  constructor(target: LooseTarget, { record, beyond }: Pick<RestoreOptions, "record" | "beyond">, selection?: PathSelection) {
     this.#target = target;
     this.#record = record;
+    this.#selection = selection;
+    this.#beyond = selection === undefined ? "remove" : (beyond ?? "keep");
+  }
+
+  /** What belongs to the datastore, is meant and is there now. */
+  #list(): readonly string[] {
+    return this.#target.list().filter((name) => this.#selection?.has(name) ?? true);
   }
 
   inspect(_signal: AbortSignal): Promise<TargetFacts> {
-    const paths = this.#target.list().map((name) => this.#place(name));
+    const paths = this.#list().map((name) => this.#place(name));
+    const isPresent = paths.length > 0 || (this.#selection !== undefined && this.#target.list().length > 0);
+    const beyond =
+      this.#selection === undefined ? "files of this datastore that the backup does not have" : "what matches and is not in the backup";
     const bytes = paths.reduce((total, path) => total + lstatSync(path).size, 0);
     return Promise.resolve({
       summary: paths.length === 0 ? "nothing is there" : `${paths.length} files, ${describeBytes(bytes)}`,
-      present: paths.length > 0,
+      present: isPresent,
       bytes,
-      method: "replaces file by file; files of this datastore that the backup does not have are put aside",
+      method: `replaces file by file; ${beyond} ${this.#beyond === "keep" ? "stays as it is" : this.#selection === undefined ? "are put aside" : "is put aside"}`,
       neededBytes: bytes,
       notes: [],
       users: paths.length === 0 ? [] : findUsers(paths),
@@ -62,12 +79,24 @@ export class LooseRestore implements RestoreSession {
 
   async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
     try {
-      for await (const entry of entries) await this.#stageFile(entry, signal);
+      for await (const entry of entries) if (this.#selection?.has(entry.name) ?? true) await this.#stageFile(entry, signal);
+      const unmet = this.#selection?.listUnmet() ?? [];
+      if (unmet.length > 0 && this.#beyond === "keep") throw createUnmetError(unmet, this.#target.base);
       for (const { path } of this.#areas.values()) await syncTree(path, signal);
     } catch (error) {
       throw explainSpace(error, `Cannot restore to ${this.#target.base}`);
     }
-    return await hashFiles(this.#files.map(({ name, staged }) => ({ name, path: staged })));
+    return this.#describe(await hashFiles(this.#files.map(({ name, staged }) => ({ name, path: staged }))));
+  }
+
+  /** Of some files the manifest tells the hashes, not the sums. */
+  #describe(contents: Contents): Contents {
+    return this.#selection === undefined ? contents : { ...contents, counts: {} };
+  }
+
+  /** Where an undo only takes away there is nothing to compare with. */
+  expectedOfParts(): Contents | undefined {
+    return this.#files.length === 0 ? emptyContents : undefined;
   }
 
   /** Files of the backup that the datastore does not name any more are not saved; what a partial backup left out stays aside anyway. */
@@ -87,7 +116,8 @@ export class LooseRestore implements RestoreSession {
 
   #listExtra(): readonly { readonly name: string }[] {
     const restored = new Set(this.#files.map(({ name }) => name));
-    return this.#target.list().flatMap((name) => (restored.has(name) ? [] : [{ name }]));
+    if (this.#beyond === "keep") return [];
+    return this.#list().flatMap((name) => (restored.has(name) ? [] : [{ name }]));
   }
 
   async swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void> {
@@ -121,8 +151,8 @@ export class LooseRestore implements RestoreSession {
   }
 
   async summarize(_signal: AbortSignal): Promise<Contents> {
-    const names = new Set([...this.#files.map(({ name }) => name), ...this.#target.list()]);
-    return await hashFiles([...names].map((name) => ({ name, path: this.#place(name) })));
+    const names = new Set([...this.#files.map(({ name }) => name), ...(this.#beyond === "keep" ? [] : this.#list())]);
+    return this.#describe(await hashFiles([...names].map((name) => ({ name, path: this.#place(name) }))));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -135,7 +165,7 @@ export class LooseRestore implements RestoreSession {
     if (path === this.#target.base || !path.startsWith(this.#target.base === "/" ? "/" : `${this.#target.base}/`)) {
       throw new HoldfastError("backup-damaged", `Cannot restore "${name}": it lies outside ${this.#target.base}`);
     }
-    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? realpathSync(path) : path;
+    return this.#target.isNamed(name) && lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true ? realpathSync(path) : path;
   }
 
   async #findArea(directory: string): Promise<RestoreArea> {

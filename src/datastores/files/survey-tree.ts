@@ -1,7 +1,7 @@
 import { setImmediate } from "node:timers/promises";
 import type { Note } from "../../base/note.ts";
 import { createAbortError } from "../../base/subprocess.ts";
-import { compileGlob } from "./glob.ts";
+import { compileGlob } from "../../base/glob.ts";
 import { listMountPoints } from "./mounts.ts";
 import { decodeForMatching, escapePath, joinPath } from "./raw-path.ts";
 import { type WalkedEntry, walkTree } from "./walk-tree.ts";

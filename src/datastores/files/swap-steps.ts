@@ -37,10 +37,17 @@ export async function makeMissing(path: string, area: string, record: Recorder):
   await syncDirectory(dirname(path));
 }
 
-/** Gives a directory that cannot be renamed (a mount point) the mode and owner of its staged copy, recorded first. */
-export async function copyAttributes(from: string, to: string, area: string, record: Recorder): Promise<void> {
+/** Gives a directory that stays (a mount point, or one with other things in it) the mode and owner of its staged copy, recorded first. */
+export async function copyAttributes(from: Buffer | string, to: Buffer | string, area: string, record: Recorder): Promise<void> {
   const old = lstatSync(to, { bigint: true });
-  await record({ op: "attributes", area, path: to, mode: Number(old.mode & 0o7777n), uid: Number(old.uid), gid: Number(old.gid) });
+  await record({
+    op: "attributes",
+    area,
+    path: encodePath(Buffer.from(to)),
+    mode: Number(old.mode & 0o7777n),
+    uid: Number(old.uid),
+    gid: Number(old.gid),
+  });
   const staged = lstatSync(from);
   chownSync(to, staged.uid, staged.gid);
   chmodSync(to, staged.mode & 0o7777);
@@ -115,8 +122,8 @@ function assertPutBack(step: SwapStep): void {
 function undoStep(step: SwapStep, steps: readonly SwapStep[], area: string): "undone" | "displaced" {
   switch (step["op"]) {
     case "attributes":
-      chownSync(String(step["path"]), Number(step["uid"]), Number(step["gid"]));
-      chmodSync(String(step["path"]), Number(step["mode"]));
+      chownSync(decodePath(String(step["path"])), Number(step["uid"]), Number(step["gid"]));
+      chmodSync(decodePath(String(step["path"])), Number(step["mode"]));
       return "undone";
     case "aside":
     case "carry":

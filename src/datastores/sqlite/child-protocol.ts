@@ -63,6 +63,35 @@ export interface QueryRequest {
   readonly busyTimeoutMs: number;
 }
 
+/** Looks which of the tables a database has. */
+export interface ReadTablesRequest {
+  readonly op: "read-tables";
+  readonly path: string;
+  readonly tables: readonly string[];
+  readonly busyTimeoutMs: number;
+  readonly rows: "count" | "skip";
+}
+
+/** Replaces tables of the live database at `path` by those of `source`, in one transaction; the former ones go to `aside`. */
+export interface ReplaceTablesRequest {
+  readonly op: "replace-tables";
+  readonly path: string;
+  readonly source: string;
+  /** Must not exist. */
+  readonly aside: string;
+  readonly tables: readonly string[];
+  readonly busyTimeoutMs: number;
+}
+
+/** Undoes that, where it was done. */
+export interface ReturnTablesRequest {
+  readonly op: "return-tables";
+  readonly path: string;
+  readonly aside: string;
+  readonly tables: readonly string[];
+  readonly busyTimeoutMs: number;
+}
+
 export type ChildOperation =
   | ProbeRequest
   | SnapshotRequest
@@ -70,7 +99,10 @@ export type ChildOperation =
   | ConvertRequest
   | CookieRequest
   | OverwriteRequest
-  | QueryRequest;
+  | QueryRequest
+  | ReadTablesRequest
+  | ReplaceTablesRequest
+  | ReturnTablesRequest;
 
 /** The one line that a child reads from its standard input; the end of that input ends the child. */
 export interface ChildRequest {
@@ -90,6 +122,18 @@ export interface SnapshotResult {
   readonly notes: readonly Note[];
 }
 
+export interface TablesFound {
+  readonly missing: readonly string[];
+  /** By the name that the table has; 0 where they were not to be counted. */
+  readonly rows: Readonly<Record<string, number>>;
+  /** What else in the database relies on the tables. */
+  readonly relations: readonly string[];
+}
+
+export interface ReplaceTablesResult {
+  readonly rows: Readonly<Record<string, number>>;
+}
+
 export interface ChildResults {
   readonly probe: ProbeResult;
   readonly snapshot: SnapshotResult;
@@ -98,6 +142,9 @@ export interface ChildResults {
   readonly "read-cookie": number;
   readonly overwrite: null;
   readonly query: string | null;
+  readonly "read-tables": TablesFound;
+  readonly "replace-tables": ReplaceTablesResult;
+  readonly "return-tables": "returned" | "never-replaced";
 }
 
 /** One line of a child's standard output. */

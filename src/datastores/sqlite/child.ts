@@ -8,6 +8,7 @@ import { examineFile } from "./examine.ts";
 import { becomeIdentity } from "./identity-change.ts";
 import { openDatabase, readText } from "./open-database.ts";
 import { overwriteDatabase, readCookie } from "./overwrite.ts";
+import { readTables, replaceTables, returnTables } from "./replace-tables.ts";
 import { requireSafeSqlite } from "./require-safe-sqlite.ts";
 import { takeSnapshot } from "./snapshot.ts";
 
@@ -66,6 +67,12 @@ async function performOperation(
       return null;
     case "query":
       return queryOnce(operation);
+    case "read-tables":
+      return readTables(operation);
+    case "replace-tables":
+      return replaceTables(operation);
+    case "return-tables":
+      return returnTables(operation);
   }
 }
 

@@ -1,3 +1,4 @@
+import { HoldfastError } from "../../base/errors.ts";
 import { prefixError } from "../../base/prefix-error.ts";
 import type {
   Datastore,
@@ -14,6 +15,7 @@ import type { SqliteOptions } from "./options.ts";
 import { probeDatabase } from "./probe.ts";
 import { queryDatabase } from "./query.ts";
 import { SqliteRestore } from "./restore.ts";
+import { SqliteTablesRestore } from "./restore-tables.ts";
 
 /** A configured database. It holds nothing open between calls: each opens the database in a process of its own. */
 export function createSqliteDatastore(options: SqliteOptions, context: DriverContext): Datastore {
@@ -22,6 +24,7 @@ export function createSqliteDatastore(options: SqliteOptions, context: DriverCon
     dump: (signal: AbortSignal): AsyncGenerator<DumpEntry, DumpFacts, undefined> => dumpDatabase(options, context, signal),
     async openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<RestoreSession> {
       try {
+        if (restoring.parts !== undefined) return openTables(options, target, restoring, context);
         return await SqliteRestore.open(options, target, restoring, context);
       } catch (error) {
         throw prefixError(`Cannot restore "${context.name}"`, error);
@@ -30,4 +33,9 @@ export function createSqliteDatastore(options: SqliteOptions, context: DriverCon
     query: (sql: string, signal: AbortSignal): Promise<string | null> => queryDatabase(options, context, sql, signal),
     [Symbol.asyncDispose]: () => Promise.resolve(),
   };
+}
+
+function openTables(options: SqliteOptions, target: RestoreTarget, restoring: RestoreOptions, context: DriverContext): RestoreSession {
+  if (target.kind !== "original") throw new HoldfastError("usage", "single tables can only be restored into their own database");
+  return new SqliteTablesRestore(options, restoring.parts ?? [], restoring, context);
 }

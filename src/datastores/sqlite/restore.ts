@@ -21,7 +21,7 @@ import { createMissingError, readSourceFile } from "./source-file.ts";
 import { isWalDatabase, readTargetFile } from "./target-file.ts";
 import { writeStaged, type Ownership } from "./write-staged.ts";
 
-const targetCodes: Partial<Record<ErrorCode, ErrorCode>> = {
+export const targetCodes: Partial<Record<ErrorCode, ErrorCode>> = {
   "source-locked": "target-in-use",
   "source-unreadable": "target-unsafe",
   "source-corrupt": "restore-failed",

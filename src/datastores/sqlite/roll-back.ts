@@ -8,7 +8,7 @@ import type { Identity } from "../../base/identity.ts";
 import { prefixError } from "../../base/prefix-error.ts";
 import { renameToFreeName } from "./replace-file.ts";
 import { runChild } from "./run-child.ts";
-import { parseStep, type MoveStep, type OverwriteStep, type PlaceStep, type SqliteStep } from "./swap-steps.ts";
+import { parseStep, type MoveStep, type OverwriteStep, type PlaceStep, type ReplaceTablesStep, type SqliteStep } from "./swap-steps.ts";
 
 const busyTimeoutMs = 10_000;
 
@@ -42,6 +42,8 @@ async function undoStep(step: SqliteStep, steps: readonly SqliteStep[], signal: 
       return undoMove(step);
     case "overwrite":
       return undoOverwrite(step, signal);
+    case "replace-tables":
+      return returnFormer(step, signal);
     case "copy-aside":
       return removeDatabase(step.aside);
     case "stage":
@@ -86,9 +88,24 @@ async function undoMove(step: MoveStep): Promise<void> {
  */
 async function undoOverwrite(step: OverwriteStep, signal: AbortSignal): Promise<void> {
   if ((await findFile(step.aside)) === undefined) return;
-  const identity: Identity | null = step.uid === null || step.gid === null ? null : { uid: step.uid, gid: step.gid, user: step.user };
+  const identity = readIdentity(step);
   const cookie = await runChild({ op: "read-cookie", path: step.path, busyTimeoutMs }, { identity }, signal);
   if (cookie !== step.cookie) await runChild({ op: "overwrite", path: step.path, copy: step.aside, busyTimeoutMs }, { identity }, signal);
+  await removeDatabase(step.aside);
+}
+
+/** Who opens the database. */
+function readIdentity({ uid, gid, user }: Pick<OverwriteStep, "uid" | "gid" | "user">): Identity | null {
+  return uid === null || gid === null ? null : { uid, gid, user };
+}
+
+/** The file aside says whether the transaction was committed. It goes once its tables are back, so that a second rollback changes nothing. */
+async function returnFormer(step: ReplaceTablesStep, signal: AbortSignal): Promise<void> {
+  if ((await findFile(step.aside)) !== undefined) {
+    const tables = JSON.parse(step.tables) as string[];
+    const { path, aside } = step;
+    await runChild({ op: "return-tables", path, aside, tables, busyTimeoutMs }, { identity: readIdentity(step) }, signal);
+  }
   await removeDatabase(step.aside);
 }
 
@@ -101,8 +118,8 @@ export async function settleSwap(steps: readonly SwapStep[]): Promise<void> {
       await removeDatabase(step.path);
       continue;
     }
-    const leftover = step.op === "copy-aside" ? step.aside : step.op === "move" ? step.to : step.from;
-    if (step.op === "copy-aside") await removeDatabase(leftover);
+    const leftover = step.op === "copy-aside" || step.op === "replace-tables" ? step.aside : step.op === "move" ? step.to : step.from;
+    if (step.op === "copy-aside" || step.op === "replace-tables") await removeDatabase(leftover);
     else {
       const found = await findFile(leftover);
       if (found !== undefined && isFile(found, step)) await unlink(leftover);

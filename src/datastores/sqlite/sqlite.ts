@@ -10,6 +10,7 @@ export const sqliteDriver: DatastoreDriver = defineDatastore({
   kind: "sqlite",
   description: "A SQLite database, copied while applications write to it.",
   options: sqliteOptions,
+  parts: "tables",
   sourcePaths: (options) => [options.path],
   identify: (options) => identifyDatabase(options.path),
   open: (options, context) => Promise.resolve(createSqliteDatastore(options, context)),

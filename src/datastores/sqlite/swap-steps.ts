@@ -20,7 +20,19 @@ export type OverwriteStep = {
   readonly user: string | null;
 };
 
-export type SqliteStep = StageStep | MoveStep | PlaceStep | CopyAsideStep | OverwriteStep;
+/** Tables of the live database were replaced, in one transaction; the former ones are in the database `aside`. */
+export type ReplaceTablesStep = {
+  readonly op: "replace-tables";
+  readonly path: string;
+  readonly aside: string;
+  /** A JSON list of names. */
+  readonly tables: string;
+  readonly uid: number | null;
+  readonly gid: number | null;
+  readonly user: string | null;
+};
+
+export type SqliteStep = StageStep | MoveStep | PlaceStep | CopyAsideStep | OverwriteStep | ReplaceTablesStep;
 
 const fields: Readonly<Record<SqliteStep["op"], readonly string[]>> = {
   stage: ["path"],
@@ -28,6 +40,7 @@ const fields: Readonly<Record<SqliteStep["op"], readonly string[]>> = {
   place: ["from", "to", "birth", "ino"],
   "copy-aside": ["path", "aside"],
   overwrite: ["path", "aside", "cookie"],
+  "replace-tables": ["path", "aside", "tables"],
 };
 
 /** Throws `state-newer` for a step that this version does not know. */

@@ -3,10 +3,10 @@ import { join } from "node:path";
 import type { Manifest } from "../../archive/manifest.ts";
 import { describeCause } from "../../base/errors.ts";
 import type { Check, Config, Hook } from "../../config/config.ts";
-import type { TargetFacts } from "../../datastores/contract.ts";
+import type { RestoreOptions, TargetFacts } from "../../datastores/contract.ts";
 import { openStagingDirectory } from "../staging.ts";
-import { assertTables } from "../choose-members.ts";
 import { listDoubts } from "../list-doubts.ts";
+import { assertParts, describeRestoring, listParts, type PartsRequest } from "../parts.ts";
 import { openAddressed, openDestination } from "../verify.ts";
 import { chooseTargets, type OfflineTarget } from "./choose-targets.ts";
 import type { OfflineBackup } from "./open-view.ts";
@@ -19,14 +19,12 @@ export interface PlannedMember {
 }
 
 /** What a restore would do; nothing was touched to make it. */
-export interface OfflinePlan {
+export interface OfflinePlan extends PartsRequest {
   readonly chosen: OfflineBackup;
   readonly manifest: Manifest;
   readonly members: readonly PlannedMember[];
   /** Not in the backup; they stay as they are. */
   readonly leftOut: readonly string[];
-  /** Only these of the one member. */
-  readonly tables?: readonly string[];
   /** Why the backup is not plainly good. */
   readonly doubts: readonly string[];
   readonly stop: readonly Hook[];
@@ -37,7 +35,7 @@ export interface OfflinePlan {
 interface PlanRequest {
   readonly config: Config | undefined;
   readonly only: readonly string[] | undefined;
-  readonly tables: readonly string[] | undefined;
+  readonly parts: PartsRequest;
   readonly stagingDir: string;
 }
 
@@ -47,11 +45,12 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
   const { manifest } = await openAddressed(destination, chosen.address, signal);
   const members: PlannedMember[] = [];
   const targets = chooseTargets(manifest, request.config, request.only);
-  assertTables(
+  assertParts(
     targets.map(({ member }) => member),
-    request.tables,
+    request.parts,
   );
-  for (const target of targets) members.push(await inspectTarget(target, request, signal));
+  const restoring = describeRestoring(listParts(request.parts), manifest.class);
+  for (const target of targets) members.push(await inspectTarget(target, request, restoring, signal));
   const hooks = request.config?.jobs.get(manifest.job)?.restore;
   return {
     chosen,
@@ -59,7 +58,7 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
     members,
     leftOut:
       request.only === undefined ? manifest.members.filter(({ status }) => status === "failed").map(({ datastore }) => datastore) : [],
-    ...(request.tables === undefined ? {} : { tables: request.tables }),
+    ...request.parts,
     doubts: listDoubts(chosen.backup),
     stop: hooks?.stop ?? [],
     start: hooks?.start ?? [],
@@ -67,18 +66,19 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
   };
 }
 
-async function inspectTarget(target: OfflineTarget, { stagingDir, tables }: PlanRequest, signal: AbortSignal): Promise<PlannedMember> {
+async function inspectTarget(
+  target: OfflineTarget,
+  { stagingDir }: PlanRequest,
+  restoring: Pick<RestoreOptions, "parts" | "beyond">,
+  signal: AbortSignal,
+): Promise<PlannedMember> {
   const { member, configured } = target;
   await using staging = await openStagingDirectory(stagingDir, `${member.datastore}-plan`);
   const own = join(staging.path, "own");
   await mkdir(own, { mode: 0o700 });
   try {
     await using opened = await configured.open({ name: member.datastore, stagingDir: own, progress: () => undefined });
-    await using session = await opened.openRestore(
-      { kind: "original" },
-      { absent: member.status === "absent", ...(tables === undefined ? {} : { parts: tables }) },
-      signal,
-    );
+    await using session = await opened.openRestore({ kind: "original" }, { absent: member.status === "absent", ...restoring }, signal);
     return { target, facts: await session.inspect(signal) };
   } catch (error) {
     signal.throwIfAborted();

@@ -1,12 +1,13 @@
-import { realpath } from "node:fs/promises";
 import { join } from "node:path";
 import { createId } from "../../base/ids.ts";
 import type { ConcurrencyKey } from "../../base/concurrency-key.ts";
 import { createConfigCopy, createPlainCopy } from "../../config/config-copy.ts";
 import type { Config, Settings } from "../../config/config.ts";
 import { acquireLocks } from "../../queue/locks.ts";
+import { findBackupKeys } from "../extract/find-backup.ts";
 import { listRestoreHooks, type FindHooks } from "../fill-hooks.ts";
-import { createBackupKey, listQueried } from "../find-config.ts";
+import { listQueried } from "../find-config.ts";
+import { listParts } from "../parts.ts";
 import { runRestore, type RestoreResult } from "../restore.ts";
 import type { BackupSetup, TaskPorts } from "../setup.ts";
 import { openDestination } from "../verify.ts";
@@ -39,13 +40,14 @@ export async function runOfflineRestore(
   signal: AbortSignal,
 ): Promise<OfflineRestoreResult> {
   const { plan, settings } = request;
+  const parts = listParts(plan);
   const findOptions = (datastore: string): unknown =>
     request.config?.datastores.get(datastore)?.options ??
     plan.members.find(({ target }) => target.member.datastore === datastore)?.target.options;
   const findHooks: FindHooks = (job) => (request.config === undefined ? [] : listRestoreHooks(request.config, job));
   await using work = await openRestoreWork(settings, { findOptions, findHooks }, ports, signal);
   for (const { id, message } of work.finished) ports.log("warn", `The restore ${id} ${message}`);
-  const keys: ConcurrencyKey[] = [...(await findBackupKeys(request))];
+  const keys: ConcurrencyKey[] = [...(await findBackupKeys(request.config, plan.chosen))];
   for (const { target } of plan.members) keys.push(await target.configured.identify(signal));
   using _locks = await acquireLocks(
     { directory: join(settings.runtimeDir, "locks"), keys, holder: `offline restore of ${plan.manifest.name}` },
@@ -70,7 +72,7 @@ export async function runOfflineRestore(
       journalDir: work.journalDir,
       preRestore,
       unsavable: request.unsavable,
-      ...(plan.tables === undefined ? {} : { parts: plan.tables }),
+      ...(parts === undefined ? {} : { parts }),
     },
     ports,
     signal,
@@ -83,18 +85,6 @@ export async function runOfflineRestore(
 async function initializeSaveTo({ destination }: BackupSetup, signal: AbortSignal): Promise<void> {
   await using opened = await openDestination(destination);
   await opened.initialize("adopt", signal);
-}
-
-/** Where the backup stands at a destination of the config, its removal must wait. */
-async function findBackupKeys({ config, plan }: OfflineRestoreRequest): Promise<readonly ConcurrencyKey[]> {
-  const keys: ConcurrencyKey[] = [];
-  for (const { name, options } of config?.destinations.values() ?? []) {
-    const path = typeof options === "object" && options !== null && "path" in options ? String(options.path) : undefined;
-    if (path === undefined) continue;
-    const root = await realpath(path).catch(() => path);
-    if (`${plan.chosen.path}/`.startsWith(`${root}/`)) keys.push(createBackupKey(name, plan.chosen.backup.id));
-  }
-  return keys;
 }
 
 /** How the present data is saved: as a backup of its own, that restores like any other. */
