@@ -25,6 +25,7 @@ export function describePlan(plan: RestorePlan, terminal: Terminal): readonly st
     ...list("stop", plan.stop),
     ...list("start", plan.start),
     ...list("check", plan.check),
+    ...list("hooks", plan.hooksNote === null ? [] : [plan.hooksNote]),
     line("before", "what is there now is saved first; on any failure the data stays as it was"),
     line("undo", `\`holdfast undo\`, for ${describeDuration(undo.keepMs)} and the last ${undo.keepLast} restores`),
   ];
@@ -36,10 +37,11 @@ function describeDrill({ drilledAt, drillMs }: RestorePlan["backup"]): string {
 }
 
 function describeDatastore(planned: PlannedDatastore, { colors }: Terminal): readonly string[] {
-  const { datastore, kind, plainBytes, places, now, method, users, notes, problem } = planned;
+  const { datastore, kind, to, plainBytes, places, now, method, users, notes, problem } = planned;
   const line = (name: string, text: string): string => `    ${name.padEnd(8)} ${text}`;
   return [
     `  ${colors.bold(datastore)} (${kind}), ${describeBytes(plainBytes)}`,
+    ...(to === null ? [] : [line("into", colors.bold(to))]),
     ...places.map((place) => line("to", place)),
     ...(problem === null ? [] : [`    ${colors.red("!")} ${problem}`]),
     ...(now === null ? [] : [line("now", now.summary)]),

@@ -73,20 +73,25 @@ export const adminRoutes: readonly Route[] = [
     method: "POST",
     path: "/backups/:backup/restore",
     access: "admin",
-    summary: "Restore a backup to where its datastores live by the config",
+    summary: "Restore a backup to where its datastores live by the config, or into others of the config",
     params: backupParams,
     query: none,
     body: z.strictObject({
       ...scope,
       datastores: z.array(z.string()).min(1).optional(),
       tables: z.array(z.string()).min(1).optional(),
+      /** Elsewhere, of these members alone: `{member: datastore of the config}`, or `database:NAME` for a new one on the member's server. */
+      to: z
+        .record(z.string(), z.string())
+        .refine((to) => Object.keys(to).length > 0, "names no member")
+        .optional(),
       unsavable: z.enum(["refuse", "raw"]).default("refuse"),
       start: z.enum(["yes", "no"]).default("yes"),
       doubtful: z.enum(["refuse", "accept"]).default("refuse"),
     }),
     handle: async ({ core }, { params, body, signal, idempotencyKey }) => {
       const backup = resolveBackup(core, params.backup, body);
-      const { unsavable, start, doubtful, datastores, tables } = body;
+      const { unsavable, start, doubtful, datastores, tables, to } = body;
       const request = {
         ...interactive(idempotencyKey),
         backup,
@@ -95,6 +100,7 @@ export const adminRoutes: readonly Route[] = [
         doubtful,
         ...(datastores === undefined ? {} : { datastores }),
         ...(tables === undefined ? {} : { tables }),
+        ...(to === undefined ? {} : { to }),
       };
       const { task, joined } = await requestRestore(core, request, signal);
       return { task: task.id, joined, backup: backup.name };

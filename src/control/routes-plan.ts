@@ -31,12 +31,22 @@ export const planRoutes: readonly Route[] = [
         .transform((text, context) => readNames(text) ?? context.addIssue({ code: "custom", message: "not a JSON list of names" }))
         .pipe(z.array(z.string()).min(1))
         .exactOptional(),
+      /** A JSON list of `MEMBER=TARGET`, or of one target: a datastore of the config, or `database:NAME`. */
+      to: z
+        .string()
+        .transform((text, context) => readNames(text) ?? context.addIssue({ code: "custom", message: "not a JSON list of targets" }))
+        .pipe(z.array(z.string()).min(1))
+        .exactOptional(),
     }),
     body: none,
     handle: ({ core }, { params, query, signal }) => {
-      const { datastores, tables, ...named } = query;
+      const { datastores, tables, to, ...named } = query;
       const backup = resolveBackup(core, params.backup, named);
-      const chosen = { ...(datastores === undefined ? {} : { datastores }), ...(tables === undefined ? {} : { tables }) };
+      const chosen = {
+        ...(datastores === undefined ? {} : { datastores }),
+        ...(tables === undefined ? {} : { tables }),
+        ...(to === undefined ? {} : { to }),
+      };
       return planRestore(core, { backup, ...chosen }, signal);
     },
   }),

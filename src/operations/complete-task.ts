@@ -3,6 +3,7 @@ import { describeBytes } from "../base/describe-amount.ts";
 import { reportError, type ErrorReport } from "../base/errors.ts";
 import { describeDuration } from "../base/parse-duration.ts";
 import type { FinalRunState, JsonValue } from "../catalog/contract.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
 import { applyRetention } from "./apply-retention.ts";
 import { describeBackup } from "./catalog-backup.ts";
 import type { Core } from "./core.ts";
@@ -10,6 +11,7 @@ import { isPlace } from "./find-config.ts";
 import { markBackup } from "./mark-backup.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
+import { completeScratch, sweepScratch } from "./scratch/complete-scratch.ts";
 import { requestCopies } from "./request-copy.ts";
 import type { OperationResult } from "./run-task.ts";
 
@@ -35,6 +37,10 @@ export async function completeTask(core: Core, payload: TaskPayload, result: unk
       return completeRestore(core, payload, result as OperationResult<"restore">);
     case "remove":
       return completeRemoval(core, payload, result as OperationResult<"remove">);
+    case "scratch":
+      return await completeScratch(core, payload, result as OperationResult<"scratch">);
+    case "unscratch":
+      return { state: "ok", summary: `The scratch place ${payload.scratchId} is removed`, details: { id: payload.scratchId } };
     case "copy":
       return await completeCopy(core, payload, result as OperationResult<"copy">, signal);
   }
@@ -129,8 +135,19 @@ function completeRestore(core: Core, payload: PayloadOf<"restore">, result: Oper
       backup: result.backup,
       preRestore: saved?.manifest.name ?? null,
       members: result.members.map((member) => ({ ...member })),
+      ...describeMade(core, payload),
     },
   };
+}
+
+/** New databases, which an undo does not take away: how to remove them. */
+function describeMade(core: Core, { databases }: PayloadOf<"restore">): { readonly removals?: readonly string[] } {
+  const removals = Object.entries(databases ?? {}).flatMap(([datastore, name]) => {
+    const known = core.config.datastores.get(datastore);
+    const retarget = known === undefined ? undefined : findDatastoreDriver(known.kind).retarget;
+    return known === undefined || retarget === undefined ? [] : [retarget(known.options, { kind: "named", name }).removal];
+  });
+  return removals.length === 0 ? {} : { removals };
 }
 
 function completeRemoval(core: Core, payload: PayloadOf<"remove">, { removed, failed }: OperationResult<"remove">): Completion {
@@ -174,12 +191,14 @@ async function completeCopy(
 export async function completeFailure(core: Core, payload: TaskPayload, thrown: unknown, signal: AbortSignal): Promise<ErrorReport> {
   const error = reportError(thrown);
   const damaging = error.code === "backup-damaged" || error.code === "backup-incomplete" || error.code === "manifest-invalid";
-  const read = payload.operation === "verify" || payload.operation === "drill" || payload.operation === "restore";
+  const read =
+    payload.operation === "verify" || payload.operation === "drill" || payload.operation === "restore" || payload.operation === "scratch";
   if (read && damaging) {
     const backup = core.catalog.backups.get(payload.destination, payload.backupId);
-    const event = payload.operation === "drill" ? "drill-failed" : "damaged";
+    const event = payload.operation === "drill" || payload.operation === "scratch" ? "drill-failed" : "damaged";
     if (backup !== undefined) await markBackup(core, backup, { at: formatInstant(core.clock.now()), event, reason: error.message }, signal);
   }
+  if (payload.operation === "scratch") await sweepScratch(core, payload, signal);
   // What ended an interrupted restore has noted it already.
   if (payload.operation === "restore" && core.catalog.restores.get(payload.restoreId)?.state === "running") {
     // One that was refused because another is stuck has changed nothing.

@@ -1,6 +1,7 @@
 import { describeAbsence } from "./watch-absence.ts";
 import { listNextRuns } from "./run-schedules.ts";
 import type { Core } from "./core.ts";
+import { describeScratches, type ScratchPlace } from "./scratch/describe-scratches.ts";
 import type { Task } from "../queue/contract.ts";
 
 export interface JobStatus {
@@ -46,6 +47,8 @@ export interface Status {
   readonly jobs: readonly JobStatus[];
   readonly tasks: readonly TaskStatus[];
   readonly unfinishedRestores: readonly string[];
+  /** Restored to be looked into. */
+  readonly scratches: readonly ScratchPlace[];
   readonly pauses: readonly string[];
   /** Why the config file as it is now is not in force. */
   readonly configProblem: string | null;
@@ -65,12 +68,14 @@ export function readStatus(core: Core): Status {
   const unfinishedRestores = core.catalog.restores
     .list({ states: ["failed"] })
     .map(({ id, backupName }) => `The restore ${id} of ${backupName} is not finished: both copies of the data are kept`);
+  const scratches = describeScratches(core.config.settings.stateDir);
   const pauses = core.queue
     .pauses()
     .map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);
   const configProblem = core.configProblem ?? null;
   const problems = [
     ...unfinishedRestores,
+    ...scratches.problems,
     ...(configProblem === null ? [] : [configProblem]),
     ...(core.clockJump === undefined ? [] : [core.clockJump]),
     ...jobs.flatMap(({ job, problems: own }) => own.map((problem) => `${job}: ${problem}`)),
@@ -90,6 +95,7 @@ export function readStatus(core: Core): Status {
     jobs,
     tasks,
     unfinishedRestores,
+    scratches: scratches.places,
     pauses,
     configProblem,
     problems,

@@ -13,6 +13,7 @@ import { explainSystemError } from "./explain-system-error.ts";
 import { endCommitted, undoAttempt } from "./end-attempt.ts";
 import { assertNoneUnfinished, startAgain, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
+import { assertNew, isForeign, nameTargets, stageMember } from "./restore-elsewhere.ts";
 import { runCheck } from "./run-check.ts";
 import { runHook } from "./run-hook.ts";
 import { isSaved, savePresent } from "./save-present.ts";
@@ -24,6 +25,10 @@ export interface RestoreMember {
   readonly datastore: string;
   /** From the config; without a config what the driver derives from the manifest is taken. */
   readonly options: unknown;
+  /** The member of the backup that goes there, where it has another name. */
+  readonly from?: string;
+  /** A database of this name is made, and nothing that is there is touched. */
+  readonly mustBeNew?: string;
 }
 
 export interface RestoreSetup extends Surroundings {
@@ -74,11 +79,12 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   );
   const destination = resources.use(await openDestination(setup.address.destination));
   const backup = await openAddressed(destination, setup.address, signal);
-  const members = setup.members.map(({ datastore }) => backup.findMember(datastore));
-  const failed = members.find(({ status }) => status === "failed");
+  const found = setup.members.map(({ datastore, from }) => backup.findMember(from ?? datastore));
+  const failed = found.find(({ status }) => status === "failed");
   if (failed !== undefined)
     throw new HoldfastError("backup-incomplete", `The backup ${backup.manifest.name} does not hold "${failed.datastore}": it was left out`);
-  await verifyBackup(backup, members, setup.stagingDir, ports, signal);
+  await verifyBackup(backup, found, setup.stagingDir, ports, signal);
+  const members = nameTargets(setup, found);
 
   const journal = resources.use(await createRestoreJournal(setup.journalDir, setup.restoreId));
   const records: RestoreRecord[] = [];
@@ -108,7 +114,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     for (const target of targets) await stageTarget(setup, backup, target, ports, signal);
     touched = true;
     await stopApplication(setup, record, ports, signal);
-    await inspectAgain(targets, signal);
+    await inspectAgain(setup, targets, signal);
     preRestore = await savePresent(setup, targets, ports, signal);
     if (preRestore !== undefined) {
       const { id, name } = preRestore.manifest;
@@ -157,12 +163,15 @@ async function openTarget(
   const restoring = {
     absent: member.status === "absent",
     application,
+    ...(isForeign(setup, datastore) ? { foreign: true } : {}),
     ...(setup.parts === undefined ? {} : { parts: setup.parts }),
     record: (step: SwapStep) => record({ type: "step", datastore, kind, step }),
     asideDir: restoreAsideDir(setup.journalDir, setup.restoreId),
   };
   const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
-  return { member, session, facts: await session.inspect(signal) };
+  const facts = await session.inspect(signal);
+  assertNew(setup, datastore, facts);
+  return { member, session, facts };
 }
 
 async function stageTarget(
@@ -173,7 +182,7 @@ async function stageTarget(
   signal: AbortSignal,
 ): Promise<void> {
   ports.progress({ phase: "staging", datastore: member.datastore });
-  const contents = await session.stage(backup.readMember(member), signal);
+  const contents = await stageMember(setup, backup, member, session, signal);
   if (member.status !== "absent") assertSame(setup, member, contents, "the staged copy");
 }
 
@@ -204,9 +213,10 @@ async function stopApplication(
  * An application that had the data open at first has been stopped by now: then the data is swapped as a file and compared in place. What was
  * not there at first may have come into being since.
  */
-async function inspectAgain(targets: readonly Target[], signal: AbortSignal): Promise<void> {
+async function inspectAgain(setup: RestoreSetup, targets: readonly Target[], signal: AbortSignal): Promise<void> {
   for (const target of targets)
     if (target.facts.users.length > 0 || !target.facts.present) target.facts = await target.session.inspect(signal);
+  for (const { member, facts } of targets) assertNew(setup, member.datastore, facts);
 }
 
 async function swapTargets(

@@ -8,7 +8,7 @@ import { defineDatastore } from "../define-datastore.ts";
 import { checkEntries } from "./check-entries.ts";
 import { copiedAtMostBytes, dumpLooseFiles, lookForFiles } from "./dump-loose-files.ts";
 import { dumpTree, lookAtTree } from "./dump-tree.ts";
-import { findBase, findFixedDirectory, findLooseFiles, listPatterns } from "./find-loose-files.ts";
+import { findBase, findFixedDirectory, findLooseFiles, listPatterns, namesFile } from "./find-loose-files.ts";
 import { escapeGlob, isGlob, unescapeGlob } from "./glob.ts";
 import { type FilesOptions, filesOptions, isTree, type LooseOptions, type TreeOptions } from "./options.ts";
 import { LooseRestore } from "./restore-loose-files.ts";
@@ -82,7 +82,9 @@ class TreeDatastore implements Datastore {
 
   openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<TreeRestore> {
     const below = target.kind !== "original";
-    const { exclude, oneFileSystem, devices, setId } = this.#options;
+    const { exclude, oneFileSystem } = this.#options;
+    // What comes from elsewhere gets no rights that its own config did not ask for.
+    const { devices, setId } = restoring.foreign === true ? { devices: false, setId: false } : this.#options;
     return Promise.resolve(
       new TreeRestore(
         {
@@ -138,7 +140,8 @@ class LooseDatastore implements Datastore {
     if (target.kind !== "original")
       return Promise.resolve(new LooseRestore({ base: resolvePath(target.path), list: () => [], setId: false }, restoring));
     const list = (): readonly string[] => findLooseFiles(this.#options).files.map(({ name }) => name);
-    return Promise.resolve(new LooseRestore({ base: resolvePath(findBase(this.#options)), list, setId: false }, restoring));
+    const foreign = restoring.foreign === true ? { names: (name: string) => namesFile(this.#options, name) } : {};
+    return Promise.resolve(new LooseRestore({ base: resolvePath(findBase(this.#options)), list, setId: false, ...foreign }, restoring));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
