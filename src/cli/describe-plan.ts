@@ -26,10 +26,16 @@ export function describePlan(plan: RestorePlan, terminal: Terminal): readonly st
     ...list("start", plan.start),
     ...list("check", plan.check),
     ...list("hooks", plan.hooksNote === null ? [] : [plan.hooksNote]),
-    line("before", "what is there now is saved first; on any failure the data stays as it was"),
-    line("undo", `\`holdfast undo\`, for ${describeDuration(undo.keepMs)} and the last ${undo.keepLast} restores`),
+    ...(isAllNew(plan)
+      ? [line("before", "nothing is overwritten"), line("undo", "not needed: the result says how the new database is removed")]
+      : [
+          line("before", "what is there now is saved first; on any failure the data stays as it was"),
+          line("undo", `\`holdfast undo\`, for ${describeDuration(undo.keepMs)} and the last ${undo.keepLast} restores`),
+        ]),
   ];
 }
+
+const isAllNew = ({ datastores }: RestorePlan): boolean => datastores.every(({ to }) => to?.startsWith("database:") === true);
 
 function describeDrill({ drilledAt, drillMs }: RestorePlan["backup"]): string {
   if (drilledAt === null) return "never";

@@ -218,7 +218,7 @@ jobs:
     const said = await run(installation, ...to, "database:crm old");
     assert.match(said, /To remove it again: DROP DATABASE "crm old"/);
     assert.equal(server.execute("SELECT who FROM note", "crm old").trim(), "crm");
-    assert.match(await refuse(installation, 1, ...to, "database:crm old"), /there already/);
+    assert.match(await refuse(installation, 7, ...to, "database:crm old"), /there already/);
     assert.match(await refuse(installation, 2, ...to, "database:postgres"), /every server has/);
     // Into another datastore, and back.
     await run(installation, ...to, "lab");
