@@ -40,7 +40,7 @@ export interface Catalog extends Disposable {
 /** What a revision is of. */
 export type Subject = `job:${string}` | "slots";
 
-export type RunKind = "backup" | "restore" | "undo" | "verify" | "drill" | "remove" | "copy";
+export type RunKind = "backup" | "restore" | "undo" | "verify" | "drill" | "remove" | "copy" | "scratch" | "unscratch";
 export type RunState = "running" | FinalRunState;
 export type FinalRunState = "ok" | "partial" | "suspect" | "failed" | "cancelled" | "interrupted" | "skipped" | "missed";
 
@@ -151,7 +151,14 @@ export interface Restore {
   readonly destination: string;
   readonly backupName: string;
   readonly job: string;
+  /** What was restored into. */
   readonly datastores: readonly string[];
+  /** Of which member of the backup, where that has another name. */
+  readonly from?: Readonly<Record<string, string>>;
+  /** Into a new database of this name on the datastore's server. */
+  readonly databases?: Readonly<Record<string, string>>;
+  /** Nobody was stopped; nor is anybody by its undo. */
+  readonly hooks?: "none";
   /** Only these were restored of it. */
   readonly tables?: readonly string[];
   readonly paths?: readonly string[];

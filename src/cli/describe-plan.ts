@@ -26,11 +26,17 @@ export function describePlan(plan: RestorePlan, terminal: Terminal): readonly st
     ...list("stop", plan.stop),
     ...list("start", plan.start),
     ...list("check", plan.check),
-    line("before", "what is there now is saved first; on any failure the data stays as it was"),
-    line("undo", `\`holdfast undo\`, for ${describeDuration(undo.keepMs)} and the last ${undo.keepLast} restores`),
+    ...list("hooks", plan.hooksNote === null ? [] : [plan.hooksNote]),
+    ...(isAllNew(plan)
+      ? [line("before", "nothing is overwritten"), line("undo", "not needed: the result says how the new database is removed")]
+      : [
+          line("before", "what is there now is saved first; on any failure the data stays as it was"),
+          line("undo", `\`holdfast undo\`, for ${describeDuration(undo.keepMs)} and the last ${undo.keepLast} restores`),
+        ]),
   ];
 }
 
+const isAllNew = ({ datastores }: RestorePlan): boolean => datastores.every(({ to }) => to?.startsWith("database:") === true);
 function listParts(plan: RestorePlan): readonly string[] {
   const parts = describeParts(plan);
   return parts === undefined ? [] : [`${parts}; everything else stays as it is`];
@@ -42,10 +48,11 @@ function describeDrill({ drilledAt, drillMs }: RestorePlan["backup"]): string {
 }
 
 function describeDatastore(planned: PlannedDatastore, { colors }: Terminal): readonly string[] {
-  const { datastore, kind, plainBytes, places, now, method, users, notes, problem } = planned;
+  const { datastore, kind, to, plainBytes, places, now, method, users, notes, problem } = planned;
   const line = (name: string, text: string): string => `    ${name.padEnd(8)} ${text}`;
   return [
     `  ${colors.bold(datastore)} (${kind}), ${describeBytes(plainBytes)}`,
+    ...(to === null ? [] : [line("into", colors.bold(to))]),
     ...places.map((place) => line("to", place)),
     ...(problem === null ? [] : [`    ${colors.red("!")} ${problem}`]),
     ...(now === null ? [] : [line("now", now.summary)]),

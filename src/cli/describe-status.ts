@@ -16,6 +16,7 @@ export function describeStatus(status: Status, terminal: Terminal): readonly str
     ...status.restores.flatMap((restore) => ["", ...describeRestore(restore, terminal)]),
     ...status.pauses.map((pause) => `  ${colors.yellow("!")} ${pause}`),
     ...status.jobs.flatMap((job) => ["", ...describeJob(job, terminal)]),
+    ...(status.scratches.length === 0 ? [] : ["", ...status.scratches.map(describeScratchLine)]),
     ...(status.tasks.length === 0 ? [] : ["", ...status.tasks.map((task) => describeTaskLine(task, terminal))]),
   ];
 }
@@ -58,6 +59,11 @@ function describeJob(job: JobStatus, terminal: Terminal): readonly string[] {
     line("kept", `${job.backups} backup${job.backups === 1 ? "" : "s"}, ${describeBytes(job.storedBytes)}`),
     ...job.next.map(({ purpose, at, schedule }) => line(`next ${purpose}`, `${at} (${schedule})`)),
   ];
+}
+
+function describeScratchLine({ id, state, backup, until, bytes, members }: Status["scratches"][number]): string {
+  const what = state === "ready" ? `${describeBytes(bytes)} of ${members.map(({ datastore }) => datastore).join(", ")}` : state;
+  return `scratch ${id}  ${backup}: ${what}, until ${until} (holdfast scratch)`;
 }
 
 export function describeTaskLine(task: TaskStatus, terminal: Terminal): string {

@@ -4,10 +4,13 @@ import { pickParts } from "../operations/parts.ts";
 import type { RestorePlan } from "../operations/plan-restore.ts";
 import { askYesNo, confirmOrFail } from "./ask.ts";
 import { chooseBackup } from "./choose-backup.ts";
+import { classifyTo } from "./classify-to.ts";
 import { describePlan } from "./describe-plan.ts";
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
 import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { TaskOutcome } from "./follow-task.ts";
+import { restoreToDirectory } from "./restore-to-directory.ts";
+import { restoreToScratch } from "./restore-to-scratch.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
 interface Options extends ScopeOptions {
@@ -23,7 +26,8 @@ interface Options extends ScopeOptions {
   readonly acceptDoubtful?: boolean;
   readonly detach?: boolean;
   readonly offline?: string;
-  readonly to?: string;
+  readonly to?: readonly string[];
+  readonly keepFor?: string;
   readonly saveTo?: string;
 }
 
@@ -47,6 +51,10 @@ export const restoreVerb: Verb = {
       "holdfast restore latest --job nightly --only crm --yes",
       'holdfast restore latest --job nightly --only crm --table Users --table "sales.Orders"',
       "holdfast restore latest --job nightly --only uploads --path 'avatars/*.png' --path terms.txt",
+      "holdfast restore latest --job nightly --only crm --to crm_staging    # into another datastore of the config",
+      "holdfast restore latest --job nightly --only crm --to database:crm_old",
+      "holdfast restore latest --job nightly --to /srv/rescue               # files, below an empty directory",
+      "holdfast restore latest --job nightly --to scratch --keep-for 3d     # to look into; see `holdfast scratch`",
       "holdfast restore --offline /mnt/rescued/duck_backup_20260101_030000.tar.gz",
     ],
   },
@@ -68,7 +76,12 @@ export const restoreVerb: Verb = {
       .option("--accept-doubtful", "take a backup that is unverified, partial, suspect or damaged as it is")
       .option("--detach", "print the task and do not wait")
       .option("--offline <path>", "from this backup or directory, with no daemon, catalog or config")
-      .option("--to <directory>", "with --offline: below this directory, and not where it came from")
+      .option(
+        "--to <target>",
+        "elsewhere: another datastore of the config, `database:NAME` (a new one), /DIRECTORY, or `scratch`; MEMBER=TARGET for several; with --offline a directory",
+        (target: string, others: readonly string[] = []) => [...others, target],
+      )
+      .option("--keep-for <time>", "with --to scratch: remove it by itself after this time (default: settings.scratchKeep)")
       .option("--save-to <directory>", "with --offline: where the present data is saved first")
       .action((backup: string | undefined, options: Options) => run((context) => restore(backup, options, context)));
   },
@@ -76,17 +89,22 @@ export const restoreVerb: Verb = {
 
 async function restore(given: string | undefined, options: Options, context: VerbContext): Promise<number> {
   if (options.offline !== undefined) return await restoreWithoutDaemon(options.offline, given, options, context);
-  const misplaced = (["to", "saveTo"] as const).find((name) => options[name] !== undefined);
-  if (misplaced !== undefined) {
-    throw new HoldfastError("usage", `--${misplaced === "to" ? "to" : "save-to"} is only for --offline`, {
-      hint: "With the daemon a restore goes to where the config says.",
+  if (options.saveTo !== undefined) {
+    throw new HoldfastError("usage", "--save-to is only for --offline", {
+      hint: "With the daemon what is there is saved at the job's destination.",
     });
   }
+  const place = options.to === undefined ? undefined : classifyTo(options.to);
+  if (options.keepFor !== undefined && place?.kind !== "scratch") throw new HoldfastError("usage", "--keep-for is only for --to scratch");
   const { terminal, signal } = context;
   const client = await context.connect();
   const chosen = given === undefined ? await chooseBackup(client, options, context) : { text: given, scope: pickScope(options) };
+  if (place?.kind === "directory")
+    return await restoreToDirectory(client, chosen.text, place.path, { ...options, scope: chosen.scope }, context);
+  if (place?.kind === "scratch") return await restoreToScratch(client, chosen.text, { ...options, scope: chosen.scope }, context);
   const query = {
     ...chosen.scope,
+    ...(place === undefined ? {} : { to: JSON.stringify(place.targets) }),
     ...(options.only === undefined ? {} : { datastores: options.only.join(",") }),
     ...(options.table === undefined ? {} : { tables: JSON.stringify(options.table) }),
     ...(options.path === undefined ? {} : { paths: JSON.stringify(options.path) }),
@@ -99,14 +117,12 @@ async function restore(given: string | undefined, options: Options, context: Ver
   }
   if (terminal.json === "text") for (const line of describePlan(plan, terminal)) terminal.tell(line);
   refuseDoubtful(plan, options);
-  const chosenParts = plan.tables ?? plan.paths;
-  const what = chosenParts === null ? "" : `${chosenParts.join(", ")} in `;
-  const message = `Replace ${what}${plan.datastores.map(({ datastore }) => datastore).join(", ")} of job "${plan.backup.job}"?`;
-  await confirmOrFail(terminal, { message, yes: options.yes === true }, signal);
+  await confirmOrFail(terminal, { message: describeQuestion(plan), yes: options.yes === true }, signal);
   const body = {
     ...chosen.scope,
     destination: plan.backup.destination,
     start: await decideStart(plan, options, context),
+    ...(plan.to === null ? {} : { to: plan.to }),
     ...(options.only === undefined ? {} : { datastores: options.only }),
     ...pickParts({ tables: options.table, paths: options.path }),
     ...(options.keep === true ? { keep: "yes" } : {}),
@@ -119,6 +135,18 @@ async function restore(given: string | undefined, options: Options, context: Ver
     ...(options.detach === undefined ? {} : { detach: options.detach }),
     describe: (outcome) => describeAfter(outcome, plan, body.start),
   });
+}
+
+function describeQuestion({ tables, paths, to, datastores, backup }: RestorePlan): string {
+  const parts = tables ?? paths;
+  const what = parts === null ? "" : `${parts.join(", ")} in `;
+  if (to === null) return `Replace ${what}${datastores.map(({ datastore }) => datastore).join(", ")} of job "${backup.job}"?`;
+  const isNew = (target: string): boolean => target.startsWith("database:");
+  const made = Object.entries(to).filter(([, target]) => isNew(target));
+  const replaced = Object.entries(to).filter(([, target]) => !isNew(target));
+  const say = (verb: string, pairs: readonly (readonly [string, string])[]): readonly string[] =>
+    pairs.length === 0 ? [] : [`${verb} ${what}${pairs.map(([member, target]) => `${target} with ${member}`).join(", ")}`];
+  return `${[...say("Replace", replaced), ...say("Make", made)].join("; ")}?`;
 }
 
 function refuseDoubtful({ backup, doubts }: RestorePlan, { acceptDoubtful }: Options): void {
@@ -137,12 +165,14 @@ async function decideStart(plan: RestorePlan, options: Options, { terminal, sign
 
 /** What to know once it is done. */
 function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "no"): readonly string[] {
-  const { preRestore, members } = outcome.details as {
+  const { preRestore, members, removals } = outcome.details as {
+    readonly removals?: readonly string[];
     readonly preRestore?: string | null;
     readonly members?: readonly { readonly datastore: string; readonly method: string }[];
   };
   return [
     ...(members ?? []).map(({ datastore, method }) => `  ${datastore}: ${method}`),
+    ...(removals ?? []).map((removal) => `Nothing was overwritten, so there is nothing to undo. To remove it again: ${removal}`),
     ...(typeof preRestore === "string" ? [`What was there before is saved as ${preRestore}; \`holdfast undo\` brings it back.`] : []),
     ...(start === "no" && plan.start.length > 0 ? [`The application is stopped. To start it: ${plan.start.join("; ")}`] : []),
   ];
@@ -151,13 +181,15 @@ function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "
 async function restoreWithoutDaemon(path: string, backup: string | undefined, options: Options, context: VerbContext): Promise<number> {
   const { restoreOffline } = await import("./offline/restore-offline.ts");
   const { job, only, table, path: paths, to, saveTo, plan, yes, acceptDoubtful, unsavable, start, keep } = options;
+  const [directory, another] = to ?? [];
+  if (another !== undefined) throw new HoldfastError("usage", "With --offline --to names one directory");
   return await restoreOffline(context, {
     path,
     ...(backup === undefined ? {} : { backup }),
     ...(job === undefined ? {} : { job }),
     ...(only === undefined ? {} : { only }),
     ...pickParts({ tables: table, paths }),
-    ...(to === undefined ? {} : { to }),
+    ...(directory === undefined ? {} : { to: directory }),
     ...(saveTo === undefined ? {} : { saveTo }),
     ...(plan === undefined ? {} : { plan }),
     ...(yes === undefined ? {} : { yes }),

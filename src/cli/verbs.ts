@@ -23,6 +23,7 @@ import { reportVerb } from "./verb-report.ts";
 import { reportFailureVerb } from "./verb-report-failure.ts";
 import { restoreVerb } from "./verb-restore.ts";
 import { runsVerb } from "./verb-runs.ts";
+import { scratchVerb } from "./verb-scratch.ts";
 import { showVerb } from "./verb-show.ts";
 import { statusVerb } from "./verb-status.ts";
 import { undoVerb } from "./verb-undo.ts";
@@ -44,6 +45,7 @@ export const verbs: readonly Verb[] = [
   restoreVerb,
   extractVerb,
   undoVerb,
+  scratchVerb,
   pruneVerb,
   deleteVerb,
   pinVerb,

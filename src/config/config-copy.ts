@@ -21,8 +21,15 @@ export function createFingerprint(parts: ConfigParts): string {
     .digest("hex");
 }
 
-/** What goes into a manifest: a job with its datastores and destinations, without secrets, as JSON. Undefined for an unknown job. */
-export function createConfigCopy(config: Config, jobName: string): Readonly<Record<string, unknown>> | undefined {
+/**
+ * What goes into a manifest: a job with its datastores and destinations, without secrets, as JSON. Undefined for an unknown job.
+ * @param others datastores that are in the backup besides those of the job
+ */
+export function createConfigCopy(
+  config: Config,
+  jobName: string,
+  others: readonly string[] = [],
+): Readonly<Record<string, unknown>> | undefined {
   const job = config.jobs.get(jobName);
   if (job === undefined) return undefined;
   const pick = <T>(from: ReadonlyMap<string, T>, names: readonly string[]): unknown =>
@@ -30,7 +37,7 @@ export function createConfigCopy(config: Config, jobName: string): Readonly<Reco
   return createPlainCopy({
     fingerprint: config.fingerprint,
     job,
-    datastores: pick(config.datastores, job.datastores),
+    datastores: pick(config.datastores, [...new Set([...job.datastores, ...others])]),
     destinations: pick(config.destinations, [job.destination, ...job.copies]),
   }) as Readonly<Record<string, unknown>>;
 }

@@ -34,6 +34,8 @@ export interface Settings {
   readonly drainMs: number;
   readonly auditKeepMs: number;
   readonly historyKeepMs: number;
+  /** How long what `restore --to scratch` makes is kept. */
+  readonly scratchKeepMs: number;
   /** Written into manifests and names. */
   readonly hostname: string;
 }

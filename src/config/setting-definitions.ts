@@ -48,6 +48,7 @@ export const settingDefinitions = [
   define("drain", "How long running tasks may go on when the daemon is stopped.", durationField(""), "60s"),
   define("auditKeep", "How long the audit trail is kept.", durationField("", { minMs: 86_400_000 }), "400d"),
   define("historyKeep", "How long finished runs are kept.", durationField("", { minMs: 86_400_000 }), "400d"),
+  define("scratchKeep", "How long a scratch place (restore --to scratch) is kept.", durationField("", { minMs: 60_000 }), "24h"),
   define(
     "hostname",
     "Name of this machine in manifests and names; the system's by default.",
@@ -75,6 +76,7 @@ export function resolveSettings(texts: Readonly<Record<string, unknown>>): Setti
     drainMs: parseDuration(texts["drain"]),
     auditKeepMs: parseDuration(texts["auditKeep"]),
     historyKeepMs: parseDuration(texts["historyKeep"]),
+    scratchKeepMs: parseDuration(texts["scratchKeep"]),
     hostname: optional("hostname") ?? hostname(),
   };
 }

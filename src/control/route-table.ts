@@ -4,6 +4,7 @@ import { createOpenApi } from "./openapi.ts";
 import { defineRoute, type Route } from "./route.ts";
 import { adminRoutes } from "./routes-admin.ts";
 import { readRoutes } from "./routes-read.ts";
+import { scratchRoutes } from "./routes-scratch.ts";
 
 const none = z.strictObject({});
 
@@ -11,6 +12,7 @@ const none = z.strictObject({});
 export const allRoutes: readonly Route[] = [
   ...readRoutes,
   ...adminRoutes,
+  ...scratchRoutes,
   defineRoute({
     method: "GET",
     path: "/events",

@@ -74,7 +74,7 @@ export const adminRoutes: readonly Route[] = [
     method: "POST",
     path: "/backups/:backup/restore",
     access: "admin",
-    summary: "Restore a backup to where its datastores live by the config",
+    summary: "Restore a backup to where its datastores live by the config, or into others of the config",
     params: backupParams,
     query: none,
     body: z.strictObject({
@@ -82,6 +82,11 @@ export const adminRoutes: readonly Route[] = [
       datastores: z.array(z.string()).min(1).optional(),
       tables: z.array(z.string()).min(1).optional(),
       paths: z.array(z.string()).min(1).optional(),
+      /** Elsewhere, of these members alone: `{member: datastore of the config}`, or `database:NAME` for a new one on the member's server. */
+      to: z
+        .record(z.string(), z.string())
+        .refine((to) => Object.keys(to).length > 0, "names no member")
+        .optional(),
       unsavable: z.enum(["refuse", "raw"]).default("refuse"),
       start: z.enum(["yes", "no"]).default("yes"),
       keep: z.enum(["yes", "no"]).default("no").describe("Whether the restored data stays when a check fails."),
@@ -89,7 +94,7 @@ export const adminRoutes: readonly Route[] = [
     }),
     handle: async ({ core }, { params, body, signal, idempotencyKey }) => {
       const backup = resolveBackup(core, params.backup, body);
-      const { unsavable, start, keep, doubtful, datastores, tables, paths } = body;
+      const { unsavable, start, keep, doubtful, datastores, tables, paths, to } = body;
       const request = {
         ...interactive(idempotencyKey),
         backup,
@@ -99,6 +104,7 @@ export const adminRoutes: readonly Route[] = [
         doubtful,
         ...(datastores === undefined ? {} : { datastores }),
         ...pickParts({ tables, paths }),
+        ...(to === undefined ? {} : { to }),
       };
       const { task, joined } = await requestRestore(core, request, signal);
       return { task: task.id, joined, backup: backup.name };

@@ -34,12 +34,18 @@ export const planRoutes: readonly Route[] = [
       tables: nameList.exactOptional(),
       /** The same, of paths and globs. */
       paths: nameList.exactOptional(),
+      /** A JSON list of `MEMBER=TARGET`, or of one target: a datastore of the config, or `database:NAME`. */
+      to: nameList.exactOptional(),
     }),
     body: none,
     handle: ({ core }, { params, query, signal }) => {
-      const { datastores, tables, paths, ...named } = query;
+      const { datastores, tables, paths, to, ...named } = query;
       const backup = resolveBackup(core, params.backup, named);
-      const chosen = { ...(datastores === undefined ? {} : { datastores }), ...pickParts({ tables, paths }) };
+      const chosen = {
+        ...(datastores === undefined ? {} : { datastores }),
+        ...pickParts({ tables, paths }),
+        ...(to === undefined ? {} : { to }),
+      };
       return planRestore(core, { backup, ...chosen }, signal);
     },
   }),

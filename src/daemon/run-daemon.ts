@@ -15,6 +15,7 @@ import { describeDestination } from "../operations/find-config.ts";
 import { readStatus } from "../operations/read-status.ts";
 import { RestoreRetry } from "../operations/retry-restores.ts";
 import { runStartJobs, ScheduleWatch } from "../operations/run-schedules.ts";
+import { sweepScratches } from "../operations/scratch/request-scratch.ts";
 import { sweepStaging } from "../operations/sweep-staging.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
 import { watchAbsence } from "../operations/watch-absence.ts";
@@ -103,6 +104,7 @@ async function recover(core: Core): Promise<void> {
   for (const run of core.catalog.runs.interruptAll(core.clock.now())) core.log.warn(`The ${run.kind} run ${run.id} was interrupted`);
   await endInterruptedRestores(core, signal);
   await sweepStaging(core);
+  await sweepScratches(core, signal);
   for (const name of core.config.destinations.keys()) {
     try {
       await using destination = await openDestination(describeDestination(core.config, name));
@@ -137,6 +139,7 @@ function openTicks(resources: AsyncDisposableStack, core: Core, manager: Service
       if (nowMs - housekeptAtMs >= housekeepingEveryMs) {
         housekeptAtMs = nowMs;
         keepHouse(core);
+        await sweepScratches(core, AbortSignal.timeout(30_000));
       }
       if (nowMs - statusAtMs >= statusEveryMs) {
         statusAtMs = nowMs;

@@ -114,6 +114,11 @@ export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "di
 export interface RestoreOptions {
   readonly absent: boolean;
   /**
+   * The backup is of another datastore: what this one would not back up itself is refused, because its undo would not take it away.
+   * False by default.
+   */
+  readonly foreign?: boolean;
+  /**
    * Only these parts (tables, or paths and globs) of the datastore, the rest untouched; all of it when absent. Never given to drivers that
    * declare none. Then `stage` and `summarize` tell the contents of the parts alone, under the names that the manifest has for them, or as
    * `expectedOfParts` tells them.
@@ -202,6 +207,23 @@ export interface TreeSelection {
 }
 
 export type PartsKind = "tables" | "paths";
+/** `scratch`: a name of ours, made from the id of a scratch place, which no backup takes up. */
+export type OtherName = { readonly kind: "named"; readonly name: string } | { readonly kind: "scratch"; readonly id: string };
+
+export interface Retarget {
+  /** Options that are given in place of those of the datastore. */
+  readonly changes: Readonly<Record<string, unknown>>;
+  readonly name: string;
+  /** The command that looks into it. Never with a secret. */
+  readonly access: string;
+  /** How it is removed by hand. */
+  readonly removal: string;
+}
+
+export interface Retargeted extends Omit<Retarget, "changes"> {
+  /** For `configure`. */
+  readonly options: unknown;
+}
 
 export interface DatastoreSpec<Options> {
   readonly kind: string;
@@ -217,6 +239,11 @@ export interface DatastoreSpec<Options> {
   /** Resolves links, so that two names of one physical datastore give one key. Works when the datastore is absent. */
   identify(options: Options, signal: AbortSignal): Promise<ConcurrencyKey>;
   open(options: Options, context: DriverContext): Promise<Datastore>;
+  /**
+   * The same place with another name in it, which is to be made: for a server that keeps several. Absent where a datastore is a place of its
+   * own. @throws usage for a name that cannot be, or options that mean several
+   */
+  retarget?(options: Options, to: OtherName): Retarget;
   /** The options with which a backup can be restored to where it came from when there is no config: from what the manifest holds. */
   deriveOptions(entries: readonly { readonly name: string; readonly form: "file" | "tree"; readonly sourcePath: string }[]): unknown;
   /** Reads stored entries to their end and checks their format; needs no live datastore. */
@@ -249,6 +276,8 @@ export interface DatastoreDriver {
   readonly queries: "sql" | undefined;
   /** Throws `config-invalid` when the options do not fit the schema. */
   configure(options: unknown): ConfiguredDatastore;
+  /** Absent where the driver has none. */
+  readonly retarget: ((options: unknown, to: OtherName) => Retargeted) | undefined;
   readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];
   readonly check: DatastoreSpec<unknown>["check"];
   readonly selectInTree: DatastoreSpec<unknown>["selectInTree"];

@@ -3,12 +3,28 @@ import type { ConfiguredDatastore, DatastoreDriver, DatastoreSpec } from "./cont
 
 /** Closes a driver's options over its spec, so that nothing outside the driver's folder sees them. */
 export function defineDatastore<Options>(spec: DatastoreSpec<Options>): DatastoreDriver {
+  const { retarget } = spec;
+  const parse = (raw: unknown): Options => {
+    const parsed = spec.options.safeParse(raw);
+    if (parsed.success) return parsed.data;
+    const issue = parsed.error.issues[0];
+    const problem = `Options of a ${spec.kind} datastore: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`;
+    throw new HoldfastError("config-invalid", problem);
+  };
   return {
     kind: spec.kind,
     description: spec.description,
     optionsSchema: spec.options,
     parts: spec.parts,
     queries: spec.queries,
+    // A value that was read once, like a duration, is not read again.
+    retarget:
+      retarget === undefined
+        ? undefined
+        : (raw, to) => {
+            const { changes, ...rest } = retarget(parse(raw), to);
+            return { ...rest, options: { ...(raw as object), ...changes } };
+          },
     deriveOptions: (entries) => spec.deriveOptions(entries),
     selectInTree: spec.selectInTree?.bind(spec),
     check: (entries, context, signal) => spec.check(entries, context, signal),
@@ -16,15 +32,7 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
     rollBack: (steps, signal, options) => spec.rollBack(steps, signal, spec.options.safeParse(options).data),
     settle: (steps, signal, options) => spec.settle(steps, signal, spec.options.safeParse(options).data),
     configure(raw): ConfiguredDatastore {
-      const parsed = spec.options.safeParse(raw);
-      if (!parsed.success) {
-        const issue = parsed.error.issues[0];
-        throw new HoldfastError(
-          "config-invalid",
-          `Options of a ${spec.kind} datastore: ${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`,
-        );
-      }
-      const options = parsed.data;
+      const options = parse(raw);
       return {
         kind: spec.kind,
         sourcePaths: spec.sourcePaths(options),

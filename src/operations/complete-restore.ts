@@ -1,3 +1,4 @@
+import { findDatastoreDriver } from "../datastores/registry.ts";
 import { describeDuration } from "../base/parse-duration.ts";
 import { applyRetention } from "./apply-retention.ts";
 import { describeBackup } from "./catalog-backup.ts";
@@ -36,8 +37,19 @@ export function completeRestore(core: Core, payload: PayloadOf<"restore">, resul
       unstarted: unstarted ?? null,
       unhealthy: unhealthy ?? null,
       unproven: [...unproven],
+      ...describeMade(core, payload),
     },
   };
+}
+
+/** New databases, which an undo does not take away: how to remove them. */
+function describeMade(core: Core, { databases }: PayloadOf<"restore">): { readonly removals?: readonly string[] } {
+  const removals = Object.entries(databases ?? {}).flatMap(([datastore, name]) => {
+    const known = core.config.datastores.get(datastore);
+    const retarget = known === undefined ? undefined : findDatastoreDriver(known.kind).retarget;
+    return known === undefined || retarget === undefined ? [] : [retarget(known.options, { kind: "named", name }).removal];
+  });
+  return removals.length === 0 ? {} : { removals };
 }
 
 export function isWell({ unstarted, unhealthy }: Aftermath): boolean {

@@ -11,6 +11,7 @@ import { isPlace } from "./find-config.ts";
 import { markBackup } from "./mark-backup.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
+import { completeScratch, sweepScratch } from "./scratch/complete-scratch.ts";
 import { requestCopies } from "./request-copy.ts";
 import { noteStuck } from "./stuck-restores.ts";
 import type { OperationResult } from "./run-task.ts";
@@ -28,6 +29,10 @@ export async function completeTask(core: Core, payload: TaskPayload, result: unk
       return completeRestore(core, payload, result as OperationResult<"restore">);
     case "remove":
       return completeRemoval(core, payload, result as OperationResult<"remove">);
+    case "scratch":
+      return await completeScratch(core, payload, result as OperationResult<"scratch">);
+    case "unscratch":
+      return { state: "ok", summary: `The scratch place ${payload.scratchId} is removed`, details: { id: payload.scratchId } };
     case "copy":
       return await completeCopy(core, payload, result as OperationResult<"copy">, signal);
   }
@@ -141,12 +146,14 @@ async function completeCopy(
 export async function completeFailure(core: Core, payload: TaskPayload, thrown: unknown, signal: AbortSignal): Promise<ErrorReport> {
   const error = reportError(thrown);
   const damaging = error.code === "backup-damaged" || error.code === "backup-incomplete" || error.code === "manifest-invalid";
-  const read = payload.operation === "verify" || payload.operation === "drill" || payload.operation === "restore";
+  const read =
+    payload.operation === "verify" || payload.operation === "drill" || payload.operation === "restore" || payload.operation === "scratch";
   if (read && damaging) {
     const backup = core.catalog.backups.get(payload.destination, payload.backupId);
-    const event = payload.operation === "drill" ? "drill-failed" : "damaged";
+    const event = payload.operation === "drill" || payload.operation === "scratch" ? "drill-failed" : "damaged";
     if (backup !== undefined) await markBackup(core, backup, { at: formatInstant(core.clock.now()), event, reason: error.message }, signal);
   }
+  if (payload.operation === "scratch") await sweepScratch(core, payload, signal);
   // What ended an interrupted restore has noted it already.
   if (payload.operation === "restore" && core.catalog.restores.get(payload.restoreId)?.state === "running") {
     // One that was refused because another is stuck has changed nothing.

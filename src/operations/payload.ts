@@ -21,7 +21,14 @@ export const payloadSchema = z.discriminatedUnion("operation", [
     restoreId: z.string(),
     destination: z.string(),
     backupId: z.string(),
+    /** What is restored into, by the names of the config. */
     datastores: z.array(z.string()),
+    /** Of which member of the backup, where that has another name. */
+    from: z.record(z.string(), z.string()).exactOptional(),
+    /** Into a new database of this name on the datastore's server, which must not be there yet. */
+    databases: z.record(z.string(), z.string()).exactOptional(),
+    /** `none`: nobody is stopped or started. The job's by default. */
+    hooks: z.literal("none").exactOptional(),
     /** Only these of the one datastore. */
     tables: z.array(z.string()).exactOptional(),
     paths: z.array(z.string()).exactOptional(),
@@ -39,6 +46,15 @@ export const payloadSchema = z.discriminatedUnion("operation", [
     removals: z.array(removal),
     why: z.enum(["retention", "delete"]),
   }),
+  z.object({
+    operation: z.literal("scratch"),
+    job: z.string(),
+    destination: z.string(),
+    backupId: z.string(),
+    scratchId: z.string(),
+    datastores: z.array(z.string()),
+  }),
+  z.object({ operation: z.literal("unscratch"), job: z.string(), scratchId: z.string() }),
   z.object({ operation: z.literal("copy"), job: z.string(), destination: z.string(), backupId: z.string(), to: z.string() }),
 ]);
 
@@ -54,6 +70,5 @@ export function parsePayload(value: unknown): TaskPayload {
 /** Whether a task reads or writes a backup: it must not be removed meanwhile. */
 export function usesBackup(payload: unknown, backupId: string): boolean {
   const parsed = payloadSchema.safeParse(payload);
-  if (!parsed.success || parsed.data.operation === "backup" || parsed.data.operation === "remove") return false;
-  return parsed.data.backupId === backupId;
+  return parsed.success && "backupId" in parsed.data && parsed.data.backupId === backupId;
 }

@@ -4,13 +4,14 @@ import { HoldfastError } from "../base/errors.ts";
 import { createId } from "../base/ids.ts";
 import type { Note } from "../base/note.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
+import type { TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import { openWorker } from "../worker/open-worker.ts";
 import { chooseMembers } from "./choose-members.ts";
+import { chooseRestoreJob, chooseRestoreTargets, parseRestoreTo, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
 import type { Core } from "./core.ts";
 import { describeCheck, describeHook } from "./describe-hook.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
-import { findDatastore, findJob } from "./find-config.ts";
 import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
 import { listDoubts } from "./list-doubts.ts";
 import { assertParts, describeRestoring, listParts, type PartsRequest } from "./parts.ts";
@@ -23,6 +24,8 @@ const inspectionMs = 30_000;
 export interface PlannedDatastore {
   readonly datastore: string;
   readonly kind: string;
+  /** Where it goes when that is not where it came from: a datastore of the config, or `database:NAME`. */
+  readonly to: string | null;
   /** In the backup. */
   readonly status: ManifestMember["status"];
   readonly plainBytes: number;
@@ -58,6 +61,8 @@ export interface RestorePlan {
   /** Why the backup is no plainly good one; then the restore needs an explicit word. */
   readonly doubts: readonly string[];
   readonly datastores: readonly PlannedDatastore[];
+  /** For the request; null when all goes back to where it came from. */
+  readonly to: RestoreTo | null;
   /** Only these of the one datastore; null for all of it. */
   readonly tables: readonly string[] | null;
   readonly paths: readonly string[] | null;
@@ -68,41 +73,49 @@ export interface RestorePlan {
   readonly stop: readonly string[];
   readonly start: readonly string[];
   readonly check: readonly string[];
+  /** Why nobody is stopped and started; null where the job says it. */
+  readonly hooksNote: string | null;
   readonly askToStart: boolean;
   /** How long what is there now is kept for the undo. */
   readonly undo: { readonly keepMs: number; readonly keepLast: number };
 }
 
+export interface RestorePlanRequest extends PartsRequest {
+  readonly backup: CatalogBackup;
+  readonly datastores?: readonly string[];
+  /** As parseRestoreTo reads it. */
+  readonly to?: readonly string[];
+}
+
 /** @throws unknown-name when a datastore has left the config or is not in the backup; manifest-invalid, backup-damaged */
-export async function planRestore(
-  core: Core,
-  request: PartsRequest & { readonly backup: CatalogBackup; readonly datastores?: readonly string[] },
-  signal: AbortSignal,
-): Promise<RestorePlan> {
+export async function planRestore(core: Core, request: RestorePlanRequest, signal: AbortSignal): Promise<RestorePlan> {
   const { backup } = request;
-  const job = findJob(core.config, backup.job);
   const manifest = await readManifest(core, backup, signal);
-  const members = chooseMembers(manifest, request.datastores);
+  const asked = chooseMembers(manifest, request.datastores);
+  const to = request.to === undefined ? undefined : parseRestoreTo(request.to, asked);
+  const members = to === undefined ? asked : chooseMembers(manifest, Object.keys(to));
   assertParts(members, request);
   const parts = listParts(request);
-  for (const { datastore } of members) findDatastore(core.config, datastore);
-  const inspected = await inspectInWorker(core, members, describeRestoring(parts, manifest.class), signal);
+  const targets = chooseRestoreTargets(core.config, members, to);
+  const { job, hooks, why } = chooseRestoreJob(core.config, core.catalog, backup, targets);
+  const inspected = await inspectInWorker(core, targets, describeRestoring(parts, manifest.class), signal);
   const restored = parts === undefined ? await readRestored(core, backup, signal) : [];
-  const { stop, start, check, askToStart, undoKeepMs, undoKeepLast } = job.restore;
+  const { undoKeepMs, undoKeepLast } = job.restore;
+  const { stop, start, check, askToStart } = hooks === "job" ? job.restore : { stop: [], start: [], check: [], askToStart: false };
   return {
     backup: describePlanned(backup),
     doubts: listDoubts(backup),
-    datastores: members.map((member) =>
+    datastores: targets.map((target) =>
       describeMember(
-        core,
-        member,
-        inspected.find(({ datastore }) => datastore === member.datastore),
+        target,
+        inspected.find(({ datastore }) => datastore === target.member.datastore),
         describeBeyond(
-          member,
-          restored.find(({ datastore }) => datastore === member.datastore),
+          target.member,
+          restored.find(({ datastore }) => datastore === target.member.datastore),
         ),
       ),
     ),
+    to: to ?? null,
     tables: request.tables ?? null,
     paths: request.paths ?? null,
     untouched: manifest.members.filter((member) => !members.includes(member)).map(({ datastore }) => datastore),
@@ -112,6 +125,7 @@ export async function planRestore(
     stop: stop.map(describeHook),
     start: start.map(describeHook),
     check: check.map(describeCheck),
+    hooksNote: why,
     askToStart: askToStart && start.length > 0,
     undo: { keepMs: undoKeepMs, keepLast: undoKeepLast },
   };
@@ -120,7 +134,7 @@ export async function planRestore(
 /** Drivers may open databases, which the daemon's own process must not. Looking needs no locks and no place in the queue. */
 async function inspectInWorker(
   core: Core,
-  members: readonly ManifestMember[],
+  targets: readonly ChosenTarget<ManifestMember>[],
   restoring: InspectionSetup["targets"][number]["restoring"],
   signal: AbortSignal,
 ): Promise<readonly InspectedTarget[]> {
@@ -131,10 +145,10 @@ async function inspectInWorker(
     host: settings.hostname,
     version: core.version,
     stagingDir: staging.path,
-    targets: members.map(({ datastore, kind, status }) => ({
+    targets: targets.map(({ member: { datastore, kind, status }, options }) => ({
       datastore,
       kind,
-      options: findDatastore(core.config, datastore).options,
+      options,
       absent: status === "absent",
       restoring,
     })),
@@ -175,8 +189,7 @@ function describePlanned(backup: CatalogBackup): RestorePlan["backup"] {
 }
 
 function describeMember(
-  core: Core,
-  member: ManifestMember,
+  { member, datastore: into, database, options }: ChosenTarget<ManifestMember>,
   target: InspectedTarget | undefined,
   beyond: readonly Note[],
 ): PlannedDatastore {
@@ -185,17 +198,23 @@ function describeMember(
   return {
     datastore,
     kind,
+    to: database === undefined ? (into === datastore ? null : into) : `database:${database}`,
     status,
     plainBytes: entries.reduce((sum, { plain }) => sum + plain.bytes, 0),
     entries: entries.length,
-    places: findDatastoreDriver(kind).configure(findDatastore(core.config, datastore).options).sourcePaths,
+    places: findDatastoreDriver(kind).configure(options).sourcePaths,
     now: facts === null ? null : { summary: facts.summary, present: facts.present, bytes: facts.bytes },
     method: facts?.method ?? null,
     neededBytes: facts?.neededBytes ?? null,
     users: facts?.users ?? [],
     notes: [...(facts?.notes ?? []), ...beyond],
-    problem: target?.problem?.message ?? null,
+    problem: target?.problem?.message ?? describePresent(database, facts),
   };
+}
+
+function describePresent(database: string | undefined, facts: TargetFacts | null): string | null {
+  if (database === undefined || facts?.present !== true) return null;
+  return `The database ${database} is there already, and database:NAME overwrites nothing`;
 }
 
 function listLosses(member: ManifestMember): readonly string[] {

@@ -5,13 +5,17 @@ import type { CatalogBackup } from "../catalog/contract.ts";
 import { createConfigCopy } from "../config/config-copy.ts";
 import type { JobConfig } from "../config/config.ts";
 import { listOccupied } from "../config/occupied-places.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
 import { listDueRemovals } from "./apply-retention.ts";
 import type { Core } from "./core.ts";
 import { describeDestination, findDatastore, findJob, listQueried } from "./find-config.ts";
 import { listParts } from "./parts.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import type { OperationKind, OperationSetup } from "./run-task.ts";
-import type { BackupSetup, DatastoreSetup } from "./setup.ts";
+import type { RestoreMember } from "./restore.ts";
+import { chooseScratchTargets } from "./scratch/request-scratch.ts";
+import { readScratch } from "./scratch/scratch-record.ts";
+import type { BackupSetup, DatastoreSetup, Surroundings } from "./setup.ts";
 import type { BackupAddress } from "./verify.ts";
 
 /** How many earlier backups a size is compared with. */
@@ -44,6 +48,10 @@ export function prepareTask(core: Core, payload: TaskPayload, stagingDir: string
           removals: listDueRemovals(core, payload),
         },
       };
+    case "scratch":
+      return { kind: "scratch", job, setup: { ...surroundings, ...prepareScratch(core, payload) } };
+    case "unscratch":
+      return { kind: "unscratch", job, setup: { ...surroundings, ...prepareScratchRemoval(core, payload) } };
     case "copy":
       return {
         kind: "copy",
@@ -129,6 +137,7 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
   const layout = job.layout === "file" && payload.datastores.length > 1 ? "archive" : job.layout;
   const preRestore: BackupSetup = {
     ...describeJobBackup(core, job, payload.datastores, join(stagingDir, "pre-restore")),
+    config: createConfigCopy(core.config, job.name, payload.datastores),
     layout,
     datastores: payload.datastores.map((name) => ({ ...describeDatastore(core, job, name), onMissing: "fail" })),
     class: "pre-restore",
@@ -147,10 +156,8 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     restoreId: payload.restoreId,
     address: addressBackup(core, payload),
     job: job.name,
-    members: payload.datastores.map((datastore) => ({ datastore, options: findDatastore(core.config, datastore).options })),
-    stop: job.restore.stop,
-    start: payload.start === "yes" ? job.restore.start : [],
-    check: job.restore.check,
+    members: payload.datastores.map((datastore) => prepareMember(core, payload, datastore)),
+    ...chooseHooks(payload, job),
     queried: listQueried(core.config, job.restore.check),
     ...(payload.keep === undefined ? {} : { keep: payload.keep }),
     journalDir: restoreJournalDir(settings.stateDir),
@@ -158,6 +165,46 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     unsavable: payload.unsavable,
     ...(parts === undefined ? {} : { parts }),
   };
+}
+
+function prepareMember(core: Core, { from, databases }: PayloadOf<"restore">, datastore: string): RestoreMember {
+  const { kind, options } = findDatastore(core.config, datastore);
+  const source = from?.[datastore];
+  const name = databases?.[datastore];
+  const moved = source === undefined ? {} : { from: source };
+  if (name === undefined) return { datastore, options, ...moved };
+  const { retarget } = findDatastoreDriver(kind);
+  if (retarget === undefined)
+    throw new HoldfastError("config-invalid", `"${datastore}" is of the kind ${kind} now, which has no databases`);
+  return { datastore, options: retarget(options, { kind: "named", name }).options, mustBeNew: name, ...moved };
+}
+
+function prepareScratch(core: Core, payload: PayloadOf<"scratch">): Omit<OperationSetup<"scratch">, keyof Surroundings> {
+  const { members } = requireBackup(core, payload.destination, payload.backupId);
+  const wanted = members.filter(({ datastore }) => payload.datastores.includes(datastore));
+  return {
+    stateDir: core.config.settings.stateDir,
+    scratchId: payload.scratchId,
+    address: addressBackup(core, payload),
+    members: chooseScratchTargets(core.config, payload.scratchId, wanted),
+  };
+}
+
+function prepareScratchRemoval(
+  { config: { datastores, settings } }: Core,
+  { scratchId }: PayloadOf<"unscratch">,
+): Omit<OperationSetup<"unscratch">, keyof Surroundings> {
+  const members = readScratch(settings.stateDir, scratchId)?.members ?? [];
+  const options = members.flatMap(({ datastore, kind, steps }) => {
+    const known = datastores.get(datastore);
+    return steps.length === 0 || known?.kind !== kind ? [] : [[datastore, known.options] as const];
+  });
+  return { stateDir: settings.stateDir, scratchId, options: Object.fromEntries(options) };
+}
+
+function chooseHooks(payload: PayloadOf<"restore">, { restore }: JobConfig): Pick<OperationSetup<"restore">, "stop" | "start" | "check"> {
+  if (payload.hooks === "none") return { stop: [], start: [], check: [] };
+  return { stop: restore.stop, start: payload.start === "yes" ? restore.start : [], check: restore.check };
 }
 
 export function restoreJournalDir(stateDir: string): string {

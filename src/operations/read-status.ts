@@ -3,6 +3,7 @@ import { listNextRuns } from "./run-schedules.ts";
 import type { Core } from "./core.ts";
 import type { Progress } from "./setup.ts";
 import { readRestores, type RestoreStatus } from "./read-restores.ts";
+import { describeScratches, type ScratchPlace } from "./scratch/describe-scratches.ts";
 import type { Task } from "../queue/contract.ts";
 
 export interface JobStatus {
@@ -58,6 +59,8 @@ export interface Status {
   readonly unfinishedRestores: readonly string[];
   /** Those that go on, and those that are stuck. */
   readonly restores: readonly RestoreStatus[];
+  /** Restored to be looked into. */
+  readonly scratches: readonly ScratchPlace[];
   readonly pauses: readonly string[];
   /** Why the config file as it is now is not in force. */
   readonly configProblem: string | null;
@@ -76,12 +79,14 @@ export function readStatus(core: Core): Status {
     .map((task) => describeTask(core, task, waiting.get(task.id)));
   const restores = readRestores(core);
   const unfinishedRestores = restores.filter(({ state: each }) => each === "stuck").map(describeStuck);
+  const scratches = describeScratches(core.config.settings.stateDir);
   const pauses = core.queue
     .pauses()
     .map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);
   const configProblem = core.configProblem ?? null;
   const problems = [
     ...unfinishedRestores,
+    ...scratches.problems,
     ...(configProblem === null ? [] : [configProblem]),
     ...(core.clockJump === undefined ? [] : [core.clockJump]),
     ...jobs.flatMap(({ job, problems: own }) => own.map((problem) => `${job}: ${problem}`)),
@@ -102,6 +107,7 @@ export function readStatus(core: Core): Status {
     tasks,
     unfinishedRestores,
     restores,
+    scratches: scratches.places,
     pauses,
     configProblem,
     problems,

@@ -1,11 +1,14 @@
 import { createHash } from "node:crypto";
+import type { ConcurrencyKey } from "../base/concurrency-key.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { createId } from "../base/ids.ts";
-import type { CatalogBackup } from "../catalog/contract.ts";
+import type { CatalogBackup, Restore } from "../catalog/contract.ts";
+import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { Enqueued } from "../queue/contract.ts";
 import { chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
-import { createBackupKey, findDatastore, findJob, identifyDatastores } from "./find-config.ts";
+import { chooseRestoreJob, chooseRestoreTargets, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
+import { createBackupKey } from "./find-config.ts";
 import { listDoubts } from "./list-doubts.ts";
 import { assertParts, pickParts, type PartsRequest } from "./parts.ts";
 import type { TaskPayload } from "./payload.ts";
@@ -22,22 +25,26 @@ export interface RestoreRequest extends Requested, PartsRequest {
   /** An unverified, partial, suspect or damaged backup needs this word. */
   readonly doubtful: "refuse" | "accept";
   readonly undoes?: string;
+  /** Elsewhere, of these members alone. */
+  readonly to?: RestoreTo;
 }
 
 /** Asks for a restore of all that the backup has, or of some. @throws backup-unverified unless the backup is a good one or the request accepts it as it is */
 export async function requestRestore(core: Core, request: RestoreRequest, signal: AbortSignal): Promise<Enqueued> {
   const { backup } = request;
-  const job = findJob(core.config, backup.job);
   const doubts = listDoubts(backup);
   if (doubts.length > 0 && request.doubtful === "refuse") {
     throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, {
       hint: "Restore `latest`, or say --accept-doubtful to take it as it is.",
     });
   }
-  const members = chooseMembers(backup, request.datastores);
+  const members = chooseMembers(backup, request.to === undefined ? request.datastores : Object.keys(request.to));
   assertParts(members, request);
-  const datastores = members.map(({ datastore }) => datastore);
-  for (const name of datastores) findDatastore(core.config, name);
+  const targets = chooseRestoreTargets(core.config, members, request.to);
+  assertNoNewTables(targets, request);
+  const { job, hooks } = chooseRestoreJob(core.config, core.catalog, backup, targets);
+  const datastores = targets.map(({ datastore }) => datastore);
+  const elsewhere = { ...describeElsewhere(targets), ...(hooks === "none" ? { hooks } : {}) };
   const { idempotencyKey } = request;
   const parts = pickParts(request);
   const restoreId = idempotencyKey === undefined ? createId(core.clock.now()) : createIdFor(idempotencyKey);
@@ -48,13 +55,14 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     destination: backup.destination,
     backupId: backup.id,
     datastores,
+    ...elsewhere,
     ...parts,
     unsavable: request.unsavable,
     start: request.start,
     ...(request.keep === undefined ? {} : { keep: request.keep }),
     undoes: request.undoes ?? null,
   };
-  const keys = [createBackupKey(backup.destination, backup.id), ...(await identifyDatastores(core.config, datastores, signal))];
+  const keys = [createBackupKey(backup.destination, backup.id), ...(await identifyTargets(targets, signal))];
   return core.catalog.transact(() => {
     const enqueued = core.queue.enqueue({
       kind: "restore",
@@ -74,6 +82,7 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
         backupName: backup.name,
         job: job.name,
         datastores,
+        ...elsewhere,
         ...parts,
         startedAtMs: core.clock.now(),
         state: "running",
@@ -81,6 +90,30 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     }
     return enqueued;
   });
+}
+
+/** The keys of what is touched: of a new database its own, not that of the datastore on whose server it is made. */
+async function identifyTargets(targets: readonly ChosenTarget[], signal: AbortSignal): Promise<readonly ConcurrencyKey[]> {
+  const keys: ConcurrencyKey[] = [];
+  for (const { member, options } of targets) keys.push(await findDatastoreDriver(member.kind).configure(options).identify(signal));
+  return keys;
+}
+
+/** Tables take the place of tables. @throws usage */
+function assertNoNewTables(targets: readonly ChosenTarget[], { tables }: PartsRequest): void {
+  if (tables === undefined || targets.every(({ database }) => database === undefined)) return;
+  throw new HoldfastError("usage", "Single tables go into a database that has them, not into a new one", {
+    hint: "Restore all of it into the new database, and take over from there what is needed.",
+  });
+}
+
+function describeElsewhere(targets: readonly ChosenTarget[]): Pick<Restore, "from" | "databases"> {
+  const moved = targets.filter(({ member, datastore }) => member.datastore !== datastore);
+  const made = targets.flatMap(({ datastore, database }) => (database === undefined ? [] : [[datastore, database] as const]));
+  return {
+    ...(moved.length === 0 ? {} : { from: Object.fromEntries(moved.map(({ member, datastore }) => [datastore, member.datastore])) }),
+    ...(made.length === 0 ? {} : { databases: Object.fromEntries(made) }),
+  };
 }
 
 /** The same for the same key: a request that is repeated must be the same request. */

@@ -16,6 +16,7 @@ import { assertNoneUnfinished, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
 import { describeRestoring } from "./parts.ts";
 import type { QueriedDatastore } from "./run-check.ts";
+import { assertNew, isForeign, nameTargets, stageMember } from "./restore-elsewhere.ts";
 import { runHook } from "./run-hook.ts";
 import { runLanes, type LaneItem } from "./run-lanes.ts";
 import { isSaved, savePresent } from "./save-present.ts";
@@ -28,6 +29,10 @@ export interface RestoreMember {
   readonly datastore: string;
   /** From the config; without a config what the driver derives from the manifest is taken. */
   readonly options: unknown;
+  /** The member of the backup that goes there, where it has another name. */
+  readonly from?: string;
+  /** A database of this name is made, and nothing that is there is touched. */
+  readonly mustBeNew?: string;
 }
 
 export interface RestoreSetup extends Surroundings {
@@ -88,11 +93,12 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   );
   const destination = resources.use(await openDestination(setup.address.destination));
   const backup = await openAddressed(destination, setup.address, signal);
-  const members = setup.members.map(({ datastore }) => backup.findMember(datastore));
-  const failed = members.find(({ status }) => status === "failed");
+  const found = setup.members.map(({ datastore, from }) => backup.findMember(from ?? datastore));
+  const failed = found.find(({ status }) => status === "failed");
   if (failed !== undefined)
     throw new HoldfastError("backup-incomplete", `The backup ${backup.manifest.name} does not hold "${failed.datastore}": it was left out`);
-  await verifyBackup(backup, members, setup.stagingDir, ports, signal);
+  await verifyBackup(backup, found, setup.stagingDir, ports, signal);
+  const members = nameTargets(setup, found);
 
   const journal = resources.use(await createRestoreJournal(setup.journalDir, setup.restoreId));
   const records: RestoreRecord[] = [];
@@ -133,7 +139,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     await stopApplication(setup, record, ports, signal);
     progress = "stopped";
     if (setup.stop.length > 0) await reach("stopped");
-    await inspectAgain(targets, signal);
+    await inspectAgain(setup, targets, signal);
     // One after the other: it is one backup, whose members stand in one archive in their order.
     preRestore = await savePresent(setup, targets, ports, signal);
     if (preRestore !== undefined) {
@@ -191,12 +197,15 @@ async function openTarget(
     absent: member.status === "absent",
     application,
     ...describeRestoring(setup.parts, backup.manifest.class),
+    ...(isForeign(setup, datastore) ? { foreign: true } : {}),
     record: (step: SwapStep) => record({ type: "step", datastore, kind, step }),
     asideDir: restoreAsideDir(setup.journalDir, setup.restoreId),
   };
   const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
   const key = await configured.identify(signal).catch(() => undefined);
-  return { member, session, key, facts: await session.inspect(signal) };
+  const facts = await session.inspect(signal);
+  assertNew(setup, datastore, facts);
+  return { member, session, key, facts };
 }
 
 async function stageTarget(
@@ -207,7 +216,7 @@ async function stageTarget(
   signal: AbortSignal,
 ): Promise<void> {
   ports.progress({ phase: "staging", datastore: member.datastore });
-  const contents = await session.stage(backup.readMember(member), signal);
+  const contents = await stageMember(setup, backup, member, session, signal);
   if (member.status !== "absent") assertSame(setup, { member, session }, contents, "the staged copy");
 }
 
@@ -239,9 +248,10 @@ async function stopApplication(
  * An application that had the data open at first has been stopped by now: then the data is swapped as a file and compared in place. What was
  * not there at first may have come into being since.
  */
-async function inspectAgain(targets: readonly Target[], signal: AbortSignal): Promise<void> {
+async function inspectAgain(setup: RestoreSetup, targets: readonly Target[], signal: AbortSignal): Promise<void> {
   for (const target of targets)
     if (target.facts.users.length > 0 || !target.facts.present) target.facts = await target.session.inspect(signal);
+  for (const { member, facts } of targets) assertNew(setup, member.datastore, facts);
 }
 
 /** One after the other: the moment at which some are new and some old is as short as one swap, and a roll-back has one half-way at most. */

@@ -7,6 +7,7 @@ import { runInspection } from "./inspect-targets.ts";
 import { runRemoval } from "./remove-backups.ts";
 import { runRestore } from "./restore.ts";
 import type { TaskPorts } from "./setup.ts";
+import { runScratch, runScratchRemoval } from "./scratch/run-scratch.ts";
 import { runVerify } from "./verify.ts";
 
 /** What a worker can be asked to do, and how. */
@@ -18,6 +19,8 @@ const operations = {
   remove: runRemoval,
   copy: runCopy,
   plan: runInspection,
+  scratch: runScratch,
+  unscratch: runScratchRemoval,
 } as const;
 
 type Operations = typeof operations;

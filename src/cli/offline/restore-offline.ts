@@ -8,7 +8,8 @@ import { openScratch } from "../../operations/offline/open-restore-work.ts";
 import { chooseBackup, openView } from "../../operations/offline/open-view.ts";
 import { pickParts } from "../../operations/parts.ts";
 import { planOfflineRestore, type OfflinePlan } from "../../operations/offline/plan-restore.ts";
-import { assertEmpty, restoreInto } from "../../operations/offline/restore-into.ts";
+import { assertApart, assertEmpty } from "../../operations/assert-target-directory.ts";
+import { restoreInto } from "../../operations/restore-into.ts";
 import { runOfflineRestore } from "../../operations/offline/run-offline-restore.ts";
 import { confirmOrFail } from "../ask.ts";
 import type { VerbContext } from "../verb.ts";
@@ -43,7 +44,7 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
       hint: "Use another one, or say --accept-doubtful to take it as it is.",
     });
   }
-  if (options.to !== undefined) return await restoreElsewhere(plan, resolve(options.to), scratch.path, context);
+  if (options.to !== undefined) return await restoreElsewhere(plan, known, resolve(options.to), scratch.path, context);
   return await restoreInPlace(plan, known, scratch.path, options, context);
 }
 
@@ -82,10 +83,20 @@ function findSaveTo({ stateDir }: Settings, { saveTo }: OfflineRestoreOptions): 
   return resolve(saveTo ?? join(stateDir, "pre-restore"));
 }
 
-async function restoreElsewhere(plan: OfflinePlan, directory: string, stagingDir: string, context: VerbContext): Promise<number> {
+async function restoreElsewhere(
+  plan: OfflinePlan,
+  { config, settings }: OfflineConfig,
+  directory: string,
+  stagingDir: string,
+  context: VerbContext,
+): Promise<number> {
   const { terminal, signal } = context;
   await assertEmpty(directory);
-  const paths = await restoreInto({ plan, directory, stagingDir }, createRunPorts(terminal), signal);
+  await assertApart(directory, config, { settings, backupDir: plan.chosen.path });
+  const datastores = plan.members.map(({ target }) => target.member.datastore);
+  const request = { address: plan.chosen.address, datastores, directory, stagingDir };
+  const { paths, notes } = await restoreInto(request, createRunPorts(terminal), signal);
+  for (const note of notes) terminal.tell(`note: ${note}`);
   if (terminal.json === "json") terminal.printJson({ backup: plan.manifest.name, restored: paths });
   else for (const path of paths) terminal.print(`restored and compared: ${path}`);
   return 0;

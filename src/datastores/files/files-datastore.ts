@@ -8,7 +8,7 @@ import { defineDatastore } from "../define-datastore.ts";
 import { checkEntries } from "./check-entries.ts";
 import { copiedAtMostBytes, dumpLooseFiles, lookForFiles } from "./dump-loose-files.ts";
 import { dumpTree, lookAtTree } from "./dump-tree.ts";
-import { findBase, findFixedDirectory, findLooseFiles, listPatterns } from "./find-loose-files.ts";
+import { findBase, findFixedDirectory, findLooseFiles, listPatterns, namesFile } from "./find-loose-files.ts";
 import { escapeGlob, isGlob, unescapeGlob } from "../../base/glob.ts";
 import { type FilesOptions, filesOptions, isTree, type LooseOptions, type TreeOptions } from "./options.ts";
 import { selectPaths, type PathSelection } from "../../base/path-selection.ts";
@@ -93,7 +93,9 @@ class TreeDatastore implements Datastore {
 
   openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<RestoreSession> {
     const below = target.kind !== "original";
-    const { exclude, oneFileSystem, devices, setId } = this.#options;
+    const { exclude, oneFileSystem } = this.#options;
+    // What comes from elsewhere gets no rights that its own config did not ask for.
+    const { devices, setId } = restoring.foreign === true ? { devices: false, setId: false } : this.#options;
     const tree = {
       root: below ? resolvePath(target.path) : this.#root,
       below,
@@ -150,14 +152,10 @@ class LooseDatastore implements Datastore {
     const list = (): readonly string[] => findLooseFiles(this.#options).files.map(({ name }) => name);
     const base = resolvePath(findBase(this.#options));
     const named = new Set(listPatterns(this.#options).flatMap(({ path }) => (isGlob(path) ? [] : [join(unescapeGlob(path), ".")])));
+    const isNamed = (name: string): boolean => named.has(join(findBase(this.#options), name));
+    const foreign = restoring.foreign === true ? { names: (name: string) => namesFile(this.#options, name) } : {};
     const selection = selectParts(target, restoring, base);
-    return Promise.resolve(
-      new LooseRestore(
-        { base, list, setId: false, isNamed: (name) => named.has(join(findBase(this.#options), name)) },
-        restoring,
-        selection,
-      ),
-    );
+    return Promise.resolve(new LooseRestore({ base, list, setId: false, isNamed, ...foreign }, restoring, selection));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

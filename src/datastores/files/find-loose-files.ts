@@ -6,6 +6,7 @@ import type { Note } from "../../base/note.ts";
 import { compileGlob, isGlob, unescapeGlob } from "../../base/glob.ts";
 import type { LooseOptions } from "./options.ts";
 import { decodeForMatching, escapePath, joinPath } from "./raw-path.ts";
+import { scratchPlacePath } from "./survey-tree.ts";
 import { walkTree } from "./walk-tree.ts";
 
 export interface LooseFile {
@@ -62,6 +63,13 @@ export function findLooseFiles(options: LooseOptions): LooseFiles {
   return finder.finish();
 }
 
+/** Whether a file of this name in the backup would be one of the datastore's, if it were there. */
+export function namesFile(options: LooseOptions, name: string): boolean {
+  const path = join(findBase(options), name);
+  const leaves = options.exclude.some((pattern) => compileGlob(pattern, "match-dots").test(path));
+  return !leaves && listPatterns(options).some((pattern) => compileGlob(join(pattern.path, "."), "hide-dots").test(path));
+}
+
 class Finder {
   readonly #base: string;
   readonly #excludes: readonly RegExp[];
@@ -111,7 +119,8 @@ class Finder {
     const deep = pattern.path.includes("**");
     const depth = pattern.path.split(sep).length - join(directory, "x").split(sep).length;
     let found = false;
-    const enter = ({ path }: { readonly path: Buffer }): boolean => deep || countNames(path) <= depth;
+    const enter = ({ path }: { readonly path: Buffer }): boolean =>
+      (deep || countNames(path) <= depth) && !scratchPlacePath.test(joinPath(directory, path).toString("latin1"));
     const unreadable = (path: Buffer, errno: string): void => {
       this.#notes.push({
         level: "partial",

@@ -24,6 +24,8 @@ export interface LooseTarget {
   readonly setId: boolean;
   /** Whether the config names this file itself, not by a glob: then a link that it is leads to the file that is meant. */
   readonly isNamed: (name: string) => boolean;
+  /** Of the options; for a backup of another datastore, whose undo could not take away what this one does not name. */
+  readonly names?: (name: string) => boolean;
 }
 
 interface StagedFile {
@@ -178,6 +180,15 @@ export class LooseRestore implements RestoreSession {
 
   async #stageFile(entry: StoredEntry, signal: AbortSignal): Promise<void> {
     if (entry.form !== "file") throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": single files were expected`);
+    if (this.#target.names?.(entry.name) === false) {
+      throw new HoldfastError(
+        "target-unsafe",
+        `Cannot restore "${entry.name}" to ${this.#target.base}: this datastore does not name it, so an undo would leave it there`,
+        {
+          hint: "Restore into a directory (--to /PATH), or into a datastore that includes it.",
+        },
+      );
+    }
     const target = this.#place(entry.name);
     const area = await this.#findArea(dirname(target));
     const name = `new-${this.#files.length}`;

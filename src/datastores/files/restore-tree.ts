@@ -32,6 +32,7 @@ export interface TreeTarget {
 export class TreeRestore implements RestoreSession {
   readonly #target: TreeTarget;
   readonly #record: RestoreOptions["record"];
+  readonly #foreign: boolean;
   #root: string;
   #area: RestoreArea | undefined;
   #begun = false;
@@ -41,9 +42,10 @@ export class TreeRestore implements RestoreSession {
   /** What was carried over from the old tree, below the root: no part of the backup. */
   #carried: readonly Buffer[] = [];
 
-  constructor(target: TreeTarget, { record }: Pick<RestoreOptions, "record">) {
+  constructor(target: TreeTarget, { record, foreign = false }: Pick<RestoreOptions, "record" | "foreign">) {
     this.#target = target;
     this.#record = record;
+    this.#foreign = foreign;
     this.#root = target.root;
   }
 
@@ -139,12 +141,26 @@ export class TreeRestore implements RestoreSession {
     } catch (error) {
       throw explainSpace(error, `Cannot restore to ${this.#root}`);
     }
+    if (this.#foreign) await this.#requireNamed(signal);
     this.#staged = true;
     this.#target.progress({ phase: "comparing" });
     const state = await readTreeState(this.#new, signal);
     const contents = await readTree(this.#new, this.#describeReading(), signal);
     this.#compared = { contents, state };
     return contents;
+  }
+
+  /** What this datastore leaves out would be saved by no backup of it, and stay after an undo. */
+  async #requireNamed(signal: AbortSignal): Promise<void> {
+    if (this.#target.exclude.length === 0) return;
+    const [first, ...others] = (await surveyTree(this.#new, this.#target, signal)).excluded.map(String);
+    if (first === undefined) return;
+    const more = others.length === 0 ? "" : ` and ${others.length} more`;
+    throw new HoldfastError(
+      "target-unsafe",
+      `Cannot restore to ${this.#root}: the backup has ${first}${more}, which \`exclude\` of this datastore leaves out, so an undo would leave it there`,
+      { hint: "Restore into a directory (--to /PATH), or into a datastore that does not exclude it." },
+    );
   }
 
   #checkTarget(): void {

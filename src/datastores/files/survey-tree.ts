@@ -9,6 +9,9 @@ import { type WalkedEntry, walkTree } from "./walk-tree.ts";
 /** What restores leave beside their target until they are settled; never part of a backup. */
 export const restoreAreaName = /^\.holdfast-[0-9a-z]{20}(-removed)?$/;
 
+/** A scratch place in a state directory: what is restored to be looked into is never part of a backup. */
+export const scratchPlacePath = /(?:^|\/)scratch\/[0-9a-hjkmnp-tv-z]{20}$/;
+
 export interface SurveyOptions {
   readonly exclude: readonly string[];
   readonly oneFileSystem: boolean;
@@ -108,7 +111,7 @@ class Survey {
   #leavesOut(entry: WalkedEntry): boolean {
     const parent = entry.path.subarray(0, Math.max(entry.path.lastIndexOf(0x2f), 0));
     const name = entry.path.subarray(entry.path.lastIndexOf(0x2f) + 1).toString("latin1");
-    const area = entry.stat.isDirectory() && restoreAreaName.test(name);
+    const area = entry.stat.isDirectory() && (restoreAreaName.test(name) || scratchPlacePath.test(entry.path.toString("latin1")));
     if (area) this.#named.areas.push(escapePath(entry.path));
     const deep = entry.path.length > pathLimitBytes;
     if (deep) this.#named.deep.push(`${escapePath(entry.path.subarray(0, 100))}… (${entry.path.length} bytes)`);

@@ -5,6 +5,7 @@ import { createPostgresqlDatastore } from "./datastore.ts";
 import { deriveOptions } from "./derive-options.ts";
 import { identifyPostgresql } from "./identify.ts";
 import { postgresqlOptions } from "./options.ts";
+import { retargetDatabase } from "./retarget.ts";
 import { withSqliteCheck } from "./sqlite-check.ts";
 import { isImportStep, rollBackImport, settleImport } from "./sqlite-undo.ts";
 import { rollBackRestore, settleRestore } from "./swap-roll-back.ts";
@@ -16,6 +17,7 @@ export const postgresqlDriver: DatastoreDriver = defineDatastore({
   sourcePaths: () => [],
   identify: identifyPostgresql,
   open: (options, context) => Promise.resolve(createPostgresqlDatastore(options, context)),
+  retarget: retargetDatabase,
   deriveOptions,
   parts: "tables",
   queries: "sql",

@@ -18,9 +18,14 @@ export function createRestoreMark(): string {
   return randomBytes(5).toString("hex");
 }
 
-/** Whether a database is one that a restore has staged, or has put aside. */
+/** Whether a database is one that a restore has staged, has put aside, or has made in a scratch place: no backup takes it up. */
 export function isSideName(name: string): boolean {
-  return /_holdfast_(?:old_)?[0-9a-f]{10}$/.test(name);
+  return /_holdfast_(?:old_)?[0-9a-f]{10}$/.test(name) || /_scratch_[0-9a-hjkmnp-tv-z]{20}$/.test(name);
+}
+
+/** The database of a scratch place, by the place's id. */
+export function createScratchName(database: string, id: string): string {
+  return appendSuffix(database, `_scratch_${id}`);
 }
 
 /**
@@ -28,7 +33,10 @@ export function isSideName(name: string): boolean {
  * all of it: databases of one restore may begin alike.
  */
 export function createSideName(name: string, side: "new" | "old", mark: string): string {
-  const suffix = side === "new" ? `_holdfast_${mark}` : `_holdfast_old_${mark}`;
+  return appendSuffix(name, side === "new" ? `_holdfast_${mark}` : `_holdfast_old_${mark}`);
+}
+
+function appendSuffix(name: string, suffix: string): string {
   if (Buffer.byteLength(name) + suffix.length <= nameBytes) return name + suffix;
   const hash = `_${createHash("sha256").update(name).digest("hex").slice(0, 8)}`;
   let kept = "";

@@ -1,0 +1,200 @@
+import { createId } from "../../base/ids.ts";
+import type { ConcurrencyKey } from "../../base/concurrency-key.ts";
+import { describeCause, HoldfastError } from "../../base/errors.ts";
+import { describeDuration } from "../../base/parse-duration.ts";
+import type { CatalogBackup } from "../../catalog/contract.ts";
+import type { Config } from "../../config/config.ts";
+import { findDatastoreDriver } from "../../datastores/registry.ts";
+import type { Task } from "../../queue/contract.ts";
+import { chooseMembers } from "../choose-members.ts";
+import type { Core } from "../core.ts";
+import { createBackupKey } from "../find-config.ts";
+import { listDoubts } from "../list-doubts.ts";
+import type { TaskPayload } from "../payload.ts";
+import type { Requested } from "../request-task.ts";
+import type { ScratchTarget } from "./run-scratch.ts";
+import { listScratches, readScratch, removeScratchRecord, writeScratch, type ScratchRecord } from "./scratch-record.ts";
+
+export interface ScratchRequest extends Requested {
+  readonly backup: CatalogBackup;
+  readonly datastores?: readonly string[];
+  /** `settings.scratchKeep` by default. */
+  readonly keepMs?: number;
+  readonly doubtful: "refuse" | "accept";
+}
+
+/** Asks for a scratch place. Its record is there before its task: whatever happens then, somebody knows what to remove. */
+export async function requestScratch(
+  core: Core,
+  request: ScratchRequest,
+  signal: AbortSignal,
+): Promise<{ readonly task: Task; readonly id: string }> {
+  const { backup } = request;
+  const doubts = listDoubts(backup);
+  if (doubts.length > 0 && request.doubtful === "refuse") {
+    throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, {
+      hint: "Use `latest`, or say --accept-doubtful to look into it as it is.",
+    });
+  }
+  const datastores = chooseMembers(backup, request.datastores).map(({ datastore }) => datastore);
+  const { stateDir, scratchKeepMs } = core.config.settings;
+  const nowMs = core.clock.now();
+  const id = createId(nowMs);
+  const payload: TaskPayload = {
+    operation: "scratch",
+    job: backup.job,
+    destination: backup.destination,
+    backupId: backup.id,
+    scratchId: id,
+    datastores,
+  };
+  const keys = [
+    createBackupKey(backup.destination, backup.id),
+    createScratchKey(id),
+    ...(await identifyDatabases(core.config, id, backup.members, datastores, signal)),
+  ];
+  const record: ScratchRecord = {
+    version: 1,
+    id,
+    state: "making",
+    task: null,
+    job: backup.job,
+    backup: { id: backup.id, name: backup.name, destination: backup.destination },
+    createdAtMs: nowMs,
+    untilMs: nowMs + (request.keepMs ?? scratchKeepMs),
+    members: [],
+  };
+  await writeScratch(stateDir, record);
+  try {
+    const { task, joined } = core.queue.enqueue({
+      kind: "scratch",
+      job: backup.job,
+      payload,
+      keys,
+      priority: request.priority,
+      requester: request.requester,
+      ...(request.idempotencyKey === undefined ? {} : { idempotencyKey: request.idempotencyKey }),
+    });
+    if (joined !== "new") {
+      await removeScratchRecord(stateDir, id);
+      return { task, id: readScratchId(task) };
+    }
+    await writeScratch(stateDir, { ...(readScratch(stateDir, id) ?? record), task: task.id });
+    return { task, id };
+  } catch (error) {
+    await removeScratchRecord(stateDir, id);
+    throw error;
+  }
+}
+
+function readScratchId({ payload }: Task): string {
+  return typeof payload === "object" && payload !== null && "scratchId" in payload ? String(payload["scratchId"]) : "";
+}
+
+function createScratchKey(id: string): ConcurrencyKey {
+  return { id: `scratch:${id}`, paths: [] };
+}
+
+/** Where members can have a database of their own on their server. */
+export function chooseScratchTargets(
+  config: Config,
+  id: string,
+  members: readonly { readonly datastore: string; readonly kind: string }[],
+): readonly ScratchTarget[] {
+  return members.map(({ datastore, kind }) => {
+    const database = findScratchDatabase(config, id, datastore, kind);
+    return { datastore, ...(database === undefined ? {} : { database }) };
+  });
+}
+
+function findScratchDatabase(config: Config, id: string, datastore: string, kind: string): ScratchTarget["database"] {
+  const known = config.datastores.get(datastore);
+  const { retarget } = findDatastoreDriver(kind);
+  if (known?.kind !== kind || retarget === undefined) return undefined;
+  try {
+    const { options, name, access } = retarget(known.options, { kind: "scratch", id });
+    return { options, name, access };
+  } catch (error) {
+    if (error instanceof HoldfastError && error.code === "usage") return undefined; // of several databases: files do
+    throw error;
+  }
+}
+
+async function identifyDatabases(
+  config: Config,
+  id: string,
+  members: readonly { readonly datastore: string; readonly kind: string }[],
+  wanted: readonly string[],
+  signal: AbortSignal,
+): Promise<readonly ConcurrencyKey[]> {
+  const keys: ConcurrencyKey[] = [];
+  for (const { datastore, kind } of members) {
+    const database = wanted.includes(datastore) ? findScratchDatabase(config, id, datastore, kind) : undefined;
+    if (database !== undefined) keys.push(await findDatastoreDriver(kind).configure(database.options).identify(signal));
+  }
+  return keys;
+}
+
+/** Asks for the removal of a scratch place. @throws unknown-name */
+export async function requestScratchRemoval(core: Core, id: string, request: Requested, signal: AbortSignal): Promise<Task> {
+  const { scratches } = listScratches(core.config.settings.stateDir);
+  const record = scratches.find((each) => each.id === id);
+  if (record === undefined) {
+    throw new HoldfastError("unknown-name", `There is no scratch place ${id}`, {
+      hint: scratches.length === 0 ? "There is none." : `There are: ${scratches.map((each) => each.id).join(", ")}.`,
+    });
+  }
+  // One that is being made ends first: its keys are taken.
+  const members = record.members.filter(({ steps }) => steps.length > 0);
+  const names = members.map(({ datastore }) => datastore);
+  const keys = [createScratchKey(id), ...(await identifyDatabases(core.config, id, members, names, signal))];
+  return core.queue.enqueue({
+    kind: "unscratch",
+    job: record.job,
+    payload: { operation: "unscratch", job: record.job, scratchId: id },
+    keys,
+    priority: request.priority,
+    requester: request.requester,
+    maxAttempts: 3,
+    onInterrupt: "retry",
+    coalesceKey: `unscratch:${id}`,
+  }).task;
+}
+
+/** A removal that has just failed is not tried at each look. */
+const againMs = 10 * 60_000;
+
+/**
+ * Has removed what has come to its time, and what is half-made and nobody makes any more. To be called at the start, when tasks have been
+ * recovered, and again and again.
+ */
+export async function sweepScratches(core: Core, signal: AbortSignal): Promise<void> {
+  const nowMs = core.clock.now();
+  const open = new Set(core.queue.list({ states: ["waiting", "running", "recovering"] }).map(({ id }) => id));
+  const failed = core.queue
+    .list({ states: ["failed"] })
+    .filter(({ kind, finishedAtMs = 0 }) => kind === "unscratch" && nowMs - finishedAtMs < againMs && nowMs >= finishedAtMs);
+  for (const { id, state, task, untilMs, createdAtMs } of listScratches(core.config.settings.stateDir).scratches) {
+    // A clock that jumped must not age it away; going back it keeps it for longer.
+    const isOld = untilMs <= nowMs && core.clockJump === undefined;
+    // Between its record and its task there is a moment.
+    const isOrphan =
+      state === "making" && (task === null ? nowMs - createdAtMs > 60_000 || createdAtMs < core.startedAtMs : !open.has(task));
+    if (!isOld && !isOrphan && state !== "removing") continue;
+    if (failed.some((each) => readScratchId(each) === id)) continue;
+    const why = isOrphan
+      ? "it was not finished"
+      : state === "removing"
+        ? "its removal was not finished"
+        : `it was kept for ${describeDuration(untilMs - createdAtMs)}`;
+    try {
+      const isNew = !core.queue
+        .list({ states: ["waiting", "running", "recovering"] })
+        .some((each) => each.kind === "unscratch" && readScratchId(each) === id);
+      await requestScratchRemoval(core, id, { requester: "scratch", priority: "maintenance" }, signal);
+      if (isNew) core.log.info(`The scratch place ${id} is removed: ${why}`);
+    } catch (error) {
+      core.log.error(`The scratch place ${id} cannot be removed now: ${describeCause(error)}`);
+    }
+  }
+}
