@@ -15,6 +15,7 @@ import type { Core } from "./core.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
 import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
 import { listDoubts } from "./list-doubts.ts";
+import { identifyTargets, listOriginDoubts } from "./list-origin-doubts.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
 
@@ -104,7 +105,10 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
   const { stop, start, check, askToStart } = hooks === "job" ? job.restore : { stop: [], start: [], check: [], askToStart: false };
   return {
     backup: describePlanned(backup),
-    doubts: listDoubts(backup),
+    doubts: [
+      ...listDoubts(backup),
+      ...listOriginDoubts(core.config.settings.hostname, backup, manifest, await identifyTargets(targets, signal)),
+    ],
     datastores: targets.map((target) =>
       describeMember(
         target,
