@@ -240,6 +240,11 @@ export interface DatastoreSpec<Options> {
   identify(options: Options, signal: AbortSignal): Promise<ConcurrencyKey>;
   open(options: Options, context: DriverContext): Promise<Datastore>;
   /**
+   * Of two keys' ids that `identify` gave: whether they are of different servers, for a backup that is about to go to another one than it
+   * came from. Absent where an id says nothing of that: a file gets a new one with each restore.
+   */
+  isOtherServer?(id: string, other: string): boolean;
+  /**
    * The same place with another name in it, which is to be made: for a server that keeps several. Absent where a datastore is a place of its
    * own. @throws usage for a name that cannot be, or options that mean several
    */
@@ -276,6 +281,7 @@ export interface DatastoreDriver {
   readonly queries: "sql" | undefined;
   /** Throws `config-invalid` when the options do not fit the schema. */
   configure(options: unknown): ConfiguredDatastore;
+  isOtherServer(id: string, other: string): boolean;
   /** Absent where the driver has none. */
   readonly retarget: ((options: unknown, to: OtherName) => Retargeted) | undefined;
   readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];

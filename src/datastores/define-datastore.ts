@@ -17,6 +17,7 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
     optionsSchema: spec.options,
     parts: spec.parts,
     queries: spec.queries,
+    isOtherServer: (id, other) => spec.isOtherServer?.(id, other) ?? false,
     // A value that was read once, like a duration, is not read again.
     retarget:
       retarget === undefined

@@ -18,6 +18,16 @@ export function explainSystemError(error: unknown): unknown {
       hint: "The service's sandbox must allow it: `holdfast check` prints the drop-in with `ReadWritePaths=` that the config needs. Or the file system is mounted read-only.",
     });
   }
+  if (errno === "EBUSY" || errno === "EXDEV") {
+    return new HoldfastError(
+      "target-unsafe",
+      `The place cannot be renamed: it is a mount point, or on another file system: ${error.message}`,
+      {
+        cause: error,
+        hint: "Unmount it for the restore, or let the datastore name the place that is mounted there.",
+      },
+    );
+  }
   return new HoldfastError("disk-failed", `The system refused what the run needed: ${error.message}`, {
     cause: error,
     hint: "`journalctl -k` tells of failing disks.",

@@ -14,6 +14,7 @@ import { describeCheck, describeHook } from "./describe-hook.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
 import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
 import { listDoubts } from "./list-doubts.ts";
+import { identifyTargets, listOriginDoubts } from "./list-origin-doubts.ts";
 import { assertParts, describeRestoring, listParts, type PartsRequest } from "./parts.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
@@ -104,7 +105,10 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
   const { stop, start, check, askToStart } = hooks === "job" ? job.restore : { stop: [], start: [], check: [], askToStart: false };
   return {
     backup: describePlanned(backup),
-    doubts: listDoubts(backup),
+    doubts: [
+      ...listDoubts(backup),
+      ...listOriginDoubts(core.config.settings.hostname, backup, manifest, await identifyTargets(targets, signal)),
+    ],
     datastores: targets.map((target) =>
       describeMember(
         target,

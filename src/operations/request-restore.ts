@@ -1,18 +1,18 @@
 import { createHash } from "node:crypto";
-import type { ConcurrencyKey } from "../base/concurrency-key.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { createId } from "../base/ids.ts";
 import type { CatalogBackup, Restore } from "../catalog/contract.ts";
-import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { Enqueued } from "../queue/contract.ts";
 import { chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
 import { chooseRestoreJob, chooseRestoreTargets, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
 import { createBackupKey } from "./find-config.ts";
 import { listDoubts } from "./list-doubts.ts";
+import { identifyTargets, listOriginDoubts } from "./list-origin-doubts.ts";
 import { assertParts, pickParts, type PartsRequest } from "./parts.ts";
 import type { TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
+import { readManifest } from "./show-backup.ts";
 import type { Requested } from "./request-task.ts";
 
 export interface RestoreRequest extends Requested, PartsRequest {
@@ -32,16 +32,12 @@ export interface RestoreRequest extends Requested, PartsRequest {
 /** Asks for a restore of all that the backup has, or of some. @throws backup-unverified unless the backup is a good one or the request accepts it as it is */
 export async function requestRestore(core: Core, request: RestoreRequest, signal: AbortSignal): Promise<Enqueued> {
   const { backup } = request;
-  const doubts = listDoubts(backup);
-  if (doubts.length > 0 && request.doubtful === "refuse") {
-    throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, {
-      hint: "Restore `latest`, or say --accept-doubtful to take it as it is.",
-    });
-  }
   const members = chooseMembers(backup, request.to === undefined ? request.datastores : Object.keys(request.to));
   assertParts(members, request);
   const targets = chooseRestoreTargets(core.config, members, request.to);
   assertNoNewTables(targets, request);
+  const known = await identifyTargets(targets, signal);
+  if (request.doubtful === "refuse") await refuseDoubtful(core, backup, known, signal);
   const { job, hooks } = chooseRestoreJob(core.config, core.catalog, backup, targets);
   const datastores = targets.map(({ datastore }) => datastore);
   const elsewhere = { ...describeElsewhere(targets), ...(hooks === "none" ? { hooks } : {}) };
@@ -62,7 +58,8 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     ...(request.keep === undefined ? {} : { keep: request.keep }),
     undoes: request.undoes ?? null,
   };
-  const keys = [createBackupKey(backup.destination, backup.id), ...(await identifyTargets(targets, signal))];
+  // The keys of what is touched: of a new database its own, not that of the datastore on whose server it is made.
+  const keys = [createBackupKey(backup.destination, backup.id), ...known.map(({ key }) => key)];
   return core.catalog.transact(() => {
     const enqueued = core.queue.enqueue({
       kind: "restore",
@@ -92,11 +89,20 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
   });
 }
 
-/** The keys of what is touched: of a new database its own, not that of the datastore on whose server it is made. */
-async function identifyTargets(targets: readonly ChosenTarget[], signal: AbortSignal): Promise<readonly ConcurrencyKey[]> {
-  const keys: ConcurrencyKey[] = [];
-  for (const { member, options } of targets) keys.push(await findDatastoreDriver(member.kind).configure(options).identify(signal));
-  return keys;
+async function refuseDoubtful(
+  core: Core,
+  backup: CatalogBackup,
+  targets: Awaited<ReturnType<typeof identifyTargets>>,
+  signal: AbortSignal,
+): Promise<void> {
+  const doubts = [
+    ...listDoubts(backup),
+    ...listOriginDoubts(core.config.settings.hostname, backup, await readManifest(core, backup, signal), targets),
+  ];
+  if (doubts.length === 0) return;
+  throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, {
+    hint: "Restore `latest`, or say --accept-doubtful to take it as it is.",
+  });
 }
 
 /** Tables take the place of tables. @throws usage */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { execFileSync } from "node:child_process";
+import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { RestorePlan } from "../../src/operations/plan-restore.ts";
@@ -58,6 +59,9 @@ async function openWorld(): Promise<Installation> {
   mkdirSync(join(dir, "tree/cache"));
   writeFileSync(join(dir, "tree/cache/one"), "one");
   writeFileSync(join(dir, "tree/file.txt"), "of the tree");
+  writeFileSync(join(dir, "tree/tool"), "of root");
+  chmodSync(join(dir, "tree/tool"), 0o4755);
+  execFileSync("mknod", [join(dir, "tree/node"), "c", "1", "3"]);
   writeFileSync(join(dir, "tree2/mine"), "mine");
   writeFileSync(join(dir, "pruned/keep"), "keep");
   writeFileSync(join(dir, "loose/a.txt"), "a");
@@ -164,7 +168,7 @@ test(
 );
 
 test(
-  "W13 --to /DIRECTORY: the caller's own process restores below an empty directory, and nothing is stopped",
+  "W13 F57 --to /DIRECTORY: the caller's own process restores below an empty directory, and nothing is stopped",
   { timeout: 240_000 },
   async () => {
     await using installation = await openWorld();
@@ -181,7 +185,10 @@ test(
     ];
     assert.match(await run(installation, ...to(join(dir, "out"), "--plan")), /Nothing is stopped/);
     assert.equal(existsSync(join(dir, "out")), false);
-    await run(installation, ...to(join(dir, "out")));
+    const said = await run(installation, ...to(join(dir, "out")));
+    assert.match(said, /tree: 1 device node was not made[^]*tree: 1 file lost the set-uid or set-gid bit/);
+    assert.equal(statSync(join(dir, "out/tree/tree/tool")).mode & 0o7777, 0o755);
+    assert.equal(existsSync(join(dir, "out/tree/tree/node")), false);
     assert.equal(await querySqlite(join(dir, "out/live/chat.db"), count), "30");
     assert.equal(readFileSync(join(dir, "out/tree/tree/file.txt"), "utf8"), "of the tree");
     await run(installation, ...to(join(dir, "only"), "--only", "tree"));

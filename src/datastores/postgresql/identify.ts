@@ -26,6 +26,12 @@ export async function identifyPostgresql(options: PostgresqlOptions, signal: Abo
   return { id: `postgresql:${system}${tail}`, paths: [`/postgresql/system/${system}${tail}`, byAddress] };
 }
 
+/** By the system identifiers; one that was known by its address alone says nothing. */
+export function isOtherSystem(id: string, other: string): boolean {
+  const [one, another] = [id, other].map((each) => /^postgresql:(\d{10,20})(?:\/|$)/.exec(each)?.[1]);
+  return one !== undefined && another !== undefined && one !== another;
+}
+
 /** Undefined when the server cannot be asked; what is wrong then is told by the task itself. */
 async function readSystemIdentifier(options: PostgresqlOptions, access: Access, signal: AbortSignal): Promise<string | undefined> {
   for (const database of [access.connection.database, "postgres", "template1"]) {

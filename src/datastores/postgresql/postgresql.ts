@@ -3,7 +3,7 @@ import { defineDatastore } from "../define-datastore.ts";
 import { checkDump } from "./check.ts";
 import { createPostgresqlDatastore } from "./datastore.ts";
 import { deriveOptions } from "./derive-options.ts";
-import { identifyPostgresql } from "./identify.ts";
+import { identifyPostgresql, isOtherSystem } from "./identify.ts";
 import { postgresqlOptions } from "./options.ts";
 import { retargetDatabase } from "./retarget.ts";
 import { withSqliteCheck } from "./sqlite-check.ts";
@@ -17,6 +17,7 @@ export const postgresqlDriver: DatastoreDriver = defineDatastore({
   sourcePaths: () => [],
   identify: identifyPostgresql,
   open: (options, context) => Promise.resolve(createPostgresqlDatastore(options, context)),
+  isOtherServer: isOtherSystem,
   retarget: retargetDatabase,
   deriveOptions,
   parts: "tables",

@@ -26,10 +26,21 @@ export async function moveAside(target: string, record: Record): Promise<void> {
   for (const file of files) {
     const to = aside + file.path.slice(target.length);
     await record({ op: "move", from: file.path, to, birth: file.birth, ino: file.ino });
-    await rename(file.path, to);
+    await rename(file.path, to).catch((error: unknown) => {
+      throw explainRename(file.path, error);
+    });
   }
   await syncDirectory(dirname(target));
   await refuseUsers(target, files);
+}
+
+/** A file that is itself mounted (as containers have single files) can be written to, but not replaced. */
+function explainRename(path: string, error: unknown): unknown {
+  if (readErrno(error) !== "EBUSY" && readErrno(error) !== "EXDEV") return error;
+  return new HoldfastError("target-unsafe", `${path} is a mount point, so no other file can take its place`, {
+    cause: error,
+    hint: "Let the datastore name the file that is mounted there, or unmount it for the restore.",
+  });
 }
 
 /** Gives the staged file the target's name; throws `target-in-use` when something has appeared there. */

@@ -143,3 +143,22 @@ test("a session that is closed before its swap leaves nothing", async () => {
   }
   assert.deepEqual(await listBeside(place), ["a.db"]);
 });
+
+test("F61 a database file that is itself a mount point is target-unsafe, and as it was", async () => {
+  await using place = await makePlace();
+  const path = join(place.dir, "a.db");
+  execute(path, "create table t (x); insert into t values (1)");
+  const dumped = await dump({ path }, place.context);
+  const mounted = join(place.dir, "mounted.db");
+  await writeFile(mounted, "");
+  execute(path, "insert into t values (2)");
+  assert.equal(spawnSync("mount", ["--bind", path, mounted]).status, 0);
+  try {
+    const before = await listBeside(place);
+    await assert.rejects(restore(place, mounted, dumped), { code: "target-unsafe", message: /is a mount point/, hint: /unmount/ });
+    assert.deepEqual(await listBeside(place), before);
+    assert.equal(query(path, "select count(*) from t"), 2);
+  } finally {
+    spawnSync("umount", [mounted]);
+  }
+});
