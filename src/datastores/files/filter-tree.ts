@@ -43,7 +43,7 @@ export async function findMembers(entry: StoredEntry, selection: PathSelection, 
   }
   reader.end();
   const chosen = new Set(wanted.keys());
-  for (const [, { link }] of wanted)
+  for (const [, { link }] of Array.from(wanted))
     if (link !== undefined && !wanted.has(link)) wanted.set(link, { type: "file", bytes: 0, link: undefined });
   return { wanted, directories, chosen };
 }
