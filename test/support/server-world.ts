@@ -6,6 +6,7 @@ import type { BackupResult } from "../../src/operations/backup.ts";
 import type { RestoreSetup } from "../../src/operations/restore.ts";
 import type { DatastoreSetup } from "../../src/operations/setup.ts";
 import { openBackupBed, type BackupBed } from "./backup-bed.ts";
+import { listLeftovers } from "./datastore.ts";
 import { openPostgres } from "./postgres.ts";
 import { openRedis, type RedisServer } from "./redis.ts";
 import { worldPaths } from "./small-world.ts";
@@ -17,6 +18,8 @@ export interface ServedData extends AsyncDisposable {
   /** Commands around a restore that end the server itself, and start it; none where it goes on. */
   readonly stop?: string;
   readonly start?: string;
+  /** `raw`: what is there cannot be saved by then, and stays aside. */
+  readonly unsavable?: "raw";
   /** Makes the data that a backup is made of. */
   fill(): Promise<void>;
   /** Makes the data that stands there when the restore begins, whatever is there now. */
@@ -74,7 +77,7 @@ export function describeServerRestore({ bed, root, data, backup }: ServerWorld):
     check: [{ kind: "command", ...hook(`test -e '${running}'`), retryForMs: 0 }],
     journalDir: journals,
     preRestore,
-    unsavable: "refuse",
+    unsavable: data.unsavable ?? "refuse",
     ...(data.parts === undefined ? {} : { parts: data.parts }),
   };
 }
@@ -170,10 +173,11 @@ export async function openRedisData({ during, config }: RedisSettings): Promise<
     },
     async change() {
       if (server.pid === undefined) await server.start();
+      for (const path of listLeftovers(server.directory)) rmSync(join(server.directory, path), { recursive: true, force: true });
       make(55);
     },
     read: () => readRedis(server),
-    listLeftovers: () => readdirSync(server.directory, { recursive: true, encoding: "utf8" }).filter((path) => path.includes("holdfast")),
+    listLeftovers: () => listLeftovers(server.directory),
     async [Symbol.asyncDispose]() {
       await server[Symbol.asyncDispose]();
     },
@@ -190,11 +194,12 @@ function readRedis(server: RedisServer): string {
   return [role, writes, server.readDigest(), ...settings].join("\n");
 }
 
-function describeService(server: RedisServer): { readonly stop: string; readonly start: string } {
+function describeService(server: RedisServer): Pick<ServedData, "stop" | "start" | "unsavable"> {
   const cli = `redis-cli -s ${server.socket}`;
   const config = join(server.directory, "config");
   const wait = `until ${cli} ping 2>/dev/null | grep -q PONG; do sleep 0.02; done`;
   return {
+    unsavable: "raw",
     stop: `${cli} shutdown; while test -e ${join(server.directory, "pid")}; do sleep 0.02; done`,
     start: `${cli} ping 2>/dev/null | grep -q PONG || { setpriv --reuid redis --regid redis --init-groups -- redis-server ${config} && ${wait}; }`,
   };
