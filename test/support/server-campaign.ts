@@ -5,7 +5,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { endProcessGroup } from "../../src/base/process-group.ts";
 import { finishRestores, type FinishedRestore } from "../../src/operations/finish-restore.ts";
-import { readRestoreJournal } from "../../src/operations/restore-journal.ts";
+import { readRestoreJournal, type RestoreRecord } from "../../src/operations/restore-journal.ts";
 import { findMarked } from "./check-invariants.ts";
 import { pickPoints, readSeed } from "./fault-points.ts";
 import { isLong } from "./kill-campaign.ts";
@@ -81,7 +81,7 @@ async function endAt(
   world: ServerWorld,
   point: ServerPoint,
   cache: string,
-): Promise<Ended & { readonly records: readonly { type: string }[] }> {
+): Promise<Ended & { readonly records: readonly RestoreRecord[] }> {
   const setup = describeServerRestore(world);
   const run = await operate(world, "restore", setup, { cache, preload, variables: { HOLDFAST_SERVER_FAULT: JSON.stringify(point) } });
   const finished = await restartServers(world, run.marker);
@@ -155,9 +155,10 @@ async function tryPoint(
   if (run.outcome === "failed" && !/^[a-z-]+ /.test(run.said)) return `not classified: ${told}`;
   if (run.outcome === "failed" && /^(unknown|internal|restore-stuck) /.test(run.said)) return `not classified: ${told}`;
   if (finished.some(({ outcome }) => outcome === "failed")) return `the next start could not end it: ${told}`;
-  const end = records.at(-1) as { readonly type: string; readonly outcome?: string } | undefined;
+  const end = records.at(-1);
   if (end !== undefined && end.type !== "end") return `its journal has no end: ${JSON.stringify(end)} ${told}`;
-  if (end !== undefined && end.outcome !== (found === "fresh" ? "done" : "rolled-back")) return `its journal says ${end.outcome}: ${told}`;
+  if (end?.type === "end" && end.outcome !== (found === "fresh" ? "done" : "rolled-back"))
+    return `its journal says ${end.outcome}: ${told}`;
   if (end === undefined && found !== "old") return `it has no journal, and all is new: ${told}`;
   if (!existsSync(worldPaths(world.root).running)) return `the application was not started again: ${told}`;
   const leftovers = world.data.listLeftovers();

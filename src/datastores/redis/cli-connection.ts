@@ -65,7 +65,7 @@ export function parseCliReply(printed: string): Reply {
 }
 
 function parseScalar(printed: string): Reply {
-  if (printed.startsWith("(error) ")) throw new ReplyError(printed.slice("(error) ".length));
+  if (printed.startsWith("(error) ")) throw new (ReplyError as new (message: string) => Error)(printed.slice("(error) ".length));
   if (printed === "(nil)" || printed === "(empty array)") return null;
   const integer = /^\(integer\) (-?\d+)$/.exec(printed);
   if (integer !== null) return Number(integer[1]);
