@@ -67,36 +67,35 @@ const ways = {
 const cases = Object.entries(ways).flatMap(([title, way]) => (["done", "rolled back"] as const).map((end) => ({ title, way, end })));
 
 for (const { title, way, end } of isLong ? cases : pickPoints(cases, 2, readSeed())) {
-    const [extra, facts] = way;
-    test(
-      `F32 F59 D5 G6 PostgreSQL, ${title}, ${end}: clients that reconnect see one generation, then the other, and no acknowledged write is lost`,
-      { timeout },
-      async () => {
-        await using server = await openPostgres(15);
-        server.execute("CREATE DATABASE shop");
-        server.execute(
-          `CREATE TABLE generation (name text PRIMARY KEY); INSERT INTO generation VALUES ('backed up');
+  const [extra, facts] = way;
+  test(
+    `F32 F59 D5 G6 PostgreSQL, ${title}, ${end}: clients that reconnect see one generation, then the other, and no acknowledged write is lost`,
+    { timeout },
+    async () => {
+      await using server = await openPostgres(15);
+      server.execute("CREATE DATABASE shop");
+      server.execute(
+        `CREATE TABLE generation (name text PRIMARY KEY); INSERT INTO generation VALUES ('backed up');
          CREATE TABLE written (number bigint PRIMARY KEY, generation text); INSERT INTO written SELECT n, 'backed up' FROM generate_series(1, 2000) n`,
-          "shop",
-        );
-        await using bed = await openRestoreBed("postgresql");
-        const pg = server.options({ database: "shop", binDir: server.binDir, ...extra });
-        const backup = await bed.backup({ pg });
-        server.execute("UPDATE generation SET name = 'present'", "shop");
-        const { user, password } = server.options() as { readonly user: string; readonly password: string };
-        const login = { host: "127.0.0.1", port: server.port, user, password, database: "shop" };
-        await using writers = await openWriters((first) => openPostgresWriter(login, first));
-        if (end === "done") await bed.restore(backup, { pg }, facts);
-        else await assert.rejects(bed.restore(backup, { pg }, { ...facts, check: failingCheck }), { code: "restore-failed" });
-        await Promise.all(writers.map((writer) => writer.waitForWrites(20)));
-        await stopWriters(writers);
-        assertCutOff(writers, cutOff);
-        if (end === "done") assertOrder(writers, ["present", "backed up"]);
-        assertNoneLost(writers, end === "done" ? "backed up" : "present", readWritten(server));
-        assert.equal(server.execute("SELECT name FROM generation", "shop").trim(), end === "done" ? "backed up" : "present");
-      },
-    );
-  }
+        "shop",
+      );
+      await using bed = await openRestoreBed("postgresql");
+      const pg = server.options({ database: "shop", binDir: server.binDir, ...extra });
+      const backup = await bed.backup({ pg });
+      server.execute("UPDATE generation SET name = 'present'", "shop");
+      const { user, password } = server.options() as { readonly user: string; readonly password: string };
+      const login = { host: "127.0.0.1", port: server.port, user, password, database: "shop" };
+      await using writers = await openWriters((first) => openPostgresWriter(login, first));
+      if (end === "done") await bed.restore(backup, { pg }, facts);
+      else await assert.rejects(bed.restore(backup, { pg }, { ...facts, check: failingCheck }), { code: "restore-failed" });
+      await Promise.all(writers.map((writer) => writer.waitForWrites(20)));
+      await stopWriters(writers);
+      assertCutOff(writers, cutOff);
+      if (end === "done") assertOrder(writers, ["present", "backed up"]);
+      assertNoneLost(writers, end === "done" ? "backed up" : "present", readWritten(server));
+      assert.equal(server.execute("SELECT name FROM generation", "shop").trim(), end === "done" ? "backed up" : "present");
+    },
+  );
 }
 
 function readKeys(server: RedisServer): ReadonlySet<string> {
