@@ -39,7 +39,9 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   ports.progress({ phase: "probing" });
   const sources: (OpenedSource | LeftOutSource)[] = [];
   for (const datastore of setup.datastores) sources.push(await openSource(datastore, setup.stagingDir, resources, ports, signal));
-  if (sources.every((source) => "member" in source || source.facts.absent)) throw createNothingError(setup.job, sources);
+  // Before a restore it is worth knowing that there was nothing: an undo brings that about again.
+  const mayBeNothing = setup.class === "pre-restore" && sources.every(isAbsent);
+  if (!mayBeNothing && sources.every((source) => "member" in source || source.facts.absent)) throw createNothingError(setup.job, sources);
   const probed = new Map(sources.flatMap((source) => ("member" in source ? [] : [[source.datastore, source.facts] as const])));
   await assertSpace({ setup, probed, destination }, signal);
 
@@ -75,7 +77,8 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
     if ("member" in source) members.push({ member: source.member, plainBytes: 0 });
     else members.push(await collectMember({ ...source, openWriter, stagingDir: setup.stagingDir }, ports, signal));
   }
-  if (members.every(({ member }) => member.status === "absent" || member.status === "failed")) throw createNothingError(setup.job, sources);
+  if (!mayBeNothing && members.every(({ member }) => member.status === "absent" || member.status === "failed"))
+    throw createNothingError(setup.job, sources);
   const finished = await openWriter("");
 
   const draft: ManifestDraft = {
@@ -122,6 +125,10 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
 }
 
 /** W5: a backup that holds nothing is none. It may be tried again when one of the reasons says so. */
+function isAbsent(source: OpenedSource | LeftOutSource): boolean {
+  return "member" in source ? source.member.status === "absent" : source.facts.absent;
+}
+
 function createNothingError(job: string, sources: readonly (OpenedSource | LeftOutSource)[]): HoldfastError {
   const errors = sources.flatMap((source) => ("error" in source && source.member.status === "failed" ? [source] : []));
   const main = errors.find(({ error }) => error.retryable)?.error ?? errors[0]?.error;

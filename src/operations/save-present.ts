@@ -9,14 +9,14 @@ interface PresentTarget {
   readonly facts: Pick<TargetFacts, "present" | "holds">;
 }
 
-/** The pre-restore backup. Nothing to save is fine; data that cannot be saved needs an explicit word and is then left aside as it is. */
+/** The pre-restore backup, of absence too, so that an undo brings that about again; where only that cannot be noted, it is told. Data that cannot be saved needs an explicit word and is then left aside as it is. */
 export async function savePresent(
   setup: { readonly preRestore: BackupSetup; readonly unsavable: "refuse" | "raw" },
   targets: readonly PresentTarget[],
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<BackupResult | undefined> {
-  if (targets.every(({ facts }) => !facts.present)) return undefined;
+  const isNothing = targets.every(({ facts }) => !facts.present);
   ports.progress({ phase: "saving the present data" });
   try {
     // What is not there now is saved as absent, so that an undo brings that about again.
@@ -28,8 +28,15 @@ export async function savePresent(
       // Left out it is kept aside, and an undo leaves it alone.
       return { ...each, known: "present", ...(setup.unsavable === "raw" ? { onMissing: "skip" } : {}) };
     });
-    return await runBackup({ ...setup.preRestore, datastores }, ports, signal);
+    // Layout `file` is one file of the data, and there may be none.
+    const mayBeEmpty = targets.every(({ facts: { present, holds } }) => !present || holds === "nothing");
+    const layout = mayBeEmpty && setup.preRestore.layout === "file" ? "archive" : setup.preRestore.layout;
+    return await runBackup({ ...setup.preRestore, layout, datastores }, ports, signal);
   } catch (error) {
+    if (isNothing && !signal.aborted) {
+      ports.log("warn", `Nothing was there, and that could not be noted, so there will be no undo: ${describeCause(error)}`);
+      return undefined;
+    }
     if (setup.unsavable === "raw" && !signal.aborted) {
       ports.log("warn", `The present data cannot be backed up and is left aside as it is: ${describeCause(error)}`);
       return undefined;

@@ -107,7 +107,7 @@ function checkFiles(vault: string, referenced: ReadonlySet<string>, where: strin
   }
 }
 
-function findMarked(marker: string): readonly string[] {
+export function findMarked(marker: string): readonly string[] {
   return readdirSync("/proc").filter((name) => {
     if (!/^\d+$/.test(name)) return false;
     try {

@@ -22,7 +22,13 @@ export type KillFault = "before" | "after" | "EIO" | "ENOSPC";
 
 /** What a worker does, or what the daemon does at its start with restores that were interrupted. */
 export type ActKind = OperationKind | "finish";
-export type ActSetup<Kind extends ActKind> = Kind extends OperationKind ? OperationSetup<Kind> : { readonly journalDir: string };
+export type ActSetup<Kind extends ActKind> = Kind extends OperationKind ? OperationSetup<Kind> : FinishSetup;
+
+export interface FinishSetup {
+  readonly journalDir: string;
+  /** Of each datastore by its name, as the config would have them. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
 
 export interface OperationRun {
   readonly outcome: "done" | "failed" | "killed";
@@ -43,9 +49,16 @@ export async function operate<Kind extends ActKind>(
   { root }: SmallWorld,
   kind: Kind,
   setup: ActSetup<Kind>,
-  options: { readonly at?: OperationFault; readonly log?: string; readonly cache?: string } = {},
+  options: {
+    readonly at?: OperationFault;
+    readonly log?: string;
+    readonly cache?: string;
+    /** Of the program; another way to faults than `at`. */
+    readonly preload?: string;
+    readonly variables?: NodeJS.ProcessEnv;
+  } = {},
 ): Promise<OperationRun> {
-  const { at, log, cache } = options;
+  const { at, log, cache, preload = "fault-preload.ts", variables = {} } = options;
   const setupPath = join(root, "setup.json");
   writeFileSync(setupPath, JSON.stringify(setup));
   const marker = createId(Date.now());
@@ -54,7 +67,8 @@ export async function operate<Kind extends ActKind>(
     HOLDFAST_TASK: marker,
     TMPDIR: worldPaths(root).temporary,
     HOLDFAST_HOOKS: "direct",
-    NODE_OPTIONS: `--import ${join(programs, "fault-preload.ts")}`,
+    NODE_OPTIONS: `--import ${join(programs, preload)}`,
+    ...variables,
     ...(cache === undefined ? {} : { NODE_COMPILE_CACHE: cache }),
     ...(at === undefined ? {} : { HOLDFAST_FAULT: JSON.stringify({ ...at.point, fault: at.fault }) }),
     ...(log === undefined ? {} : { HOLDFAST_FAULT_LOG: log }),

@@ -68,6 +68,8 @@ class ImportRestore implements RestoreSession {
   readonly #path: string;
   #examined: Examined | undefined;
   #import: Import | undefined;
+  /** Rows that the transaction of the swap has found in the tables, which nobody else could write to then. */
+  readonly #replaced = new Map<string, number>();
 
   static async open(
     options: PostgresqlOptions,
@@ -173,6 +175,7 @@ class ImportRestore implements RestoreSession {
           if (found !== each.source.rows) {
             throw new HoldfastError("restore-failed", `${formatTableKey(of, table)} has ${found} rows instead of ${each.source.rows}`);
           }
+          this.#replaced.set(formatTableKey(each.source.schema, each.source.table), found);
         },
       });
     } catch (error) {
@@ -190,8 +193,11 @@ class ImportRestore implements RestoreSession {
       // Refuses columns that are not there any more.
       if (examined !== undefined) await matchTables(session, examined.record, chosen);
       const counts: Record<string, number> = {};
-      for (const { schema, table } of chosen.tables)
-        counts[`rows.${formatTableKey(schema, table)}`] = await countRows(session, { schema, table });
+      for (const { schema, table } of chosen.tables) {
+        const key = formatTableKey(schema, table);
+        // After the swap the application writes again: what it adds is no fault of the restore.
+        counts[`rows.${key}`] = this.#replaced.get(key) ?? (await countRows(session, { schema, table }));
+      }
       const digests = this.#parts === undefined ? { columns: digestColumns(chosen.tables) } : {};
       return { counts, digests, facts: examined?.contents.facts ?? {} };
     } catch (error) {

@@ -1,3 +1,4 @@
+import { ReplyError } from "ioredis";
 import { HoldfastError } from "../../base/errors.ts";
 import { runProgram } from "../../base/subprocess.ts";
 import { wrapCommand, type OuterCommand } from "../via.ts";
@@ -57,14 +58,14 @@ function quoteArgument(text: string): string {
   return `"${escaped}"`;
 }
 
-/** What `redis-cli --no-raw` prints: strings in quotes, numbered lists. @throws Error with the server's words for an error reply */
+/** What `redis-cli --no-raw` prints: strings in quotes, numbered lists. @throws ReplyError with the server's words for an error reply */
 export function parseCliReply(printed: string): Reply {
   const list = /^\d+\) /.test(printed);
   return list ? printed.split("\n").map((line) => parseScalar(line.replace(/^\s*\d+\) /, ""))) : parseScalar(printed);
 }
 
 function parseScalar(printed: string): Reply {
-  if (printed.startsWith("(error) ")) throw new Error(printed.slice("(error) ".length));
+  if (printed.startsWith("(error) ")) throw new (ReplyError as new (message: string) => Error)(printed.slice("(error) ".length));
   if (printed === "(nil)" || printed === "(empty array)") return null;
   const integer = /^\(integer\) (-?\d+)$/.exec(printed);
   if (integer !== null) return Number(integer[1]);

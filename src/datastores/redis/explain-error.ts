@@ -1,3 +1,4 @@
+import { ReplyError } from "ioredis";
 import { describeCause, HoldfastError, readErrno, type ErrorCode } from "../../base/errors.ts";
 
 /** What a server, or the way to it, says when it does not do what it was asked. The first that fits counts. */
@@ -57,7 +58,7 @@ export function explainRedisError(thrown: unknown, where: string): unknown {
   if (errno === "ENOSPC" || errno === "EDQUOT") return new HoldfastError("no-space", describeCause(thrown), { cause: thrown });
   const said = describeCause(thrown);
   const rule = rules.find(({ pattern }) => pattern.test(said) || (errno !== undefined && pattern.test(errno)));
-  if (rule === undefined) return thrown;
+  if (rule === undefined) return thrown instanceof ReplyError ? explainRefusal(said, thrown, where) : thrown;
   return new HoldfastError(
     rule.code,
     `the server at ${where} ${rule.code === "source-missing" ? "does not answer" : "does not let us in or go on"}: ${said}`,
@@ -67,6 +68,14 @@ export function explainRedisError(thrown: unknown, where: string): unknown {
       ...(rule.retryable === undefined ? {} : { retryable: rule.retryable }),
     },
   );
+}
+
+/** What a server answers is no bug of ours, whatever it is. */
+function explainRefusal(said: string, cause: unknown, where: string): HoldfastError {
+  return new HoldfastError("source-unreadable", `the server at ${where} refuses: ${said}`, {
+    cause,
+    hint: "Its log may say more; `redis-cli INFO` tells how it is.",
+  });
 }
 
 /** What is wrong with a source is, in the place to be restored to, wrong with the target. */
