@@ -29,7 +29,8 @@ for (const major of majors) {
       assert.equal(await query("SELECT E'a\\tb' || chr(10) || 'ü'"), "a\tb\nü", about);
       assert.equal(await query("SELECT NULL"), null, about);
       assert.equal(await query('SELECT id FROM "Users" WHERE id > 9'), null, about);
-      assert.equal(await query("SELECT id FROM generate_series(1, 100000) AS id"), "1", about);
+      // What is left unread must not keep the session from ending: it did, once in a few times.
+      for (let round = 0; round < 12; round++) assert.equal(await query("SELECT id FROM generate_series(1, 100000) AS id"), "1", about);
       assert.equal(await query("SELECT EXISTS (SELECT 1)"), "t", about);
       await assert.rejects(query("SELECT * FROM nothing"), /relation "nothing" does not exist/, about);
       await assert.rejects(query('INSERT INTO "Users" VALUES (3) RETURNING id'), /read-only transaction/, about);
