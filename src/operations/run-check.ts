@@ -81,7 +81,15 @@ async function commandOnce(check: CommandCheck, signal: AbortSignal): Promise<vo
     throw new HoldfastError("check-failed", `its output does not contain "${check.contains}"`);
 }
 
-async function queryOnce(check: SqlCheck, { queried = [], stagingDir }: CheckSetup, signal: AbortSignal): Promise<void> {
+async function queryOnce(check: SqlCheck, setup: CheckSetup, signal: AbortSignal): Promise<void> {
+  const value = await askDatastore(check, setup, signal);
+  const expectation = describeUnmet(check, value);
+  if (expectation !== undefined)
+    throw new HoldfastError("check-failed", `it gave ${value === null ? "nothing" : JSON.stringify(value)} instead of ${expectation}`);
+}
+
+/** Asks once, whatever the answer should be. */
+export async function askDatastore(check: SqlCheck, { queried = [], stagingDir }: CheckSetup, signal: AbortSignal): Promise<string | null> {
   const datastore = queried.find(({ name }) => name === check.datastore);
   if (datastore === undefined) {
     throw new HoldfastError("config-invalid", `there is no datastore "${check.datastore}" to ask`, {
@@ -98,13 +106,11 @@ async function queryOnce(check: SqlCheck, { queried = [], stagingDir }: CheckSet
     throw error;
   });
   if (value === undefined) throw new HoldfastError("config-invalid", `"${name}" cannot be asked: it is of kind ${kind}`);
-  const expectation = describeUnmet(check, value);
-  if (expectation !== undefined)
-    throw new HoldfastError("check-failed", `it gave ${value === null ? "nothing" : JSON.stringify(value)} instead of ${expectation}`);
+  return value;
 }
 
 /** What was expected instead; undefined when the value is as expected. */
-function describeUnmet({ equals, atLeast, atMost }: SqlCheck, value: string | null): string | undefined {
+export function describeUnmet({ equals, atLeast, atMost }: SqlCheck, value: string | null): string | undefined {
   const amount = value === null || value.trim() === "" ? Number.NaN : Number(value);
   if (equals !== undefined) return value !== null && isEqual(equals, value, amount) ? undefined : JSON.stringify(equals);
   if (atLeast !== undefined) return amount >= atLeast ? undefined : `${atLeast} or more`;

@@ -201,6 +201,21 @@ test("hooks, channels and files: what cannot be run, and what others may change 
   assert.equal(JSON.stringify(findings).includes("example.com/x"), false, "a secret was told");
 });
 
+test("A14 D5 hooks of restores: questions are asked now, units looked up, and a stop without a start is told", async () => {
+  await initialize();
+  const sql = (statement: string, more: string): string => `{ sql: "${statement}", datastore: memory, ${more} }`;
+  const checks = [
+    sql("SELECT count(*) FROM sqlite_schema", "atLeast: 1"),
+    sql("SELECT count(*) FROM sqlite_schema", "equals: 7000"),
+    sql("SELECT nothing FROM nowhere", "equals: 1"),
+  ];
+  const findings = await check({ job: `, restore: { stop: { unit: holdfast-nothing.service }, check: [${checks.join(", ")}] }` }, 1);
+  find(findings, "warn", "restore of night", /the application stays stopped after a restore, and its checks are not made/);
+  find(findings, "ok", "check of night", /SELECT count.* \(of memory: 1 or more\) gives "\d+"/);
+  find(findings, "warn", "check of night", /gives "\d+" now, not 7000/);
+  find(findings, "fail", "check of night", /cannot be asked: .*no such table: nowhere/);
+});
+
 test("a config with errors: all of them at once, exit status 2, nothing probed", async () => {
   await installation.writeConfig(`${writeConfig()}\nnonsense: 1\nextra:\n  more: 2\n`);
   const { status, stderr, stdout } = await installation.holdfast(["check"]);

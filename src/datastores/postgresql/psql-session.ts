@@ -146,7 +146,9 @@ class PsqlSession implements SqlSession {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#channel.stdin.end(this.#left ? undefined : "\\q\n");
-    if (!this.#left) {
+    // What nobody reads would keep the program from being over, however it ends.
+    if (this.#left) this.#channel.stdout.destroy();
+    else {
       this.#channel.stdout.resume();
       await this.#channel.running.finished.catch(() => undefined);
     }

@@ -10,6 +10,7 @@ import { checkDestinations } from "./check-destinations.ts";
 import { checkDisks } from "./check-disks.ts";
 import { checkFixedCopies } from "./check-fixed-copies.ts";
 import { checkOldJobs } from "./check-old-jobs.ts";
+import { checkRestores } from "./check-restores.ts";
 import { checkSources } from "./check-sources.ts";
 import { checkSpace } from "./check-space.ts";
 import { checkTools } from "./check-tools.ts";
@@ -41,6 +42,10 @@ export async function runChecks(config: Config, signal: AbortSignal): Promise<re
       ...(await checkSpace(config, sources.facts, destinations.facts)),
       ...checkDisks(config, sources.facts, destinations.facts),
     ];
+  });
+  await look("restores", async () => {
+    await using staging = await openStagingDirectory(config.settings.stagingDir, "check-restores");
+    return await checkRestores(config, staging.path, signal);
   });
   await look("fixed copies", () => checkFixedCopies(config, signal));
   await look("places", () => Promise.resolve(checkContainment(config)));
