@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { Secret } from "../base/secret.ts";
+import { pickDeclared } from "./declared-config.ts";
 import type { Config, ConfigParts } from "./config.ts";
 
 /** Plain JSON of anything in a Config: Maps as objects, keys sorted, secrets as `***`. */
@@ -32,5 +33,6 @@ export function createConfigCopy(config: Config, jobName: string): Readonly<Reco
     job,
     datastores: pick(config.datastores, job.datastores),
     destinations: pick(config.destinations, [job.destination, ...job.copies]),
+    declared: pickDeclared(config.declared, job),
   }) as Readonly<Record<string, unknown>>;
 }
