@@ -19,6 +19,7 @@ interface Options extends ScopeOptions {
   readonly unsavable?: "raw";
   readonly acceptDoubtful?: boolean;
   readonly detach?: boolean;
+  readonly latest?: boolean;
   readonly offline?: string;
   readonly to?: string;
   readonly saveTo?: string;
@@ -53,6 +54,7 @@ export const restoreVerb: Verb = {
       .option("--destination <name>", "the copy at this destination")
       .option("--only <datastore...>", "only these datastores of the backup")
       .option("--table <name...>", "only these tables, the rest untouched (PostgreSQL; of one datastore)")
+      .option("--latest", "the newest complete, verified backup; newer ones that were passed over are told")
       .option("--plan", "show what would happen, and do nothing")
       .option("-y, --yes", "do not ask")
       .option("--start", "start the application again without asking")
@@ -67,7 +69,11 @@ export const restoreVerb: Verb = {
   },
 };
 
-async function restore(given: string | undefined, options: Options, context: VerbContext): Promise<number> {
+async function restore(backup: string | undefined, options: Options, context: VerbContext): Promise<number> {
+  if (backup !== undefined && options.latest === true && backup !== "latest") {
+    throw new HoldfastError("usage", `Both --latest and ${backup} name a backup`, { hint: "Leave one of them out." });
+  }
+  const given = options.latest === true ? "latest" : backup;
   if (options.offline !== undefined) return await restoreWithoutDaemon(options.offline, given, options, context);
   const misplaced = (["to", "saveTo"] as const).find((name) => options[name] !== undefined);
   if (misplaced !== undefined) {

@@ -37,7 +37,8 @@ export const planRoutes: readonly Route[] = [
       const { datastores, tables, ...named } = query;
       const backup = resolveBackup(core, params.backup, named);
       const chosen = { ...(datastores === undefined ? {} : { datastores }), ...(tables === undefined ? {} : { tables }) };
-      return planRestore(core, { backup, ...chosen }, signal);
+      const chosenAs = params.backup === "latest" ? { chosenAs: "latest" as const } : {};
+      return planRestore(core, { backup, ...chosen, ...chosenAs }, signal);
     },
   }),
   defineRoute({

@@ -11,6 +11,7 @@ import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { endCommitted, undoAttempt } from "./end-attempt.ts";
+import { assertRestoreFits, forecastRestore } from "./forecast-restore.ts";
 import { assertNoneUnfinished, startAgain, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
 import { runCheck } from "./run-check.ts";
@@ -105,6 +106,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   let settle = false;
   try {
     for (const member of members) targets.push(await openTarget(setup, member, { resources, record }, ports, signal));
+    await assertFits(setup, targets, signal);
     for (const target of targets) await stageTarget(setup, backup, target, ports, signal);
     touched = true;
     await stopApplication(setup, record, ports, signal);
@@ -164,6 +166,14 @@ async function openTarget(
   const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
   return { member, session, facts: await session.inspect(signal) };
 }
+
+async function assertFits({ preRestore, stagingDir }: RestoreSetup, targets: readonly Target[], signal: AbortSignal): Promise<void> {
+  await using saveTo = await openDestination(preRestore.destination);
+  const demands = targets.map(({ member, facts }) => ({ datastore: member.datastore, plainBytes: countPlain(member), facts }));
+  assertRestoreFits(await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal));
+}
+
+const countPlain = ({ entries }: ManifestMember): number => entries.reduce((sum, { plain }) => sum + plain.bytes, 0);
 
 async function stageTarget(
   setup: RestoreSetup,

@@ -7,11 +7,13 @@ import { chooseBackup, openView } from "../../operations/offline/open-view.ts";
 import { planOfflineRestore, type OfflinePlan } from "../../operations/offline/plan-restore.ts";
 import { assertEmpty, restoreInto } from "../../operations/offline/restore-into.ts";
 import { runOfflineRestore } from "../../operations/offline/run-offline-restore.ts";
+import { describePassedOver, listPassedOver } from "../../operations/passed-over.ts";
+import { describeTook } from "../describe-plan.ts";
 import { confirmOrFail } from "../ask.ts";
 import type { VerbContext } from "../verb.ts";
 import { loadOfflineConfig, type OfflineConfig } from "./offline-config.ts";
 import type { OfflineRestoreOptions } from "./options.ts";
-import { describePlan } from "./print-plan.ts";
+import { describePlan, describeSides, listPlanLosses } from "./print-plan.ts";
 import { createRunPorts } from "./run-ports.ts";
 
 /**
@@ -30,7 +32,21 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
   await using scratch = await openScratch(known.settings);
   const view = await openView({ ...options, host: known.settings.hostname, scratchDir: scratch.path }, signal);
   const chosen = await chooseBackup(view, options.backup, signal);
-  const request = { config: known.config, only: options.only, tables: options.tables, stagingDir: scratch.path };
+  const request = {
+    config: known.config,
+    only: options.only,
+    tables: options.tables,
+    stagingDir: scratch.path,
+    saveTo: findSaveTo(known.settings, options),
+    passedOver:
+      options.backup === "latest"
+        ? listPassedOver(
+            chosen.backup,
+            view.found.map(({ backup }) => backup),
+            view.unreadable,
+          )
+        : [],
+  };
   const plan = await planOfflineRestore(chosen, request, signal);
   if (options.plan === true) return tellPlan(plan, known.settings, options, context);
   if (plan.doubts.length > 0 && options.acceptDoubtful !== true && plan.manifest.class === "backup") {
@@ -44,29 +60,36 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
 
 function tellPlan(plan: OfflinePlan, settings: Settings, options: OfflineRestoreOptions, { terminal }: VerbContext): number {
   if (terminal.json === "json") terminal.printJson(describePlanAsJson(plan));
-  else for (const line of describePlan(plan, findSaveTo(settings, options), Date.now())) terminal.print(line);
+  else for (const line of describePlan(plan, findSaveTo(settings, options), Date.now(), terminal)) terminal.print(line);
   return 0;
 }
 
 /** With the fields that the plan of an online restore has, as far as they mean something here. */
-function describePlanAsJson({ chosen, members, leftOut, tables, doubts, stop, start }: OfflinePlan): unknown {
+function describePlanAsJson({ chosen, members, leftOut, passedOver, space, tables, doubts, stop, start }: OfflinePlan): unknown {
   return {
     backup: chosen.backup,
+    passedOver,
+    space,
     doubts,
-    datastores: members.map(({ target: { member, configured, source }, facts, problem }) => ({
-      datastore: member.datastore,
-      kind: member.kind,
-      status: member.status,
-      places: configured.sourcePaths,
-      source,
-      now: facts === undefined ? null : { summary: facts.summary, present: facts.present, bytes: facts.bytes },
-      method: facts?.method ?? null,
-      neededBytes: facts?.neededBytes ?? null,
-      users: facts?.users ?? [],
-      problem: problem ?? null,
-    })),
+    datastores: members.map((planned) => {
+      const { target, facts, problem } = planned;
+      const { member, configured, source } = target;
+      return {
+        datastore: member.datastore,
+        kind: member.kind,
+        status: member.status,
+        places: configured.sourcePaths,
+        source,
+        ...describeSides(planned),
+        method: facts?.method ?? null,
+        neededBytes: facts?.neededBytes ?? null,
+        users: facts?.users ?? [],
+        problem: problem ?? null,
+      };
+    }),
     tables: tables ?? null,
     leftOut,
+    losses: listPlanLosses(members),
     stop: stop.map(({ command }) => command.join(" ")),
     start: start.map(({ command }) => command.join(" ")),
   };
@@ -80,8 +103,9 @@ async function restoreElsewhere(plan: OfflinePlan, directory: string, stagingDir
   const { terminal, signal } = context;
   await assertEmpty(directory);
   const paths = await restoreInto({ plan, directory, stagingDir }, createRunPorts(terminal), signal);
-  if (terminal.json === "json") terminal.printJson({ backup: plan.manifest.name, restored: paths });
-  else for (const path of paths) terminal.print(`restored and compared: ${path}`);
+  if (terminal.json === "json") terminal.printJson({ backup: plan.manifest.name, restored: paths, passedOver: plan.passedOver });
+  else for (const line of describePassedOver(plan.passedOver)) terminal.print(line);
+  if (terminal.json === "text") for (const path of paths) terminal.print(`restored and compared: ${path}`);
   return 0;
 }
 
@@ -94,7 +118,7 @@ async function restoreInPlace(
 ): Promise<number> {
   const { terminal, signal } = context;
   const saveTo = findSaveTo(settings, options);
-  for (const line of describePlan(plan, saveTo, Date.now())) terminal.tell(line);
+  for (const line of describePlan(plan, saveTo, Date.now(), terminal)) terminal.tell(line);
   if (plan.manifest.host !== settings.hostname) {
     terminal.tell(`warning: it was made on ${plan.manifest.host}, and this is ${settings.hostname}`);
   }
@@ -121,10 +145,11 @@ async function restoreInPlace(
   const undo = result.savedAt === undefined ? null : describeUndo(result.savedAt, config?.path, result.preRestore?.manifest.status ?? "ok");
   if (terminal.json === "json") {
     const { restoreId, backup, members, tookMs } = result;
-    terminal.printJson({ restoreId, backup, members, tookMs, savedAt: result.savedAt ?? null, undo });
+    terminal.printJson({ restoreId, backup, members, tookMs, savedAt: result.savedAt ?? null, undo, passedOver: plan.passedOver });
     return 0;
   }
-  terminal.print(`restored: ${result.backup}`);
+  terminal.print(`restored: ${result.backup}, in ${describeTook(result.tookMs)}`);
+  for (const line of describePassedOver(plan.passedOver)) terminal.print(`  ${line}`);
   for (const { datastore, method } of result.members) terminal.print(`  ${datastore}: ${method}`);
   if (undo === null) terminal.print("There was no data before; nothing was saved.");
   else {

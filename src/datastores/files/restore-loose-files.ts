@@ -6,11 +6,12 @@ import type { Contents } from "../../base/contents.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { FileAttributes, RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import { copiedAtMostBytes } from "./dump-loose-files.ts";
 import { describeFiles } from "./check-entries.ts";
 import { explainSpace } from "./explain-fault.ts";
 import { findUsers } from "./find-users.ts";
 import { createFileHeader, createPadding, endOfArchive } from "./pax-header.ts";
-import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
+import { beginSwap, findExisting, makeArea, type RestoreArea } from "./restore-area.ts";
 import { moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
 import { extractTree, syncTree } from "./tar-program.ts";
 
@@ -48,7 +49,8 @@ export class LooseRestore implements RestoreSession {
 
   inspect(_signal: AbortSignal): Promise<TargetFacts> {
     const paths = this.#target.list().map((name) => this.#place(name));
-    const bytes = paths.reduce((total, path) => total + lstatSync(path).size, 0);
+    const stats = paths.map((path) => lstatSync(path));
+    const bytes = stats.reduce((total, { size }) => total + size, 0);
     return Promise.resolve({
       summary: paths.length === 0 ? "nothing is there" : `${paths.length} files, ${describeBytes(bytes)}`,
       present: paths.length > 0,
@@ -57,7 +59,15 @@ export class LooseRestore implements RestoreSession {
       neededBytes: bytes,
       notes: [],
       users: paths.length === 0 ? [] : findUsers(paths),
+      neededAt: findExisting(this.#target.base),
+      saveStagingBytes: stats.reduce((total, { size }) => total + (size <= copiedAtMostBytes ? size : 0), 0),
+      ...(paths.length === 0 ? {} : { newestChangeAtMs: Math.max(...stats.map(({ mtimeMs }) => Math.floor(mtimeMs))) }),
     });
+  }
+
+  count(_signal: AbortSignal): Promise<Readonly<Record<string, number>>> {
+    const sizes = this.#target.list().map((name) => lstatSync(this.#place(name)).size);
+    return Promise.resolve({ files: sizes.length, bytes: sizes.reduce((total, size) => total + size, 0) });
   }
 
   async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {

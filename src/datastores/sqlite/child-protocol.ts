@@ -17,6 +17,13 @@ export interface ProbeRequest {
   readonly busyTimeoutMs: number;
 }
 
+/** Counts the rows of each table of the live database, and writes nothing. */
+export interface CountRequest {
+  readonly op: "count";
+  readonly path: string;
+  readonly busyTimeoutMs: number;
+}
+
 /** Copies the live database to `copy`, which must not exist, and examines the copy. */
 export interface SnapshotRequest extends ExamineSettings {
   readonly op: "snapshot";
@@ -55,7 +62,14 @@ export interface OverwriteRequest {
   readonly busyTimeoutMs: number;
 }
 
-export type ChildOperation = ProbeRequest | SnapshotRequest | ExamineRequest | ConvertRequest | CookieRequest | OverwriteRequest;
+export type ChildOperation =
+  | ProbeRequest
+  | CountRequest
+  | SnapshotRequest
+  | ExamineRequest
+  | ConvertRequest
+  | CookieRequest
+  | OverwriteRequest;
 
 /** The one line that a child reads from its standard input; the end of that input ends the child. */
 export interface ChildRequest {
@@ -77,6 +91,7 @@ export interface SnapshotResult {
 
 export interface ChildResults {
   readonly probe: ProbeResult;
+  readonly count: Readonly<Record<string, number>>;
   readonly snapshot: SnapshotResult;
   readonly examine: SnapshotResult;
   readonly "convert-to-wal": null;

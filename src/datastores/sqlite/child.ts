@@ -9,6 +9,7 @@ import { becomeIdentity } from "./identity-change.ts";
 import { openDatabase, readText } from "./open-database.ts";
 import { overwriteDatabase, readCookie } from "./overwrite.ts";
 import { requireSafeSqlite } from "./require-safe-sqlite.ts";
+import { countLive } from "./count-live.ts";
 import { takeSnapshot } from "./snapshot.ts";
 
 /**
@@ -45,6 +46,8 @@ async function performOperation(
   switch (operation.op) {
     case "probe":
       return probe(operation);
+    case "count":
+      return countLive(operation);
     case "snapshot": {
       const snapshot = await takeSnapshot(operation, report("copying"));
       report("checking")(0, 1);

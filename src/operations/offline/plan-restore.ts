@@ -1,21 +1,28 @@
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Manifest } from "../../archive/manifest.ts";
 import { describeCause } from "../../base/errors.ts";
 import type { Check, Config, Hook } from "../../config/config.ts";
 import type { TargetFacts } from "../../datastores/contract.ts";
+import { forecastRestore, type SpaceNeed } from "../forecast-restore.ts";
+import { countPresent, type InspectedTarget } from "../inspect-targets.ts";
+import type { PassedOver } from "../passed-over.ts";
 import { openStagingDirectory } from "../staging.ts";
 import { assertTables } from "../choose-members.ts";
 import { listDoubts } from "../list-doubts.ts";
 import { openAddressed, openDestination } from "../verify.ts";
 import { chooseTargets, type OfflineTarget } from "./choose-targets.ts";
 import type { OfflineBackup } from "./open-view.ts";
+import { describeDirectory } from "./place-of-path.ts";
 
 export interface PlannedMember {
   readonly target: OfflineTarget;
   /** Absent where the place cannot be looked at; `problem` says why. */
   readonly facts?: TargetFacts;
   readonly problem?: string;
+  /** What is there now, under the names of the manifest; null where it was not counted. */
+  readonly counts: InspectedTarget["counts"];
 }
 
 /** What a restore would do; nothing was touched to make it. */
@@ -27,6 +34,10 @@ export interface OfflinePlan {
   readonly leftOut: readonly string[];
   /** Only these of the one member. */
   readonly tables?: readonly string[];
+  /** What is needed of each disk; null where that cannot be told. */
+  readonly space: readonly SpaceNeed[] | null;
+  /** What is newer than the backup that `latest` means, and why it is not meant. */
+  readonly passedOver: readonly PassedOver[];
   /** Why the backup is not plainly good. */
   readonly doubts: readonly string[];
   readonly stop: readonly Hook[];
@@ -39,6 +50,9 @@ interface PlanRequest {
   readonly only: readonly string[] | undefined;
   readonly tables: readonly string[] | undefined;
   readonly stagingDir: string;
+  /** Where the present data is saved first; may not be there yet. */
+  readonly saveTo: string;
+  readonly passedOver: readonly PassedOver[];
 }
 
 /** Looks at every target as it is now. */
@@ -60,11 +74,34 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
     leftOut:
       request.only === undefined ? manifest.members.filter(({ status }) => status === "failed").map(({ datastore }) => datastore) : [],
     ...(request.tables === undefined ? {} : { tables: request.tables }),
+    space: await forecast(members, request, signal),
+    passedOver: request.passedOver,
     doubts: listDoubts(chosen.backup),
     stop: hooks?.stop ?? [],
     start: hooks?.start ?? [],
     check: hooks?.check ?? [],
   };
+}
+
+async function forecast(
+  members: readonly PlannedMember[],
+  { stagingDir, saveTo }: PlanRequest,
+  signal: AbortSignal,
+): Promise<readonly SpaceNeed[] | null> {
+  const demands = members.flatMap(({ target: { member }, facts }) =>
+    facts === undefined
+      ? []
+      : [{ datastore: member.datastore, plainBytes: member.entries.reduce((sum, { plain }) => sum + plain.bytes, 0), facts }],
+  );
+  try {
+    let place = saveTo;
+    while (!existsSync(place) && place !== dirname(place)) place = dirname(place);
+    await using destination = await openDestination({ ...describeDirectory(place), name: saveTo });
+    return await forecastRestore(demands, { stagingDir, saveTo: destination, layout: "directory" }, signal);
+  } catch {
+    signal.throwIfAborted();
+    return null; // the restore itself tells what is wrong with the place
+  }
 }
 
 async function inspectTarget(target: OfflineTarget, { stagingDir, tables }: PlanRequest, signal: AbortSignal): Promise<PlannedMember> {
@@ -79,9 +116,10 @@ async function inspectTarget(target: OfflineTarget, { stagingDir, tables }: Plan
       { absent: member.status === "absent", ...(tables === undefined ? {} : { parts: tables }) },
       signal,
     );
-    return { target, facts: await session.inspect(signal) };
+    const facts = await session.inspect(signal);
+    return { target, facts, counts: facts.present && tables === undefined ? await countPresent(session, signal) : null };
   } catch (error) {
     signal.throwIfAborted();
-    return { target, problem: describeCause(error) };
+    return { target, problem: describeCause(error), counts: null };
   }
 }
