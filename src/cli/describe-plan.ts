@@ -44,6 +44,12 @@ export function describeStaleness(createdAt: string): string {
   return `what was written since ${createdAt}, ${describeAgo(createdAt)}, is lost unless you undo`;
 }
 
+/** What is typed before it is overwritten: the datastore where it is one, else the job. */
+export function findConfirmedName({ datastores, backup }: RestorePlan): string {
+  const [only] = datastores;
+  return only !== undefined && datastores.length === 1 ? only.datastore : backup.job;
+}
+
 /** Where the figure comes from is said: it is no promise. */
 function describeExpected(expected: RestorePlan["expected"]): string {
   if (expected === null) return "unknown: no drill and no restore of these datastores is on record";

@@ -1,9 +1,12 @@
 import { InvalidArgumentError } from "commander";
+import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
+import { assertRestoreFits } from "../operations/forecast-restore.ts";
+import { describePassedOver } from "../operations/passed-over.ts";
 import type { RestorePlan } from "../operations/plan-restore.ts";
-import { askYesNo, confirmOrFail } from "./ask.ts";
-import { chooseBackup } from "./choose-backup.ts";
-import { describePlan } from "./describe-plan.ts";
+import { askYesNo, confirmNameOrFail } from "./ask.ts";
+import { chooseRestore, type ChosenBackup } from "./choose-restore.ts";
+import { describePlan, findConfirmedName } from "./describe-plan.ts";
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
 import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { TaskOutcome } from "./follow-task.ts";
@@ -34,11 +37,12 @@ export const restoreVerb: Verb = {
       4: "no such backup or datastore",
       5: "busy, cancelled, or the wait was interrupted",
       6: "the backup is damaged or incomplete: nothing was touched",
-      7: "not confirmed, or the backup is doubtful and --accept-doubtful was not given",
+      7: "not confirmed (on a terminal the name of what is overwritten is typed), or the backup is doubtful and --accept-doubtful was not given",
     },
-    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}]}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], tables, untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
+    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}]}, passedOver: [{name, reasons}]}; with --plan {backup, passedOver, expected: {ms, basis, at, backup} | null, space: [{place, neededBytes, freeBytes, fits}] | null, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes, newestChangeAt, changes, contents}, contents, differences: [{name, what, now, coming}], method, neededBytes, users, notes, problem}], tables, untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}; null is unknown",
     examples: [
-      "holdfast restore                                    # on a terminal: pick one of the newest",
+      "holdfast restore                                    # on a terminal: pick the job, the backup, the datastores",
+      "holdfast restore --offline /mnt/rescued --latest    # on a bare machine",
       "holdfast restore latest --job nightly --plan",
       "holdfast restore duck_backup_20260101_030000.tar.gz # by bare file name, or by path",
       "holdfast restore latest --job nightly --only crm --yes",
@@ -83,10 +87,12 @@ async function restore(backup: string | undefined, options: Options, context: Ve
   }
   const { terminal, signal } = context;
   const client = await context.connect();
-  const chosen = given === undefined ? await chooseBackup(client, options, context) : { text: given, scope: pickScope(options) };
+  const chosen: ChosenBackup =
+    given === undefined ? await chooseRestore(client, options, context) : { text: given, scope: pickScope(options) };
+  const only = chosen.only ?? options.only;
   const query = {
     ...chosen.scope,
-    ...(options.only === undefined ? {} : { datastores: options.only.join(",") }),
+    ...(only === undefined ? {} : { datastores: only.join(",") }),
     ...(options.table === undefined ? {} : { tables: JSON.stringify(options.table) }),
   };
   const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(chosen.text, "/restore-plan", query) }, signal);
@@ -97,14 +103,16 @@ async function restore(backup: string | undefined, options: Options, context: Ve
   }
   if (terminal.json === "text") for (const line of describePlan(plan, terminal)) terminal.tell(line);
   refuseDoubtful(plan, options);
+  // Somebody who is asked is told before, and not by a task that fails.
+  if (options.yes !== true) assertRestoreFits(plan.space ?? []);
   const what = plan.tables === null ? "" : `${plan.tables.join(", ")} in `;
   const message = `Replace ${what}${plan.datastores.map(({ datastore }) => datastore).join(", ")} of job "${plan.backup.job}"?`;
-  await confirmOrFail(terminal, { message, yes: options.yes === true }, signal);
+  await confirmNameOrFail(terminal, { message, name: findConfirmedName(plan), yes: options.yes === true }, signal);
   const body = {
     ...chosen.scope,
     destination: plan.backup.destination,
     start: await decideStart(plan, options, context),
-    ...(options.only === undefined ? {} : { datastores: options.only }),
+    ...(only === undefined ? {} : { datastores: only }),
     ...(options.table === undefined ? {} : { tables: options.table }),
     ...(options.unsavable === undefined ? {} : { unsavable: options.unsavable }),
     ...(options.acceptDoubtful === true ? { doubtful: "accept" } : {}),
@@ -114,6 +122,7 @@ async function restore(backup: string | undefined, options: Options, context: Ve
   return await finishAsked(context, client, asked, {
     ...(options.detach === undefined ? {} : { detach: options.detach }),
     describe: (outcome) => describeAfter(outcome, plan, body.start),
+    more: { passedOver: plan.passedOver },
   });
 }
 
@@ -133,13 +142,22 @@ async function decideStart(plan: RestorePlan, options: Options, { terminal, sign
 
 /** What to know once it is done. */
 function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "no"): readonly string[] {
-  const { preRestore, members } = outcome.details as {
+  const { restoreId, preRestore, members } = outcome.details as {
+    readonly restoreId?: string;
     readonly preRestore?: string | null;
     readonly members?: readonly { readonly datastore: string; readonly method: string }[];
   };
+  const { keepMs, keepLast } = plan.undo;
+  const until = formatInstant(Date.now() + keepMs);
   return [
     ...(members ?? []).map(({ datastore, method }) => `  ${datastore}: ${method}`),
-    ...(typeof preRestore === "string" ? [`What was there before is saved as ${preRestore}; \`holdfast undo\` brings it back.`] : []),
+    ...describePassedOver(plan.passedOver),
+    ...(typeof preRestore === "string"
+      ? [
+          `What was there before is saved as ${preRestore}.`,
+          `To take it back: \`holdfast undo${restoreId === undefined ? "" : ` ${restoreId}`}\`, until ${until} or for the last ${keepLast} restores.`,
+        ]
+      : ["There was nothing before, so nothing was saved."]),
     ...(start === "no" && plan.start.length > 0 ? [`The application is stopped. To start it: ${plan.start.join("; ")}`] : []),
   ];
 }

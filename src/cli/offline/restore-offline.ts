@@ -3,13 +3,15 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { Settings } from "../../config/config.ts";
 import { ControlClient } from "../../control/client.ts";
 import { openScratch } from "../../operations/offline/open-restore-work.ts";
-import { chooseBackup, openView } from "../../operations/offline/open-view.ts";
+import { chooseBackup, openView, type OfflineBackup, type OfflineView } from "../../operations/offline/open-view.ts";
 import { planOfflineRestore, type OfflinePlan } from "../../operations/offline/plan-restore.ts";
 import { assertEmpty, restoreInto } from "../../operations/offline/restore-into.ts";
 import { runOfflineRestore } from "../../operations/offline/run-offline-restore.ts";
 import { describePassedOver, listPassedOver } from "../../operations/passed-over.ts";
+import { chooseBackup as pickFromList } from "../choose-restore.ts";
 import { describeTook } from "../describe-plan.ts";
-import { confirmOrFail } from "../ask.ts";
+import { assertRestoreFits } from "../../operations/forecast-restore.ts";
+import { confirmNameOrFail } from "../ask.ts";
 import type { VerbContext } from "../verb.ts";
 import { loadOfflineConfig, type OfflineConfig } from "./offline-config.ts";
 import type { OfflineRestoreOptions } from "./options.ts";
@@ -31,7 +33,7 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
   }
   await using scratch = await openScratch(known.settings);
   const view = await openView({ ...options, host: known.settings.hostname, scratchDir: scratch.path }, signal);
-  const chosen = await chooseBackup(view, options.backup, signal);
+  const chosen = await pickBackup(view, options, context);
   const request = {
     config: known.config,
     only: options.only,
@@ -56,6 +58,21 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
   }
   if (options.to !== undefined) return await restoreElsewhere(plan, resolve(options.to), scratch.path, context);
   return await restoreInPlace(plan, known, scratch.path, options, context);
+}
+
+/** On a terminal one of several is picked from a list, as online. */
+async function pickBackup(view: OfflineView, options: OfflineRestoreOptions, { terminal, signal }: VerbContext): Promise<OfflineBackup> {
+  const isAsked = options.backup === undefined && options.yes !== true && options.plan !== true && terminal.canAsk === "yes";
+  if (!isAsked || view.place.kind === "backup" || view.found.length < 2) return await chooseBackup(view, options.backup, signal);
+  const backups = view.found.map(({ backup }) => backup);
+  const picked = await pickFromList(
+    backups.some((backup) => backup.class === "backup") ? backups.filter((backup) => backup.class === "backup") : backups,
+    view.host,
+    signal,
+  );
+  const chosen = view.found.find(({ backup }) => backup === picked);
+  if (chosen === undefined) throw new HoldfastError("internal", "Bug: a backup was picked that is not in the list");
+  return chosen;
 }
 
 function tellPlan(plan: OfflinePlan, settings: Settings, options: OfflineRestoreOptions, { terminal }: VerbContext): number {
@@ -127,7 +144,10 @@ async function restoreInPlace(
       "note: the daemon answers; `holdfast restore` without --offline records the restore and can be undone with `holdfast undo`",
     );
   }
-  await confirmOrFail(terminal, { message: "Restore now?", yes: options.yes === true }, signal);
+  if (options.yes !== true) assertRestoreFits(plan.space ?? []);
+  const [only] = plan.members;
+  const name = only !== undefined && plan.members.length === 1 ? only.target.member.datastore : plan.manifest.job;
+  await confirmNameOrFail(terminal, { message: "Restore now?", name, yes: options.yes === true }, signal);
   const result = await runOfflineRestore(
     {
       plan,
