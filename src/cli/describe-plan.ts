@@ -1,4 +1,7 @@
 import { describeBytes } from "../base/describe-amount.ts";
+import { describeDifference } from "../base/describe-contents.ts";
+import { describeNeed } from "../operations/forecast-restore.ts";
+import { describePassedOver } from "../operations/passed-over.ts";
 import { describeDuration } from "../base/parse-duration.ts";
 import { describeParts } from "../operations/parts.ts";
 import type { PlannedDatastore, RestorePlan } from "../operations/plan-restore.ts";
@@ -17,6 +20,8 @@ export function describePlan(plan: RestorePlan, terminal: Terminal): readonly st
     ...list("note", backup.note === null ? [] : [backup.note]),
     line("verified", backup.verifiedAt === null ? "never; it is verified before anything is touched" : describeAgo(backup.verifiedAt)),
     line("drilled", describeDrill(backup)),
+    ...list("expected", [describeExpected(plan.expected)]),
+    ...describePassedOver(plan.passedOver).map((text) => `  ${colors.yellow("!")} ${text}`),
     ...plan.doubts.map((doubt) => `  ${colors.red("!")} it is ${doubt}`),
     ...plan.datastores.flatMap((datastore) => ["", ...describeDatastore(datastore, terminal)]),
     "",
@@ -27,12 +32,71 @@ export function describePlan(plan: RestorePlan, terminal: Terminal): readonly st
     ...list("start", plan.start),
     ...list("check", plan.check),
     ...list("hooks", plan.hooksNote === null ? [] : [plan.hooksNote]),
+    ...list("space", describeSpace(plan.space, colors)),
     ...(isAllNew(plan)
       ? [line("before", "nothing is overwritten"), line("undo", "not needed: the result says how the new database is removed")]
       : [
           line("before", "what is there now is saved first; on any failure the data stays as it was"),
           line("undo", `\`holdfast undo\`, for ${describeDuration(undo.keepMs)} and the last ${undo.keepLast} restores`),
         ]),
+    ...(plan.datastores.some(({ now }) => now?.present !== false) && plan.tables === null && plan.paths === null
+      ? [`  ${colors.yellow("!")} ${describeStaleness(backup.createdAt)}`]
+      : []),
+  ];
+}
+
+/** The loss that every restore is made of. */
+export function describeStaleness(createdAt: string): string {
+  return `what was written since ${createdAt}, ${describeAgo(createdAt)}, is lost unless you undo`;
+}
+
+/** What is typed before it is overwritten: the datastore where it is one, else the job. */
+export function findConfirmedName({ datastores, backup }: RestorePlan): string {
+  const [only] = datastores;
+  return only !== undefined && datastores.length === 1 ? only.datastore : backup.job;
+}
+
+/** Where the figure comes from is said: it is no promise. */
+function describeExpected(expected: RestorePlan["expected"]): string {
+  if (expected === null) return "unknown: no drill and no restore of these datastores is on record";
+  const took = describeTook(expected.ms);
+  return expected.basis === "restore"
+    ? `about ${took}, as the restore of ${expected.backup} took ${describeAgo(expected.at)}`
+    : `about ${took} and the saving of what is there now: the last drill, of ${expected.backup}, took ${took} (${describeAgo(expected.at)})`;
+}
+
+/** `1m 50s`, `less than 1s`. */
+export function describeTook(ms: number): string {
+  return ms < 1000 ? "less than 1s" : describeDuration(Math.round(ms / 1000) * 1000);
+}
+
+export function describeSpace(space: RestorePlan["space"], colors: Terminal["colors"]): readonly string[] {
+  if (space === null) return ["unknown: the places cannot be looked at"];
+  return space.map((need) => (need.fits === false ? colors.red(`NOT ENOUGH: ${describeNeed(need)}`) : describeNeed(need)));
+}
+
+const shownDifferences = 10;
+
+/** What is there and what will be, as far as it is counted: names and texts. */
+export function describeContentsLines({
+  now,
+  contents,
+  differences,
+}: Pick<PlannedDatastore, "now" | "contents" | "differences">): readonly (readonly [string, string])[] {
+  const more = differences.length - shownDifferences;
+  return [
+    ...(now?.present !== true
+      ? []
+      : [
+          ["holds", now.contents ?? "not counted"] as const,
+          [
+            "changed",
+            now.newestChangeAt === null ? (now.changes ?? "unknown when") : `${now.newestChangeAt} (${describeAgo(now.newestChangeAt)})`,
+          ] as const,
+        ]),
+    ...(contents === null ? [] : [["then", contents] as const]),
+    ...differences.slice(0, shownDifferences).map((each) => ["", describeDifference(each)] as const),
+    ...(more > 0 ? [["", `and ${more} more differences`] as const] : []),
   ];
 }
 
@@ -56,6 +120,7 @@ function describeDatastore(planned: PlannedDatastore, { colors }: Terminal): rea
     ...places.map((place) => line("to", place)),
     ...(problem === null ? [] : [`    ${colors.red("!")} ${problem}`]),
     ...(now === null ? [] : [line("now", now.summary)]),
+    ...describeContentsLines(planned).map(([name, text]) => line(name, text)),
     ...(method === null ? [] : [line("how", method)]),
     ...(users.length === 0 ? [] : [line("open in", `process${users.length === 1 ? "" : "es"} ${users.join(", ")}`)]),
     ...notes.filter(({ level }) => level !== "info").map(({ message }) => `    ${colors.yellow("!")} ${message}`),

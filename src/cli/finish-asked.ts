@@ -12,7 +12,7 @@ export async function finishAsked(
   { terminal, signal }: VerbContext,
   client: ControlClient,
   asked: AskedTask,
-  options: { readonly detach?: boolean; readonly describe?: (outcome: TaskOutcome) => readonly string[] },
+  options: { readonly detach?: boolean; readonly describe?: (outcome: TaskOutcome) => readonly string[]; readonly more?: object },
 ): Promise<number> {
   if (options.detach === true) {
     if (terminal.json === "json") terminal.printJson(asked);
@@ -20,7 +20,7 @@ export async function finishAsked(
     return 0;
   }
   const outcome = await followTask(client, asked.task, terminal, signal);
-  if (terminal.json === "json") terminal.printJson({ task: asked.task, ...outcome });
+  if (terminal.json === "json") terminal.printJson({ task: asked.task, ...outcome, ...options.more });
   else {
     terminal.print(`${paintState(terminal, outcome.state)}: ${outcome.summary}`);
     for (const line of options.describe?.(outcome) ?? []) terminal.print(line);

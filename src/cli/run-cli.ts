@@ -75,6 +75,8 @@ function addVerb(root: Command, verb: Verb, program: Program, signal: AbortSigna
   const command = root.command(verb.name);
   verb.define(command, async (action) => {
     const globals = root.opts<GlobalOptions>();
+    // The questions choose their colours when they are loaded.
+    if (globals.color === false) process.env["NO_COLOR"] = "1";
     const terminal = new Terminal(globals.json === true ? "json" : "text", globals.color === false ? "never" : "auto");
     try {
       onExit(await action(createContext(globals, terminal, program, signal)));

@@ -84,3 +84,9 @@ export class Terminal {
     return errorPolicies[error.code].exit;
   }
 }
+
+/** Cut to what a line of the terminal holds beside the marks of a list: a line that wraps hides which one is marked. */
+export function fitLine(text: string): string {
+  const width = (process.stderr.columns || 80) - 6;
+  return text.length <= width ? text : `${text.slice(0, Math.max(width - 1, 8))}…`;
+}

@@ -12,11 +12,15 @@ export const destinationVerb: Verb = {
     daemon: "none",
     exits: {
       1: "the place cannot be made or written to",
-      4: "no such destination in the config",
+      4: "no such destination in the config; config: no backup there carries a config",
       5: "there is something already: see adopt",
     },
-    json: "{destination, summary}",
-    examples: ["holdfast destination init local", "holdfast destination adopt nas    # after moving the directory to another disk"],
+    json: "{destination, summary}; config: {config, sources: [{job, backup, host, createdAt, form}], needed: [{key, kind, at, was, default}], conflicts, passedOver: [{name, reason}]}",
+    examples: [
+      "holdfast destination config /mnt/disk > holdfast.yaml    # on a new machine: the config that the backups carry",
+      "holdfast destination init local",
+      "holdfast destination adopt nas    # after moving the directory to another disk",
+    ],
   },
   define(command, run) {
     command.description("Make or accept the places where backups are kept");
@@ -41,5 +45,16 @@ export const destinationVerb: Verb = {
           }),
         );
     }
+    command
+      .command("config")
+      .description("Print the config that the newest backups carry: secrets are listed, not contained; needs no daemon and no config")
+      .argument("<destination>", "destination of the config; or the path of a directory with backups, or of one backup")
+      .option("--job <job>", "of this job")
+      .action((given: string, options: { readonly job?: string }) =>
+        run(async (context) => {
+          const { printDestinationConfig } = await import("./offline/destination-config.ts");
+          return await printDestinationConfig(given, options.job, context);
+        }),
+      );
   },
 };

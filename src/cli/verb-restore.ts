@@ -1,11 +1,14 @@
 import { InvalidArgumentError } from "commander";
+import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
+import { assertRestoreFits } from "../operations/forecast-restore.ts";
+import { describePassedOver } from "../operations/passed-over.ts";
 import { pickParts } from "../operations/parts.ts";
 import type { RestorePlan } from "../operations/plan-restore.ts";
-import { askYesNo, confirmOrFail } from "./ask.ts";
-import { chooseBackup } from "./choose-backup.ts";
+import { askYesNo, confirmNameOrFail } from "./ask.ts";
+import { chooseRestore, type ChosenBackup } from "./choose-restore.ts";
 import { classifyTo } from "./classify-to.ts";
-import { describePlan } from "./describe-plan.ts";
+import { describePlan, findConfirmedName } from "./describe-plan.ts";
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
 import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { TaskOutcome } from "./follow-task.ts";
@@ -25,6 +28,7 @@ interface Options extends ScopeOptions {
   readonly unsavable?: "raw";
   readonly acceptDoubtful?: boolean;
   readonly detach?: boolean;
+  readonly latest?: boolean;
   readonly offline?: string;
   readonly to?: readonly string[];
   readonly keepFor?: string;
@@ -41,11 +45,12 @@ export const restoreVerb: Verb = {
       4: "no such backup or datastore",
       5: "busy, cancelled, or the wait was interrupted",
       6: "the backup is damaged or incomplete: nothing was touched",
-      7: "not confirmed, or the backup is doubtful and --accept-doubtful was not given",
+      7: "not confirmed (on a terminal the name of what is overwritten is typed), or the backup is doubtful and --accept-doubtful was not given",
     },
-    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}], unstarted, unhealthy, unproven}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], tables, paths, untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
+    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}], unstarted, unhealthy, unproven}, passedOver: [{name, reasons}]}; with --plan {backup, passedOver, expected: {ms, basis, at, backup} | null, space: [{place, neededBytes, freeBytes, fits}] | null, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes, newestChangeAt, changes, contents}, contents, differences: [{name, what, now, coming}], method, neededBytes, users, notes, problem}], to, tables, paths, untouched, losses, stop, start, check, askToStart, hooksNote, undo: {keepMs, keepLast}}; null is unknown",
     examples: [
-      "holdfast restore                                    # on a terminal: pick one of the newest",
+      "holdfast restore                                    # on a terminal: pick the job, the backup, the datastores",
+      "holdfast restore --offline /mnt/rescued --latest    # on a bare machine",
       "holdfast restore latest --job nightly --plan",
       "holdfast restore duck_backup_20260101_030000.tar.gz # by bare file name, or by path",
       "holdfast restore latest --job nightly --only crm --yes",
@@ -67,6 +72,7 @@ export const restoreVerb: Verb = {
       .option("--only <datastore...>", "only these datastores of the backup")
       .option("--table <name...>", "only these tables, the rest untouched (PostgreSQL, SQLite; of one datastore)")
       .option("--path <path...>", "only these paths or globs, the rest untouched (files; of one datastore)")
+      .option("--latest", "the newest complete, verified backup; newer ones that were passed over are told")
       .option("--plan", "show what would happen, and do nothing")
       .option("-y, --yes", "do not ask")
       .option("--start", "start the application again without asking")
@@ -87,7 +93,11 @@ export const restoreVerb: Verb = {
   },
 };
 
-async function restore(given: string | undefined, options: Options, context: VerbContext): Promise<number> {
+async function restore(backup: string | undefined, options: Options, context: VerbContext): Promise<number> {
+  if (backup !== undefined && options.latest === true && backup !== "latest") {
+    throw new HoldfastError("usage", `Both --latest and ${backup} name a backup`, { hint: "Leave one of them out." });
+  }
+  const given = options.latest === true ? "latest" : backup;
   if (options.offline !== undefined) return await restoreWithoutDaemon(options.offline, given, options, context);
   if (options.saveTo !== undefined) {
     throw new HoldfastError("usage", "--save-to is only for --offline", {
@@ -98,14 +108,16 @@ async function restore(given: string | undefined, options: Options, context: Ver
   if (options.keepFor !== undefined && place?.kind !== "scratch") throw new HoldfastError("usage", "--keep-for is only for --to scratch");
   const { terminal, signal } = context;
   const client = await context.connect();
-  const chosen = given === undefined ? await chooseBackup(client, options, context) : { text: given, scope: pickScope(options) };
-  if (place?.kind === "directory")
-    return await restoreToDirectory(client, chosen.text, place.path, { ...options, scope: chosen.scope }, context);
-  if (place?.kind === "scratch") return await restoreToScratch(client, chosen.text, { ...options, scope: chosen.scope }, context);
+  const chosen: ChosenBackup =
+    given === undefined ? await chooseRestore(client, options, context) : { text: given, scope: pickScope(options) };
+  const only = chosen.only ?? options.only;
+  const elsewhere = { ...options, ...(only === undefined ? {} : { only }), scope: chosen.scope };
+  if (place?.kind === "directory") return await restoreToDirectory(client, chosen.text, place.path, elsewhere, context);
+  if (place?.kind === "scratch") return await restoreToScratch(client, chosen.text, elsewhere, context);
   const query = {
     ...chosen.scope,
     ...(place === undefined ? {} : { to: JSON.stringify(place.targets) }),
-    ...(options.only === undefined ? {} : { datastores: options.only.join(",") }),
+    ...(only === undefined ? {} : { datastores: only.join(",") }),
     ...(options.table === undefined ? {} : { tables: JSON.stringify(options.table) }),
     ...(options.path === undefined ? {} : { paths: JSON.stringify(options.path) }),
   };
@@ -117,13 +129,15 @@ async function restore(given: string | undefined, options: Options, context: Ver
   }
   if (terminal.json === "text") for (const line of describePlan(plan, terminal)) terminal.tell(line);
   refuseDoubtful(plan, options);
-  await confirmOrFail(terminal, { message: describeQuestion(plan), yes: options.yes === true }, signal);
+  // Somebody who is asked is told before, and not by a task that fails.
+  if (options.yes !== true) assertRestoreFits(plan.space ?? []);
+  await confirmNameOrFail(terminal, { message: describeQuestion(plan), name: findConfirmedName(plan), yes: options.yes === true }, signal);
   const body = {
     ...chosen.scope,
     destination: plan.backup.destination,
     start: await decideStart(plan, options, context),
     ...(plan.to === null ? {} : { to: plan.to }),
-    ...(options.only === undefined ? {} : { datastores: options.only }),
+    ...(only === undefined ? {} : { datastores: only }),
     ...pickParts({ tables: options.table, paths: options.path }),
     ...(options.keep === true ? { keep: "yes" } : {}),
     ...(options.unsavable === undefined ? {} : { unsavable: options.unsavable }),
@@ -134,6 +148,7 @@ async function restore(given: string | undefined, options: Options, context: Ver
   return await finishAsked(context, client, asked, {
     ...(options.detach === undefined ? {} : { detach: options.detach }),
     describe: (outcome) => describeAfter(outcome, plan, body.start),
+    more: { passedOver: plan.passedOver },
   });
 }
 
@@ -165,15 +180,26 @@ async function decideStart(plan: RestorePlan, options: Options, { terminal, sign
 
 /** What to know once it is done. */
 function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "no"): readonly string[] {
-  const { preRestore, members, removals } = outcome.details as {
+  const { restoreId, preRestore, members, removals } = outcome.details as {
+    readonly restoreId?: string;
     readonly removals?: readonly string[];
     readonly preRestore?: string | null;
     readonly members?: readonly { readonly datastore: string; readonly method: string }[];
   };
+  const { keepMs, keepLast } = plan.undo;
+  const until = formatInstant(Date.now() + keepMs);
   return [
     ...(members ?? []).map(({ datastore, method }) => `  ${datastore}: ${method}`),
     ...(removals ?? []).map((removal) => `Nothing was overwritten, so there is nothing to undo. To remove it again: ${removal}`),
-    ...(typeof preRestore === "string" ? [`What was there before is saved as ${preRestore}; \`holdfast undo\` brings it back.`] : []),
+    ...describePassedOver(plan.passedOver),
+    ...(typeof preRestore === "string"
+      ? [
+          `What was there before is saved as ${preRestore}.`,
+          `To take it back: \`holdfast undo${restoreId === undefined ? "" : ` ${restoreId}`}\`, until ${until} or for the last ${keepLast} restores.`,
+        ]
+      : removals !== undefined
+        ? []
+        : ["There was nothing before, so nothing was saved."]),
     ...(start === "no" && plan.start.length > 0 ? [`The application is stopped. To start it: ${plan.start.join("; ")}`] : []),
   ];
 }

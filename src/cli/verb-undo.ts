@@ -1,8 +1,9 @@
 import { HoldfastError } from "../base/errors.ts";
 import type { Restore } from "../catalog/contract.ts";
 import type { RestorePlan } from "../operations/plan-restore.ts";
-import { confirmOrFail } from "./ask.ts";
-import { describePlan } from "./describe-plan.ts";
+import { assertRestoreFits } from "../operations/forecast-restore.ts";
+import { confirmNameOrFail } from "./ask.ts";
+import { describePlan, findConfirmedName } from "./describe-plan.ts";
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
 import { createBackupPath } from "./pick-scope.ts";
 import type { Verb, VerbContext } from "./verb.ts";
@@ -62,7 +63,9 @@ async function undo(id: string | undefined, options: Options, context: VerbConte
     return 0;
   }
   if (terminal.json === "text") for (const line of lines) terminal.tell(line);
-  await confirmOrFail(terminal, { message: `Undo the restore of ${restore.backupName}?`, yes: options.yes === true }, signal);
+  if (options.yes !== true) assertRestoreFits(plan.space ?? []);
+  const message = `Undo the restore of ${restore.backupName}?`;
+  await confirmNameOrFail(terminal, { message, name: findConfirmedName(plan), yes: options.yes === true }, signal);
   const body = { restore: restore.id, start: options.start ? "yes" : "no", ...(options.keep === true ? { keep: "yes" } : {}) };
   const asked = await client.send<AskedTask>({ method: "POST", path: "/undo", body }, signal);
   return await finishAsked(context, client, asked, options.detach === undefined ? {} : { detach: options.detach });

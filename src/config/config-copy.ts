@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { Secret } from "../base/secret.ts";
+import { pickDeclared } from "./declared-config.ts";
 import type { Config, ConfigParts } from "./config.ts";
 
 /** Plain JSON of anything in a Config: Maps as objects, keys sorted, secrets as `***`. */
@@ -39,5 +40,6 @@ export function createConfigCopy(
     job,
     datastores: pick(config.datastores, [...new Set([...job.datastores, ...others])]),
     destinations: pick(config.destinations, [job.destination, ...job.copies]),
+    declared: pickDeclared(config.declared, job),
   }) as Readonly<Record<string, unknown>>;
 }

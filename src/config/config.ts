@@ -215,7 +215,11 @@ export interface Config {
   readonly fingerprint: string;
   /** Where a value came from, by its dotted path (`jobs.nightly.schedule`): `file:line`, `env NAME`, `flag`. What is not in it is a default. */
   readonly origins: ReadonlyMap<string, string>;
+  readonly declared: DeclaredConfig;
 }
 
+/** Sections as they stand in the files: references unresolved, secrets `***`. */
+export type DeclaredConfig = Readonly<Record<"datastores" | "destinations" | "jobs" | "notify", Readonly<Record<string, unknown>>>>;
+
 /** What is checked together before it becomes a Config. */
-export type ConfigParts = Omit<Config, "path" | "fingerprint" | "origins">;
+export type ConfigParts = Omit<Config, "path" | "fingerprint" | "origins" | "declared">;

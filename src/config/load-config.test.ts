@@ -243,7 +243,7 @@ test("the copy in a manifest has the job with what it uses, and survives JSON", 
   const config = await load(withJob("copies: []"));
   const copy = createConfigCopy(config, "nightly") ?? assert.fail();
   assert.deepEqual(JSON.parse(JSON.stringify(copy)), copy);
-  assert.deepEqual(Object.keys(copy), ["datastores", "destinations", "fingerprint", "job"]);
+  assert.deepEqual(Object.keys(copy), ["datastores", "declared", "destinations", "fingerprint", "job"]);
   assert.equal(createConfigCopy(config, "other"), undefined);
 });
 

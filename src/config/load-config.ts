@@ -3,6 +3,7 @@ import type { CheckContext } from "./check-value.ts";
 import { checkReferences } from "./check-references.ts";
 import type { Config } from "./config.ts";
 import { createFingerprint } from "./config-copy.ts";
+import { createDeclared } from "./declared-config.ts";
 import { loadSettings, type SettingFlags } from "./load-settings.ts";
 import { createConfigError } from "./problem.ts";
 import { nameMainFile, readSources } from "./read-sources.ts";
@@ -36,6 +37,7 @@ export async function loadConfig({ path, env, flags }: ConfigSource): Promise<Co
   return {
     path: absolute,
     ...parts,
+    declared: createDeclared(sections.declared, parts),
     fingerprint: createFingerprint(parts),
     origins: new Map([...context.index.listOrigins(), ...origins]),
   };

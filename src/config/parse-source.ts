@@ -14,6 +14,8 @@ export interface ParsedSource {
   readonly value: unknown;
   readonly problems: readonly ConfigProblem[];
   readonly secrets: readonly PendingSecret[];
+  /** The mappings that stand for a value that is elsewhere, as they were written. */
+  readonly references: readonly { readonly path: Path; readonly written: unknown }[];
 }
 
 /** One YAML file as plain data, with the place of every value noted in `index`. Throws nothing. */
@@ -35,6 +37,7 @@ export function parseSource(file: string, text: string, index: SourceIndex, env:
       value: undefined,
       problems: [{ file, line: 1, column: 1, path: "", message: `cannot be read as YAML: ${describeCause(thrown)}` }],
       secrets: [],
+      references: [],
     };
   }
   const flaws = [...document.errors, ...document.warnings].slice(0, 20).map((flaw): ConfigProblem => {
@@ -42,11 +45,11 @@ export function parseSource(file: string, text: string, index: SourceIndex, env:
     return { file, line: Math.max(line, 1), column: Math.max(col, 1), path: "", message: describeFlaw(flaw.code, flaw.message) };
   });
   // What follows a syntax error is guesswork: its other problems would mislead.
-  if (document.errors.length > 0) return { value: undefined, problems: flaws, secrets: [] };
+  if (document.errors.length > 0) return { value: undefined, problems: flaws, secrets: [], references: [] };
   const walker = new Walker(file, document, lines, index, env);
   const read = walker.read(document.contents, [], 0);
   const value = walker.isTooLarge ? undefined : read;
-  return { value, problems: [...flaws, ...walker.problems], secrets: walker.secrets };
+  return { value, problems: [...flaws, ...walker.problems], secrets: walker.secrets, references: walker.references };
 }
 
 function describeFlaw(code: string, message: string): string {
@@ -59,6 +62,7 @@ function describeFlaw(code: string, message: string): string {
 class Walker implements ReferenceSite {
   readonly problems: ConfigProblem[] = [];
   readonly secrets: PendingSecret[] = [];
+  readonly references: { readonly path: Path; readonly written: unknown }[] = [];
   readonly file: string;
   readonly index: SourceIndex;
   readonly env: ReferenceSite["env"];
@@ -123,7 +127,10 @@ class Walker implements ReferenceSite {
       values.set(key, this.read(pair.value, [...path, key], depth + 1));
     }
     const result = Object.fromEntries(values);
-    return readReference(this, path, result) ?? result;
+    const value = readReference(this, path, result);
+    if (value === undefined) return result;
+    this.references.push({ path, written: result });
+    return value;
   }
 
   #readKey(pair: Pair, path: Path): string | undefined {

@@ -3,7 +3,7 @@ import { basename, dirname, join } from "node:path";
 import { findClosest } from "../base/closest-name.ts";
 import { describeCause, HoldfastError, readErrno } from "../base/errors.ts";
 import { writeAt, type CheckContext } from "./check-value.ts";
-import { parseSource } from "./parse-source.ts";
+import { parseSource, type ParsedSource } from "./parse-source.ts";
 import { describeFound } from "../base/describe-found.ts";
 import { readSource, type SourceText } from "./read-source.ts";
 import { readSecret } from "./references.ts";
@@ -12,14 +12,20 @@ export const sections = ["settings", "datastores", "destinations", "jobs", "noti
 export type Section = (typeof sections)[number];
 export type Sections = Readonly<Record<Section, Readonly<Record<string, unknown>>>>;
 
+/** What was read: with every reference resolved, and as it stands in the files. */
+export interface ReadSources extends Sections {
+  readonly declared: Sections;
+}
+
+type MergedSections = Record<Section, Record<string, unknown>>;
 type Env = Readonly<Record<string, string | undefined>>;
 
 /**
  * The main file and `conf.d/*.yaml` beside it, merged by section and with references resolved. Problems go to the context.
  * @throws HoldfastError `config-missing` when there is no main file
  */
-export async function readSources(mainPath: string, env: Env, context: CheckContext): Promise<Sections> {
-  const merged: Record<Section, Record<string, unknown>> = { settings: {}, datastores: {}, destinations: {}, jobs: {}, notify: {} };
+export async function readSources(mainPath: string, env: Env, context: CheckContext): Promise<ReadSources> {
+  const merged = { ...createSections(), declared: createSections() };
   const main = await readSource(mainPath);
   if ("missing" in main) {
     throw new HoldfastError("config-missing", `Cannot read the config ${mainPath}: there is no such file`, {
@@ -33,6 +39,8 @@ export async function readSources(mainPath: string, env: Env, context: CheckCont
   }
   return merged;
 }
+
+const createSections = (): MergedSections => ({ settings: {}, datastores: {}, destinations: {}, jobs: {}, notify: {} });
 
 async function listFragments(mainPath: string, context: CheckContext): Promise<readonly string[]> {
   try {
@@ -52,7 +60,7 @@ async function mergeSource(
   file: string,
   source: SourceText,
   env: Env,
-  merged: Record<Section, Record<string, unknown>>,
+  merged: MergedSections & { readonly declared: MergedSections },
   context: CheckContext,
 ): Promise<void> {
   const refuse = (message: string, at: { readonly line?: number; readonly column?: number } = {}): void => {
@@ -63,12 +71,13 @@ async function mergeSource(
     return refuse(message, at);
   }
   if ("missing" in source) return;
-  const { value, problems, secrets } = parseSource(file, source.text, context.index, env);
+  const { value, problems, secrets, references } = parseSource(file, source.text, context.index, env);
   context.problems.push(...problems);
   if (value === undefined) return;
   if (value === null) return refuse(`the file is empty; it has at least one of ${sections.join(", ")}`, { line: 1, column: 1 });
   if (typeof value !== "object" || Array.isArray(value))
     return refuse(`expected a mapping with ${sections.join(", ")}, found ${describeFound(value)}`, { line: 1, column: 1 });
+  noteDeclared(structuredClone(value), references, merged.declared);
   for (const pending of secrets) {
     try {
       writeAt(value, pending.path, await readSecret(pending, env));
@@ -79,13 +88,16 @@ async function mergeSource(
   for (const [key, entries] of Object.entries(value)) mergeSection(file, key, entries, merged, context);
 }
 
-function mergeSection(
-  file: string,
-  key: string,
-  entries: unknown,
-  merged: Record<Section, Record<string, unknown>>,
-  context: CheckContext,
-): void {
+/** What is wrong with a section is told when it is merged; here it is passed over. */
+function noteDeclared(value: unknown, references: ParsedSource["references"], declared: MergedSections): void {
+  for (const { path, written } of references) writeAt(value, path, written);
+  for (const section of sections) {
+    const entries = (value as Partial<Record<Section, unknown>>)[section];
+    if (typeof entries === "object" && entries !== null) declared[section] = { ...entries, ...declared[section] };
+  }
+}
+
+function mergeSection(file: string, key: string, entries: unknown, merged: MergedSections, context: CheckContext): void {
   const refuse = (path: readonly string[], facts: Parameters<typeof context.index.createProblem>[2]): void => {
     context.problems.push(context.index.createProblem(path, "key", facts, file));
   };

@@ -46,7 +46,8 @@ export const planRoutes: readonly Route[] = [
         ...pickParts({ tables, paths }),
         ...(to === undefined ? {} : { to }),
       };
-      return planRestore(core, { backup, ...chosen }, signal);
+      const chosenAs = params.backup === "latest" ? { chosenAs: "latest" as const } : {};
+      return planRestore(core, { backup, ...chosen, ...chosenAs }, signal);
     },
   }),
   defineRoute({

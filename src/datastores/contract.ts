@@ -102,6 +102,14 @@ export interface TargetFacts {
   readonly notes: readonly Note[];
   /** Process ids that have the target open. */
   readonly users: readonly number[];
+  /** The newest change that was seen in what is there; absent where it is not known. Never a guess. */
+  readonly newestChangeAtMs?: number;
+  /** What else is known of when it changed, for people, where no instant is. */
+  readonly changes?: string;
+  /** A directory on the disk that `neededBytes` are needed of; absent where that is a server's own. */
+  readonly neededAt?: string;
+  /** What a backup of it needs in the staging directory. */
+  readonly saveStagingBytes?: number;
 }
 
 /**
@@ -157,6 +165,11 @@ export interface SavedMember {
  */
 export interface RestoreSession extends AsyncDisposable {
   inspect(signal: AbortSignal): Promise<TargetFacts>;
+  /**
+   * Counts what is there now, under the names that a manifest has for it (`rows.T`, `keys.dbN`, `files`), for the plan of a restore. Changes
+   * nothing, and holds nobody up for long: undefined where that cannot be had. Drivers whose `inspect` counts nothing have none.
+   */
+  count?(signal: AbortSignal): Promise<Readonly<Record<string, number>> | undefined>;
   /** Writes the staging copy (beside the target where a rename is to follow), makes it durable, and reads its contents from the copy. */
   stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents>;
   /** What the parts must hold, where a manifest tells only the whole: told by the stored bytes themselves. Valid after `stage`. */

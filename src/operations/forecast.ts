@@ -6,7 +6,7 @@ import type { Destination } from "../destinations/contract.ts";
 import type { BackupSetup } from "./setup.ts";
 
 /** Left free on every disk that a run writes to, whatever the estimate says. */
-const reserveBytes = 16 << 20;
+export const reserveBytes = 16 << 20;
 /** Data may compress worse than it ever did by this factor. */
 const ratioMargin = 1.25;
 

@@ -1,9 +1,11 @@
 import { join } from "node:path";
 import { reportError, type ErrorReport } from "../base/errors.ts";
-import type { RestoreOptions, TargetFacts } from "../datastores/contract.ts";
+import type { RestoreOptions, RestoreSession, TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
-import type { Surroundings, TaskPorts } from "./setup.ts";
+import { forecastRestore, type SpaceNeed } from "./forecast-restore.ts";
+import type { BackupSetup, DestinationSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
+import { openDestination } from "./verify.ts";
 
 export interface InspectionSetup extends Surroundings {
   readonly targets: readonly {
@@ -14,18 +16,34 @@ export interface InspectionSetup extends Surroundings {
     readonly absent: boolean;
     /** What alone would come back. */
     readonly restoring: Pick<RestoreOptions, "parts" | "beyond">;
+    /** Of the member. */
+    readonly plainBytes: number;
   }[];
+  /** Where what is there is saved first. */
+  readonly saveTo: DestinationSetup;
+  readonly layout: BackupSetup["layout"];
 }
+
+/** How long counting one datastore may take: a plan must not keep its reader waiting. */
+const countMs = 5_000;
 
 export interface InspectedTarget {
   readonly datastore: string;
   readonly facts: TargetFacts | null;
+  /** What is there now, under the names of the manifest; null where it was not counted. */
+  readonly counts: Readonly<Record<string, number>> | null;
   /** Why nothing can be said of it, or put there. */
   readonly problem: ErrorReport | null;
 }
 
-/** Looks at what a restore would replace, and changes nothing. One datastore's trouble hides no other. */
-export async function runInspection(setup: InspectionSetup, ports: TaskPorts, signal: AbortSignal): Promise<readonly InspectedTarget[]> {
+export interface Inspection {
+  readonly targets: readonly InspectedTarget[];
+  /** Null where the places cannot be looked at. */
+  readonly space: readonly SpaceNeed[] | null;
+}
+
+/** Looks at what a restore would replace and whether it would fit, and changes nothing. One datastore's trouble hides no other. */
+export async function runInspection(setup: InspectionSetup, ports: TaskPorts, signal: AbortSignal): Promise<Inspection> {
   const inspected: InspectedTarget[] = [];
   for (const { datastore, kind, options, absent, restoring } of setup.targets) {
     signal.throwIfAborted();
@@ -35,10 +53,40 @@ export async function runInspection(setup: InspectionSetup, ports: TaskPorts, si
       const context = { name: datastore, stagingDir: staging.path, progress: () => undefined };
       await using opened = await findDatastoreDriver(kind).configure(options).open(context);
       await using session = await opened.openRestore({ kind: "original" }, { absent, ...restoring }, signal);
-      inspected.push({ datastore, facts: await session.inspect(signal), problem: null });
+      const facts = await session.inspect(signal);
+      const counts = facts.present && restoring.parts === undefined ? await countPresent(session, signal) : null;
+      inspected.push({ datastore, facts, counts, problem: null });
     } catch (error) {
-      inspected.push({ datastore, facts: null, problem: reportError(error) });
+      inspected.push({ datastore, facts: null, counts: null, problem: reportError(error) });
     }
   }
-  return inspected;
+  return { targets: inspected, space: await forecast(setup, inspected, signal) };
+}
+
+/** Counting is a service: what cannot be counted in time is unknown, and no trouble. */
+export async function countPresent(session: RestoreSession, signal: AbortSignal): Promise<InspectedTarget["counts"]> {
+  try {
+    return (await session.count?.(AbortSignal.any([signal, AbortSignal.timeout(countMs)]))) ?? null;
+  } catch {
+    signal.throwIfAborted();
+    return null;
+  }
+}
+
+async function forecast(
+  { targets, stagingDir, saveTo, layout }: InspectionSetup,
+  inspected: readonly InspectedTarget[],
+  signal: AbortSignal,
+): Promise<readonly SpaceNeed[] | null> {
+  const demands = inspected.flatMap(({ datastore, facts }) => {
+    const target = targets.find((each) => each.datastore === datastore);
+    return facts === null || target === undefined ? [] : [{ datastore, plainBytes: target.plainBytes, facts }];
+  });
+  try {
+    await using destination = await openDestination(saveTo);
+    return await forecastRestore(demands, { stagingDir, saveTo: destination, layout }, signal);
+  } catch {
+    signal.throwIfAborted();
+    return null; // the restore itself tells what is wrong with its destination
+  }
 }

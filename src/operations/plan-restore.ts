@@ -4,7 +4,13 @@ import { HoldfastError } from "../base/errors.ts";
 import { createId } from "../base/ids.ts";
 import type { Note } from "../base/note.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
+import { compareCounts, describeCounts, type CountDifference } from "../base/describe-contents.ts";
 import type { TargetFacts } from "../datastores/contract.ts";
+import { findExpectedTime, type ExpectedTime } from "./expected-time.ts";
+import { findUnreadable } from "./find-unreadable.ts";
+import type { SpaceNeed } from "./forecast-restore.ts";
+import { listPassedOver, type PassedOver } from "./passed-over.ts";
+import type { JobConfig } from "../config/config.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import { openWorker } from "../worker/open-worker.ts";
 import { chooseMembers } from "./choose-members.ts";
@@ -12,7 +18,8 @@ import { chooseRestoreJob, chooseRestoreTargets, parseRestoreTo, type ChosenTarg
 import type { Core } from "./core.ts";
 import { describeCheck, describeHook } from "./describe-hook.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
-import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
+import { describeDestination } from "./find-config.ts";
+import type { InspectedTarget, Inspection, InspectionSetup } from "./inspect-targets.ts";
 import { listDoubts } from "./list-doubts.ts";
 import { identifyTargets, listOriginDoubts } from "./list-origin-doubts.ts";
 import { assertParts, describeRestoring, listParts, type PartsRequest } from "./parts.ts";
@@ -34,7 +41,21 @@ export interface PlannedDatastore {
   /** Where it lives by the config. */
   readonly places: readonly string[];
   /** What is there now; null when that cannot be told, see `problem`. */
-  readonly now: { readonly summary: string; readonly present: boolean; readonly bytes: number } | null;
+  readonly now: {
+    readonly summary: string;
+    readonly present: boolean;
+    readonly bytes: number;
+    /** The newest change that was seen; null where it is not known. */
+    readonly newestChangeAt: string | null;
+    /** What else is known of when it changed. */
+    readonly changes: string | null;
+    /** `3 tables, 1,204 rows`; null where it was not counted. */
+    readonly contents: string | null;
+  } | null;
+  /** What will be there; null where nothing is counted. */
+  readonly contents: string | null;
+  /** Where both sides are counted. */
+  readonly differences: readonly CountDifference[];
   readonly method: string | null;
   readonly neededBytes: number | null;
   /** Process ids that have it open. */
@@ -59,6 +80,11 @@ export interface RestorePlan {
     /** How long the last restore into a scratch place took. */
     readonly drillMs: number | null;
   };
+  /** What is newer than the backup that `latest` means, and why it is not meant. */
+  readonly passedOver: readonly PassedOver[];
+  readonly expected: ExpectedTime | null;
+  /** What is needed of each disk; null where the places cannot be looked at. */
+  readonly space: readonly SpaceNeed[] | null;
   /** Why the backup is no plainly good one; then the restore needs an explicit word. */
   readonly doubts: readonly string[];
   readonly datastores: readonly PlannedDatastore[];
@@ -86,6 +112,8 @@ export interface RestorePlanRequest extends PartsRequest {
   readonly datastores?: readonly string[];
   /** As parseRestoreTo reads it. */
   readonly to?: readonly string[];
+  /** The backup was asked for as `latest`: what that passed over is told. */
+  readonly chosenAs?: "latest";
 }
 
 /** @throws unknown-name when a datastore has left the config or is not in the backup; manifest-invalid, backup-damaged */
@@ -99,33 +127,36 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
   const parts = listParts(request);
   const targets = chooseRestoreTargets(core.config, members, to);
   const { job, hooks, why } = chooseRestoreJob(core.config, core.catalog, backup, targets);
-  const inspected = await inspectInWorker(core, targets, describeRestoring(parts, manifest.class), signal);
+  const { targets: inspected, space } = await inspectInWorker(core, job, targets, describeRestoring(parts, manifest.class), signal);
   const restored = parts === undefined ? await readRestored(core, backup, signal) : [];
   const { undoKeepMs, undoKeepLast } = job.restore;
   const { stop, start, check, askToStart } = hooks === "job" ? job.restore : { stop: [], start: [], check: [], askToStart: false };
+  const datastores = targets.map((target) =>
+    describeMember(
+      target,
+      inspected.find(({ datastore }) => datastore === target.member.datastore),
+      describeBeyond(
+        target.member,
+        restored.find(({ datastore }) => datastore === target.member.datastore),
+      ),
+    ),
+  );
+  const leftOut = request.datastores === undefined ? manifest.members.filter(({ status }) => status === "failed") : [];
   return {
     backup: describePlanned(backup),
+    passedOver: request.chosenAs === "latest" ? await findPassedOver(core, backup, signal) : [],
+    expected: parts === undefined ? findExpectedTime(core, { backup, datastores: members.map(({ datastore }) => datastore) }) : null,
+    space,
     doubts: [
       ...listDoubts(backup),
       ...listOriginDoubts(core.config.settings.hostname, backup, manifest, await identifyTargets(targets, signal)),
     ],
-    datastores: targets.map((target) =>
-      describeMember(
-        target,
-        inspected.find(({ datastore }) => datastore === target.member.datastore),
-        describeBeyond(
-          target.member,
-          restored.find(({ datastore }) => datastore === target.member.datastore),
-        ),
-      ),
-    ),
+    datastores,
     to: to ?? null,
     tables: request.tables ?? null,
     paths: request.paths ?? null,
     untouched: manifest.members.filter((member) => !members.includes(member)).map(({ datastore }) => datastore),
-    losses: [...(request.datastores === undefined ? manifest.members.filter(({ status }) => status === "failed") : []), ...members].flatMap(
-      listLosses,
-    ),
+    losses: [...[...leftOut, ...members].flatMap(listLosses), ...datastores.flatMap((each) => listVanishing(each, each.differences))],
     stop: stop.map(describeHook),
     start: start.map(describeHook),
     check: check.map(describeCheck),
@@ -135,13 +166,19 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
   };
 }
 
+async function findPassedOver(core: Core, backup: CatalogBackup, signal: AbortSignal): Promise<readonly PassedOver[]> {
+  const candidates = core.catalog.backups.find({ job: backup.job, class: "backup" });
+  return listPassedOver(backup, candidates, await findUnreadable(core, backup.destination, signal));
+}
+
 /** Drivers may open databases, which the daemon's own process must not. Looking needs no locks and no place in the queue. */
 async function inspectInWorker(
   core: Core,
+  job: JobConfig,
   targets: readonly ChosenTarget<ManifestMember>[],
   restoring: InspectionSetup["targets"][number]["restoring"],
   signal: AbortSignal,
-): Promise<readonly InspectedTarget[]> {
+): Promise<Inspection> {
   const { settings } = core.config;
   const id = createId(core.clock.now());
   await using staging = await openStagingDirectory(settings.stagingDir, `plan-${id}`);
@@ -149,12 +186,15 @@ async function inspectInWorker(
     host: settings.hostname,
     version: core.version,
     stagingDir: staging.path,
-    targets: targets.map(({ member: { datastore, kind, status }, options }) => ({
+    saveTo: describeDestination(core.config, job.destination),
+    layout: job.layout === "file" && targets.length > 1 ? "archive" : job.layout,
+    targets: targets.map(({ member: { datastore, kind, status, entries }, options }) => ({
       datastore,
       kind,
       options,
       absent: status === "absent",
       restoring,
+      plainBytes: entries.reduce((sum, { plain }) => sum + plain.bytes, 0),
     })),
   };
   const limit = new AbortController();
@@ -168,7 +208,7 @@ async function inspectInWorker(
       { onProgress: () => undefined, onLog: (level, message, details) => core.log[level](message, { ...details }) },
       AbortSignal.any([signal, limit.signal]),
     );
-    return (await worker.finished) as readonly InspectedTarget[];
+    return (await worker.finished) as Inspection;
   } finally {
     clearTimeout(timer);
   }
@@ -199,6 +239,7 @@ function describeMember(
 ): PlannedDatastore {
   const { datastore, kind, status, entries } = member;
   const facts = target?.facts ?? null;
+  const counts = target?.counts ?? null;
   return {
     datastore,
     kind,
@@ -207,7 +248,9 @@ function describeMember(
     plainBytes: entries.reduce((sum, { plain }) => sum + plain.bytes, 0),
     entries: entries.length,
     places: findDatastoreDriver(kind).configure(options).sourcePaths,
-    now: facts === null ? null : { summary: facts.summary, present: facts.present, bytes: facts.bytes },
+    now: facts === null ? null : describeNow(facts, counts),
+    contents: status === "absent" ? null : (describeCounts(member.contents.counts) ?? null),
+    differences: counts === null || status === "absent" ? [] : compareCounts(counts, member.contents.counts),
     method: facts?.method ?? null,
     neededBytes: facts?.neededBytes ?? null,
     users: facts?.users ?? [],
@@ -221,7 +264,34 @@ function describePresent(database: string | undefined, facts: TargetFacts | null
   return `The database ${database} is there already, and database:NAME overwrites nothing`;
 }
 
-function listLosses(member: ManifestMember): readonly string[] {
+/** What a driver has found, for a plan. */
+export function describeNow(facts: TargetFacts, counts: InspectedTarget["counts"]): NonNullable<PlannedDatastore["now"]> {
+  const { summary, present, bytes, newestChangeAtMs, changes } = facts;
+  return {
+    summary,
+    present,
+    bytes,
+    newestChangeAt: newestChangeAtMs === undefined ? null : formatInstant(newestChangeAtMs),
+    changes: changes ?? null,
+    contents: counts === null ? null : (describeCounts(counts) ?? null),
+  };
+}
+
+/** What the backup does not have and is there now: tables that are newer than it. */
+export function listVanishing(
+  { datastore, kind }: Pick<PlannedDatastore, "datastore" | "kind">,
+  differences: readonly CountDifference[],
+): readonly string[] {
+  const gone = differences.filter(({ coming, what }) => coming === null && what === "rows");
+  if (gone.length === 0) return [];
+  const names = gone.slice(0, 10).map(({ name, now }) => `${name} (${now ?? 0} row${now === 1 ? "" : "s"})`);
+  const more = gone.length > names.length ? ` and ${gone.length - names.length} more` : "";
+  return [
+    `${datastore}: the backup does not have ${kind === "sqlite" ? "the table" : "table"}${gone.length === 1 ? "" : "s"} ${names.join(", ")}${more}, which will be gone`,
+  ];
+}
+
+export function listLosses(member: ManifestMember): readonly string[] {
   const { datastore, status, notes } = member;
   return [
     ...(status === "absent" ? [`${datastore} was not there at that time: what is there now is put aside`] : []),

@@ -1,5 +1,7 @@
+import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Core } from "./core.ts";
+import { createNoneGoodError } from "./passed-over.ts";
 
 /**
  * The backup that a person means; `latest` is this machine's, where it has made one.
@@ -10,9 +12,11 @@ export function resolveBackup(
   text: string,
   { job, destination }: { readonly job?: string | undefined; readonly destination?: string | undefined } = {},
 ): CatalogBackup {
-  return core.catalog.backups.resolve(text, {
-    host: core.config.settings.hostname,
-    ...(job === undefined ? {} : { job }),
-    ...(destination === undefined ? {} : { destination }),
-  });
+  const scope = { ...(job === undefined ? {} : { job }), ...(destination === undefined ? {} : { destination }) };
+  try {
+    return core.catalog.backups.resolve(text, { host: core.config.settings.hostname, ...scope });
+  } catch (error) {
+    if (text !== "latest" || !(error instanceof HoldfastError) || error.code !== "backup-not-found") throw error;
+    throw createNoneGoodError(error, core.catalog.backups.find(scope), [], scope);
+  }
 }

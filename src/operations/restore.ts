@@ -12,6 +12,7 @@ import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { endCommitted, undoAttempt } from "./end-attempt.ts";
+import { assertRestoreFits, forecastRestore } from "./forecast-restore.ts";
 import { assertNoneUnfinished, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
 import { describeRestoring } from "./parts.ts";
@@ -129,6 +130,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   try {
     await reach("verified");
     for (const member of members) targets.push(await openTarget(setup, backup, member, { resources, record }, ports, signal));
+    await assertFits(setup, targets, signal);
     const stage = async (target: Target, inner: AbortSignal): Promise<void> => {
       await stageTarget(setup, backup, target, ports, inner);
       await reach("staged", target.member.datastore);
@@ -207,6 +209,14 @@ async function openTarget(
   assertNew(setup, datastore, facts);
   return { member, session, key, facts };
 }
+
+async function assertFits({ preRestore, stagingDir }: RestoreSetup, targets: readonly Target[], signal: AbortSignal): Promise<void> {
+  await using saveTo = await openDestination(preRestore.destination);
+  const demands = targets.map(({ member, facts }) => ({ datastore: member.datastore, plainBytes: countPlain(member), facts }));
+  assertRestoreFits(await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal));
+}
+
+const countPlain = ({ entries }: ManifestMember): number => entries.reduce((sum, { plain }) => sum + plain.bytes, 0);
 
 async function stageTarget(
   setup: RestoreSetup,

@@ -131,9 +131,13 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
     assert.equal((await daemon.holdfast(["restore"])).status, 2, "nobody can be asked which one");
   });
 
-  it("D5 asks on a terminal, and a no touches nothing", async () => {
+  it("D5 asks on a terminal for the name of what is overwritten, and nothing touches nothing", async () => {
     await writeFile(join(daemon.dir, "notes/notes.txt"), "changed\n");
-    const { status, shown } = await answer(["restore", "latest"], { at: /Replace notes of job "nightly"\?/, keys: "n\r" });
+    const { status, shown } = await answer(
+      ["restore", "latest"],
+      { at: /Replace notes of job "nightly"\? Type notes to confirm/, keys: "yes\r" },
+      { at: /That is not "notes"/, keys: "\u0015\r" },
+    );
     assert.equal(status, 7);
     assert.match(shown, /what is there now is saved first/);
     assert.match(shown, /error: Nothing was done/);
@@ -144,12 +148,12 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
     const { status, shown } = await answer(
       ["restore"],
       { at: /Which backup\?[^]*nightly_/, keys: "\r" },
-      { at: /Replace notes of job "nightly"\?/, keys: "y\r" },
+      { at: /Replace notes of job "nightly"\?/, keys: "notes\r" },
       { at: /Start again afterwards \(touch .*started\)\?/, keys: "n\r" },
     );
     assert.equal(status, 0, shown);
     assert.match(shown, /ok: notes restored from nightly_/);
-    assert.match(shown, /`holdfast undo` brings it back/);
+    assert.match(shown, /To take it back: `holdfast undo [0-9a-z]{20}`, until \d{4}-/);
     assert.equal(await notes(), "a note\n".repeat(20_000));
     assert.ok(!(await readdir(daemon.dir)).includes("started"));
   });

@@ -159,7 +159,7 @@ test("P5 P9 restore on a terminal: pick from a list, confirm, see it verified; t
     line,
     [
       { when: /Which backup\?/, type: "\r" },
-      { when: /Replace .*\?/, type: "n\r" },
+      { when: /Type database to confirm/, type: "\r" },
     ],
     server.env,
   );
@@ -170,7 +170,7 @@ test("P5 P9 restore on a terminal: pick from a list, confirm, see it verified; t
     line,
     [
       { when: /Which backup\?/, type: "\u001b[B\r" },
-      { when: /Replace .*\?/, type: "y\r" },
+      { when: /Type database to confirm/, type: "database\r" },
     ],
     server.env,
   );

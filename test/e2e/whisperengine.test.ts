@@ -215,12 +215,12 @@ describe("WhisperEngine: PostgreSQL and Redis in containers", { timeout: 900_000
     spoil();
     const before = { pid: await bot.pid(), calls: readCalls().length };
     const arguments_ = ["--config", server.configPath, "restore", name.replace("whisperengine_backup_", "")];
-    const no = await runOnTerminal(arguments_, [{ at: /\? .*\(y\/N\)/i, keys: "n\r" }], server.env);
+    const no = await runOnTerminal(arguments_, [{ at: /Type whisperengine to confirm/, keys: "\r" }], server.env);
     assert.notEqual(no.status, 0);
     assert.equal(countTables(), "later", "nothing is touched without a yes");
     assert.equal(await bot.pid(), before.pid);
 
-    const yes = await runOnTerminal(arguments_, [{ at: /\? .*\(y\/N\)/i, keys: "y\r" }], server.env);
+    const yes = await runOnTerminal(arguments_, [{ at: /Type whisperengine to confirm/, keys: "whisperengine\r" }], server.env);
     assert.equal(yes.status, 0, yes.shown);
     for (const datastore of ["postgres", "redis"])
       assert.match(yes.shown, new RegExp(`(staging|swapping|replacing|loading).*${datastore}`), yes.shown);

@@ -5,17 +5,21 @@ import { ControlClient } from "../../control/client.ts";
 import { describeRemedies, isWell } from "../../operations/complete-restore.ts";
 import { describeHook } from "../../operations/describe-hook.ts";
 import { openScratch } from "../../operations/offline/open-restore-work.ts";
-import { chooseBackup, openView } from "../../operations/offline/open-view.ts";
+import { chooseBackup, openView, type OfflineBackup, type OfflineView } from "../../operations/offline/open-view.ts";
 import { pickParts } from "../../operations/parts.ts";
 import { planOfflineRestore, type OfflinePlan } from "../../operations/offline/plan-restore.ts";
 import { assertApart, assertEmpty } from "../../operations/assert-target-directory.ts";
 import { restoreInto } from "../../operations/restore-into.ts";
 import { runOfflineRestore } from "../../operations/offline/run-offline-restore.ts";
-import { confirmOrFail } from "../ask.ts";
+import { describePassedOver, listPassedOver } from "../../operations/passed-over.ts";
+import { chooseBackup as pickFromList } from "../choose-restore.ts";
+import { describeTook } from "../describe-plan.ts";
+import { assertRestoreFits } from "../../operations/forecast-restore.ts";
+import { confirmNameOrFail } from "../ask.ts";
 import type { VerbContext } from "../verb.ts";
 import { loadOfflineConfig, type OfflineConfig } from "./offline-config.ts";
 import type { OfflineRestoreOptions } from "./options.ts";
-import { describePlan } from "./print-plan.ts";
+import { describePlan, describeSides, listPlanLosses } from "./print-plan.ts";
 import { createRunPorts } from "./run-ports.ts";
 
 /**
@@ -35,8 +39,22 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
   }
   await using scratch = await openScratch(known.settings);
   const view = await openView({ ...options, host: known.settings.hostname, scratchDir: scratch.path }, signal);
-  const chosen = await chooseBackup(view, options.backup, signal);
-  const request = { config: known.config, only: options.only, parts: pickParts(options), stagingDir: scratch.path };
+  const chosen = await pickBackup(view, options, context);
+  const request = {
+    config: known.config,
+    only: options.only,
+    parts: pickParts(options),
+    stagingDir: scratch.path,
+    saveTo: findSaveTo(known.settings, options),
+    passedOver:
+      options.backup === "latest"
+        ? listPassedOver(
+            chosen.backup,
+            view.found.map(({ backup }) => backup),
+            view.unreadable,
+          )
+        : [],
+  };
   const plan = await planOfflineRestore(chosen, request, signal);
   if (options.plan === true) return tellPlan(plan, known.settings, options, context);
   if (plan.doubts.length > 0 && options.acceptDoubtful !== true && plan.manifest.class === "backup") {
@@ -48,32 +66,54 @@ export async function restoreOffline(context: VerbContext, options: OfflineResto
   return await restoreInPlace(plan, known, scratch.path, options, context);
 }
 
+/** On a terminal one of several is picked from a list, as online. */
+async function pickBackup(view: OfflineView, options: OfflineRestoreOptions, { terminal, signal }: VerbContext): Promise<OfflineBackup> {
+  const isAsked = options.backup === undefined && options.yes !== true && options.plan !== true && terminal.canAsk === "yes";
+  if (!isAsked || view.place.kind === "backup" || view.found.length < 2) return await chooseBackup(view, options.backup, signal);
+  const backups = view.found.map(({ backup }) => backup);
+  const picked = await pickFromList(
+    backups.some((backup) => backup.class === "backup") ? backups.filter((backup) => backup.class === "backup") : backups,
+    view.host,
+    signal,
+  );
+  const chosen = view.found.find(({ backup }) => backup === picked);
+  if (chosen === undefined) throw new HoldfastError("internal", "Bug: a backup was picked that is not in the list");
+  return chosen;
+}
+
 function tellPlan(plan: OfflinePlan, settings: Settings, options: OfflineRestoreOptions, { terminal }: VerbContext): number {
   if (terminal.json === "json") terminal.printJson(describePlanAsJson(plan));
-  else for (const line of describePlan(plan, findSaveTo(settings, options), Date.now())) terminal.print(line);
+  else for (const line of describePlan(plan, findSaveTo(settings, options), Date.now(), terminal)) terminal.print(line);
   return 0;
 }
 
 /** With the fields that the plan of an online restore has, as far as they mean something here. */
-function describePlanAsJson({ chosen, members, leftOut, tables, paths, doubts, stop, start }: OfflinePlan): unknown {
+function describePlanAsJson({ chosen, members, leftOut, passedOver, space, tables, paths, doubts, stop, start }: OfflinePlan): unknown {
   return {
     backup: chosen.backup,
+    passedOver,
+    space,
     doubts,
-    datastores: members.map(({ target: { member, configured, source }, facts, problem }) => ({
-      datastore: member.datastore,
-      kind: member.kind,
-      status: member.status,
-      places: configured.sourcePaths,
-      source,
-      now: facts === undefined ? null : { summary: facts.summary, present: facts.present, bytes: facts.bytes },
-      method: facts?.method ?? null,
-      neededBytes: facts?.neededBytes ?? null,
-      users: facts?.users ?? [],
-      problem: problem ?? null,
-    })),
+    datastores: members.map((planned) => {
+      const { target, facts, problem } = planned;
+      const { member, configured, source } = target;
+      return {
+        datastore: member.datastore,
+        kind: member.kind,
+        status: member.status,
+        places: configured.sourcePaths,
+        source,
+        ...describeSides(planned),
+        method: facts?.method ?? null,
+        neededBytes: facts?.neededBytes ?? null,
+        users: facts?.users ?? [],
+        problem: problem ?? null,
+      };
+    }),
     tables: tables ?? null,
     paths: paths ?? null,
     leftOut,
+    losses: listPlanLosses(members),
     stop: stop.map(({ command }) => command.join(" ")),
     start: start.map(({ command }) => command.join(" ")),
   };
@@ -97,8 +137,9 @@ async function restoreElsewhere(
   const request = { address: plan.chosen.address, datastores, directory, stagingDir };
   const { paths, notes } = await restoreInto(request, createRunPorts(terminal), signal);
   for (const note of notes) terminal.tell(`note: ${note}`);
-  if (terminal.json === "json") terminal.printJson({ backup: plan.manifest.name, restored: paths });
-  else for (const path of paths) terminal.print(`restored and compared: ${path}`);
+  if (terminal.json === "json") terminal.printJson({ backup: plan.manifest.name, restored: paths, passedOver: plan.passedOver });
+  else for (const line of describePassedOver(plan.passedOver)) terminal.print(line);
+  if (terminal.json === "text") for (const path of paths) terminal.print(`restored and compared: ${path}`);
   return 0;
 }
 
@@ -111,7 +152,7 @@ async function restoreInPlace(
 ): Promise<number> {
   const { terminal, signal } = context;
   const saveTo = findSaveTo(settings, options);
-  for (const line of describePlan(plan, saveTo, Date.now())) terminal.tell(line);
+  for (const line of describePlan(plan, saveTo, Date.now(), terminal)) terminal.tell(line);
   if (plan.manifest.host !== settings.hostname) {
     terminal.tell(`warning: it was made on ${plan.manifest.host}, and this is ${settings.hostname}`);
   }
@@ -120,7 +161,10 @@ async function restoreInPlace(
       "note: the daemon answers; `holdfast restore` without --offline records the restore and can be undone with `holdfast undo`",
     );
   }
-  await confirmOrFail(terminal, { message: "Restore now?", yes: options.yes === true }, signal);
+  if (options.yes !== true) assertRestoreFits(plan.space ?? []);
+  const [only] = plan.members;
+  const name = only !== undefined && plan.members.length === 1 ? only.target.member.datastore : plan.manifest.job;
+  await confirmNameOrFail(terminal, { message: "Restore now?", name, yes: options.yes === true }, signal);
   const result = await runOfflineRestore(
     {
       plan,
@@ -140,10 +184,22 @@ async function restoreInPlace(
     result.savedAt === undefined ? null : describeUndo(result.savedAt, config?.path, result.preRestore?.manifest.status ?? "ok", plan);
   if (terminal.json === "json") {
     const { restoreId, backup, members, tookMs, unstarted = null, unhealthy = null, unproven } = result;
-    terminal.printJson({ restoreId, backup, members, tookMs, savedAt: result.savedAt ?? null, undo, unstarted, unhealthy, unproven });
+    terminal.printJson({
+      restoreId,
+      backup,
+      members,
+      tookMs,
+      savedAt: result.savedAt ?? null,
+      undo,
+      unstarted,
+      unhealthy,
+      unproven,
+      passedOver: plan.passedOver,
+    });
     return isWell(result) ? 0 : 3;
   }
-  terminal.print(`restored: ${result.backup}`);
+  terminal.print(`restored: ${result.backup}, in ${describeTook(result.tookMs)}`);
+  for (const line of describePassedOver(plan.passedOver)) terminal.print(`  ${line}`);
   for (const { datastore, method } of result.members) terminal.print(`  ${datastore}: ${method}`);
   if (undo === null) terminal.print("There was no data before; nothing was saved.");
   else {

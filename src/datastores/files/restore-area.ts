@@ -34,6 +34,13 @@ export async function makeArea(directory: string, record: RestoreOptions["record
   return { path, missing };
 }
 
+/** The directory itself, or the nearest one above it that is there. */
+export function findExisting(directory: string): string {
+  let place = directory;
+  while (readInode(place) === undefined && place !== dirname(place)) place = dirname(place);
+  return place;
+}
+
 /** Records the area itself, so that a roll-back finds it, then makes what the target lacks. */
 export async function beginSwap(area: RestoreArea, record: (step: SwapStep) => Promise<void>): Promise<void> {
   await record({ op: "area", area: area.path });

@@ -6,13 +6,14 @@ import { emptyContents, type Contents } from "../../base/contents.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { FileAttributes, RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
+import { copiedAtMostBytes } from "./dump-loose-files.ts";
 import { describeFiles } from "./check-entries.ts";
 import { explainSpace } from "./explain-fault.ts";
 import { createUnmetError } from "./filter-tree.ts";
 import { findUsers } from "./find-users.ts";
 import type { PathSelection } from "../../base/path-selection.ts";
 import { createFileHeader, createPadding, endOfArchive } from "./pax-header.ts";
-import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
+import { beginSwap, findExisting, makeArea, type RestoreArea } from "./restore-area.ts";
 import { moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
 import { extractTree, syncTree } from "./tar-program.ts";
 
@@ -67,7 +68,8 @@ export class LooseRestore implements RestoreSession {
     const isPresent = paths.length > 0 || (this.#selection !== undefined && this.#target.list().length > 0);
     const beyond =
       this.#selection === undefined ? "files of this datastore that the backup does not have" : "what matches and is not in the backup";
-    const bytes = paths.reduce((total, path) => total + lstatSync(path).size, 0);
+    const stats = paths.map((path) => lstatSync(path));
+    const bytes = stats.reduce((total, { size }) => total + size, 0);
     return Promise.resolve({
       summary: paths.length === 0 ? "nothing is there" : `${paths.length} files, ${describeBytes(bytes)}`,
       present: isPresent,
@@ -76,7 +78,15 @@ export class LooseRestore implements RestoreSession {
       neededBytes: bytes,
       notes: [],
       users: paths.length === 0 ? [] : findUsers(paths),
+      neededAt: findExisting(this.#target.base),
+      saveStagingBytes: stats.reduce((total, { size }) => total + (size <= copiedAtMostBytes ? size : 0), 0),
+      ...(paths.length === 0 ? {} : { newestChangeAtMs: Math.max(...stats.map(({ mtimeMs }) => Math.floor(mtimeMs))) }),
     });
+  }
+
+  count(_signal: AbortSignal): Promise<Readonly<Record<string, number>>> {
+    const sizes = this.#target.list().map((name) => lstatSync(this.#place(name)).size);
+    return Promise.resolve({ files: sizes.length, bytes: sizes.reduce((total, size) => total + size, 0) });
   }
 
   async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {

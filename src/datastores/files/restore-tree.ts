@@ -10,7 +10,7 @@ import { findUsers } from "./find-users.ts";
 import { listMountPoints } from "./mounts.ts";
 import { joinPath } from "./raw-path.ts";
 import { checkPieces, readTree, type TreeReading } from "./read-tree.ts";
-import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
+import { beginSwap, findExisting, makeArea, type RestoreArea } from "./restore-area.ts";
 import { restoreAreaName, surveyTree } from "./survey-tree.ts";
 import { readTreeState } from "./tree-state.ts";
 import { copyAttributes, moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
@@ -66,7 +66,15 @@ export class TreeRestore implements RestoreSession {
         message: `${path.toString()} is mounted inside and must be unmounted first`,
       })),
       users: present ? findUsers([root]) : [],
+      neededAt: findExisting(below ? root : this.#findPlace()),
+      ...(survey === undefined ? {} : { newestChangeAtMs: survey.newestChangeAtMs }),
     };
+  }
+
+  async count(signal: AbortSignal): Promise<Readonly<Record<string, number>> | undefined> {
+    const { root, below } = this.#target;
+    if (below || readInode(root) === undefined) return undefined;
+    return (await surveyTree(root, this.#target, signal)).distinct;
   }
 
   async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {

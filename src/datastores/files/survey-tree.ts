@@ -27,6 +27,10 @@ export interface TreeSurvey {
   /** Upper estimate of the tar's bytes. */
   readonly tarBytes: number;
   readonly fileBytes: number;
+  /** As a tar of the tree has them: further names of one file are no files, and hold nothing. */
+  readonly distinct: { readonly files: number; readonly bytes: number };
+  /** Of files and directories, the root included. */
+  readonly newestChangeAtMs: number;
   readonly device: number;
   readonly notes: readonly Note[];
 }
@@ -73,6 +77,9 @@ class Survey {
   #foreignParent: string | undefined;
   #entries = 0;
   #fileBytes = 0;
+  readonly #distinct = { files: 0, bytes: 0 };
+  readonly #linked = new Set<string>();
+  #newestNs = 0n;
   #tarBytes = 0;
 
   constructor(root: Buffer, options: SurveyOptions) {
@@ -89,8 +96,9 @@ class Survey {
 
   add(entry: WalkedEntry): void {
     this.#device ??= entry.stat.dev;
+    if (entry.path.length > 0 && this.#leavesOut(entry)) return;
+    if (entry.stat.mtimeNs > this.#newestNs) this.#newestNs = entry.stat.mtimeNs;
     if (entry.path.length === 0) return;
-    if (this.#leavesOut(entry)) return;
     this.#entries += 1;
     this.#tarBytes += 1536 + 2 * entry.path.length;
     this.#classify(entry);
@@ -103,6 +111,8 @@ class Survey {
       entries: this.#entries,
       tarBytes: this.#tarBytes + 20 * 1024,
       fileBytes: this.#fileBytes,
+      distinct: this.#distinct,
+      newestChangeAtMs: Number(this.#newestNs / 1_000_000n),
       device: Number(this.#device ?? 0n),
       notes: this.#describeFindings(),
     };
@@ -141,12 +151,23 @@ class Survey {
     if (stat.isBlockDevice() || stat.isCharacterDevice()) this.#named.devices.push(escapePath(entry.path));
     if (!stat.isFile()) return;
     const bytes = Number(stat.size);
+    this.#countDistinct(stat, bytes);
     this.#fileBytes += bytes;
     this.#tarBytes += Math.min(bytes, Number(stat.blocks) * 512 + 64 * 1024);
     // The size of a SQLite database is a multiple of its page size.
     if (bytes > 0 && bytes % 512 === 0 && entry.readHead(16)?.equals(sqliteMagic) === true)
       this.#named.databases.push(escapePath(entry.path));
     if (entry.path.subarray(-10).equals(Buffer.from("PG_VERSION"))) this.#named.clusters.push(escapePath(entry.path));
+  }
+
+  #countDistinct({ dev, ino, nlink }: WalkedEntry["stat"], bytes: number): void {
+    if (nlink > 1n) {
+      const inode = `${dev}:${ino}`;
+      if (this.#linked.has(inode)) return;
+      this.#linked.add(inode);
+    }
+    this.#distinct.files += 1;
+    this.#distinct.bytes += bytes;
   }
 
   #describeFindings(): readonly Note[] {

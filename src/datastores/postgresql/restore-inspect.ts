@@ -111,7 +111,23 @@ export async function inspectServer(
     notes,
     // They are processes of the server, maybe on another machine: their number stands in a note.
     users: [],
+    ...(await readLastCommit(session)),
   };
+}
+
+const commitRow = z.object({ at: z.string().nullable() });
+
+/** The server knows it only where it keeps the times of commits, and of all its databases together. */
+async function readLastCommit(session: SqlSession): Promise<Pick<TargetFacts, "changes">> {
+  const [{ on } = { on: false }] = await selectRows(
+    session,
+    "SELECT current_setting('track_commit_timestamp')::boolean AS on",
+    z.object({ on: z.boolean() }),
+  );
+  if (!on) return {};
+  const sql = `SELECT to_char(timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at FROM pg_last_committed_xact()`;
+  const [{ at } = { at: null }] = await selectRows(session, sql, commitRow);
+  return at === null ? {} : { changes: `the server's last commit, in any of its databases, was at ${at}` };
 }
 
 /** The backup of what is there fails for a database that is named and is not there. */

@@ -1,4 +1,6 @@
 import { stat } from "node:fs/promises";
+import { dirname } from "node:path";
+import { formatInstant } from "../../base/clock.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import type { Note } from "../../base/note.ts";
 import type { RestoreOptions, TargetFacts } from "../contract.ts";
@@ -9,7 +11,7 @@ import { awaitsStop, findReachability, openTarget, planFollowing, readLiveTarget
 import type { RedisOptions } from "./options.ts";
 import { mayPauseWrites } from "./pause-writes.ts";
 import { findServerFiles, readAofSettings, type AofSettings } from "./server-files.ts";
-import { describeVersion, parseKeyspace } from "./server-facts.ts";
+import { describeVersion, parseKeyspace, type Info } from "./server-facts.ts";
 import { Secret } from "../../base/secret.ts";
 
 interface Inspection {
@@ -75,8 +77,20 @@ function describeLive(connection: RedisConnection, { info, version }: LiveTarget
     // The present data is put aside as a file, too.
     neededBytes: 2 * bytes,
     notes,
+    saveStagingBytes: bytes,
+    ...describeChanges(info),
     // The server itself: with clients at work, what is in it right after a restore need not be what was restored.
     users: clients > 0 ? [pid] : [],
+  };
+}
+
+/** A server tells how much has changed since its last save, and not when. */
+function describeChanges(info: Info): Pick<TargetFacts, "changes"> {
+  const [changes, savedAt] = ["rdb_changes_since_last_save", "rdb_last_save_time"].map((name) => Number(info.get(name) ?? Number.NaN));
+  if (changes === undefined || savedAt === undefined || !Number.isFinite(changes) || !Number.isFinite(savedAt)) return {};
+  const at = formatInstant(savedAt * 1000);
+  return {
+    changes: changes === 0 ? `nothing since its last save or start, ${at}` : `${changes} changes since its last save or start, ${at}`,
   };
 }
 
@@ -115,6 +129,7 @@ async function inspectFiles(
     neededBytes: bytes ?? 0,
     notes: aof === undefined && settings === undefined ? [unknownAof] : [],
     users: [],
+    neededAt: dirname(rdb),
   };
 }
 

@@ -51,7 +51,7 @@ export async function openStarted(options: RedisOptions, endpoint: Endpoint, sig
 
 /** @throws refused, with the reason, for a server whose data cannot or must not be replaced live */
 export async function readLiveTarget(connection: RedisConnection): Promise<LiveTarget> {
-  const info = await readInfo(connection, "server", "replication", "cluster", "keyspace", "memory", "clients", "stats");
+  const info = await readInfo(connection, "server", "replication", "cluster", "keyspace", "memory", "clients", "stats", "persistence");
   if (info.get("cluster_enabled") === "1" || info.get("redis_mode") === "cluster") {
     throw createRefusal(
       connection,

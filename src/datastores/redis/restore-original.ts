@@ -82,6 +82,11 @@ export class OriginalRestore implements RestoreSession {
     });
   }
 
+  async count(signal: AbortSignal): Promise<Readonly<Record<string, number>> | undefined> {
+    await using connection = await openTarget(this.#options, this.#endpoint, signal);
+    return connection === undefined ? undefined : describeFilled(await readInfo(connection, "keyspace", "stats")).counts;
+  }
+
   assertSaved({ status }: SavedMember, signal: AbortSignal): Promise<void> {
     return this.#explained(signal, () => this.#requireSaved(status === "absent" ? "ignore" : "fail", signal));
   }

@@ -17,6 +17,13 @@ export interface ProbeRequest {
   readonly busyTimeoutMs: number;
 }
 
+/** Counts the rows of each table of the live database, and writes nothing. */
+export interface CountRequest {
+  readonly op: "count";
+  readonly path: string;
+  readonly busyTimeoutMs: number;
+}
+
 /** Copies the live database to `copy`, which must not exist, and examines the copy. */
 export interface SnapshotRequest extends ExamineSettings {
   readonly op: "snapshot";
@@ -94,6 +101,7 @@ export interface ReturnTablesRequest {
 
 export type ChildOperation =
   | ProbeRequest
+  | CountRequest
   | SnapshotRequest
   | ExamineRequest
   | ConvertRequest
@@ -136,6 +144,7 @@ export interface ReplaceTablesResult {
 
 export interface ChildResults {
   readonly probe: ProbeResult;
+  readonly count: Readonly<Record<string, number>>;
   readonly snapshot: SnapshotResult;
   readonly examine: SnapshotResult;
   readonly "convert-to-wal": null;

@@ -10,6 +10,7 @@ import { openDatabase, readText } from "./open-database.ts";
 import { overwriteDatabase, readCookie } from "./overwrite.ts";
 import { readTables, replaceTables, returnTables } from "./replace-tables.ts";
 import { requireSafeSqlite } from "./require-safe-sqlite.ts";
+import { countLive } from "./count-live.ts";
 import { takeSnapshot } from "./snapshot.ts";
 
 /**
@@ -46,6 +47,8 @@ async function performOperation(
   switch (operation.op) {
     case "probe":
       return probe(operation);
+    case "count":
+      return countLive(operation);
     case "snapshot": {
       const snapshot = await takeSnapshot(operation, report("copying"));
       report("checking")(0, 1);

@@ -11,13 +11,14 @@ export interface FoundFile {
   /** Nanoseconds of its birth: inodes alone are used again at once, and device numbers may change when the machine starts again. */
   readonly birth: string;
   readonly bytes: number;
+  readonly changedAtMs: number;
 }
 
 /** The file itself, not what a link points to; undefined when there is none. */
 export async function findFile(path: string): Promise<FoundFile | undefined> {
   try {
-    const { dev, ino, size, birthtimeNs } = await lstat(path, { bigint: true });
-    return { path, dev: Number(dev), ino: Number(ino), birth: String(birthtimeNs), bytes: Number(size) };
+    const { dev, ino, size, birthtimeNs, mtimeMs } = await lstat(path, { bigint: true });
+    return { path, dev: Number(dev), ino: Number(ino), birth: String(birthtimeNs), bytes: Number(size), changedAtMs: Number(mtimeMs) };
   } catch (error) {
     if (readErrno(error) === "ENOENT" || readErrno(error) === "ENOTDIR") return undefined;
     throw error;

@@ -1,6 +1,7 @@
+import { dirname } from "node:path";
 import type { Note } from "../../base/note.ts";
 import type { TargetFacts } from "../contract.ts";
-import { findCompanions, findFile } from "./database-files.ts";
+import { findCompanions, findFile, type FoundFile } from "./database-files.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { findUsers } from "./find-users.ts";
 import { readTargetFile } from "./target-file.ts";
@@ -33,7 +34,14 @@ export async function inspectTarget(configured: string, absent: boolean): Promis
     neededBytes: pids.length > 0 ? 2 * bytes : bytes,
     notes,
     users: pids,
+    neededAt: dirname(path),
+    ...(stats === undefined ? {} : { newestChangeAtMs: findNewest(files), saveStagingBytes: bytes }),
   };
+}
+
+/** A reader touches `-shm`; writes go to the database, its WAL or its journal. */
+function findNewest(files: readonly FoundFile[]): number {
+  return Math.max(...files.filter(({ path }) => !path.endsWith("-shm")).map(({ changedAtMs }) => changedAtMs));
 }
 
 function describeMethod(absent: boolean, used: boolean): string {

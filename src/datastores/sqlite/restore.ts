@@ -8,6 +8,7 @@ import { damagedCodes, requireSingleFile } from "./check.ts";
 import { classifySqliteError } from "./classify-error.ts";
 import { copyLive } from "./copy-live.ts";
 import { findCompanions, findFile, readFileState } from "./database-files.ts";
+import { countTarget } from "./count-target.ts";
 import { findUsers, type FileUsers } from "./find-users.ts";
 import { resolveIdentity, type Identity } from "../../base/identity.ts";
 import { prefixError } from "../../base/prefix-error.ts";
@@ -76,6 +77,10 @@ export class SqliteRestore implements RestoreSession {
 
   inspect(signal: AbortSignal): Promise<TargetFacts> {
     return this.#explained(signal, () => inspectTarget(this.#path, this.#absent));
+  }
+
+  count(signal: AbortSignal): Promise<Readonly<Record<string, number>> | undefined> {
+    return countTarget(this.#path, this.#options, signal);
   }
 
   stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {

@@ -4,6 +4,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { CatalogBackup } from "../../catalog/contract.ts";
 import { openCatalog } from "../../catalog/open-catalog.ts";
 import { describeBackup } from "../catalog-backup.ts";
+import { createNoneGoodError } from "../passed-over.ts";
 import { findBackups, readEvents, type FoundBackups } from "../sync-destination.ts";
 import { openAddressed, openDestination, type BackupAddress } from "../verify.ts";
 import { placeOfPath, type PathPlace } from "./place-of-path.ts";
@@ -99,12 +100,20 @@ export async function chooseBackup(view: OfflineView, text: string | undefined, 
 function resolveText(
   catalog: ReturnType<typeof openCatalog>,
   text: string,
-  { place: { path }, host, unreadable }: OfflineView,
+  { place: { path }, host, unreadable, found }: OfflineView,
 ): CatalogBackup {
   try {
     return catalog.backups.resolve(text, { host });
   } catch (error) {
     if (!(error instanceof HoldfastError)) throw error;
+    if (text === "latest" && error.code === "backup-not-found") {
+      throw createNoneGoodError(
+        error,
+        found.map(({ backup }) => backup),
+        unreadable,
+        { offline: path },
+      );
+    }
     const damaged = unreadable.find(({ key }) => key.split("/").some((part) => part === text || part === `${text}.manifest.json`));
     if (damaged !== undefined)
       throw new HoldfastError("manifest-invalid", `The backup ${text} cannot be used: ${damaged.reason}`, {

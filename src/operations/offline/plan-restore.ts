@@ -1,21 +1,28 @@
+import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { Manifest } from "../../archive/manifest.ts";
 import { describeCause } from "../../base/errors.ts";
 import type { Check, Config, Hook } from "../../config/config.ts";
 import type { RestoreOptions, TargetFacts } from "../../datastores/contract.ts";
+import { forecastRestore, type SpaceNeed } from "../forecast-restore.ts";
+import { countPresent, type InspectedTarget } from "../inspect-targets.ts";
+import type { PassedOver } from "../passed-over.ts";
 import { openStagingDirectory } from "../staging.ts";
 import { listDoubts } from "../list-doubts.ts";
 import { assertParts, describeRestoring, listParts, type PartsRequest } from "../parts.ts";
 import { openAddressed, openDestination } from "../verify.ts";
 import { chooseTargets, type OfflineTarget } from "./choose-targets.ts";
 import type { OfflineBackup } from "./open-view.ts";
+import { describeDirectory } from "./place-of-path.ts";
 
 export interface PlannedMember {
   readonly target: OfflineTarget;
   /** Absent where the place cannot be looked at; `problem` says why. */
   readonly facts?: TargetFacts;
   readonly problem?: string;
+  /** What is there now, under the names of the manifest; null where it was not counted. */
+  readonly counts: InspectedTarget["counts"];
 }
 
 /** What a restore would do; nothing was touched to make it. */
@@ -25,6 +32,10 @@ export interface OfflinePlan extends PartsRequest {
   readonly members: readonly PlannedMember[];
   /** Not in the backup; they stay as they are. */
   readonly leftOut: readonly string[];
+  /** What is needed of each disk; null where that cannot be told. */
+  readonly space: readonly SpaceNeed[] | null;
+  /** What is newer than the backup that `latest` means, and why it is not meant. */
+  readonly passedOver: readonly PassedOver[];
   /** Why the backup is not plainly good. */
   readonly doubts: readonly string[];
   readonly stop: readonly Hook[];
@@ -37,6 +48,9 @@ interface PlanRequest {
   readonly only: readonly string[] | undefined;
   readonly parts: PartsRequest;
   readonly stagingDir: string;
+  /** Where the present data is saved first; may not be there yet. */
+  readonly saveTo: string;
+  readonly passedOver: readonly PassedOver[];
 }
 
 /** Looks at every target as it is now. */
@@ -59,11 +73,34 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
     leftOut:
       request.only === undefined ? manifest.members.filter(({ status }) => status === "failed").map(({ datastore }) => datastore) : [],
     ...request.parts,
+    space: await forecast(members, request, signal),
+    passedOver: request.passedOver,
     doubts: listDoubts(chosen.backup),
     stop: hooks?.stop ?? [],
     start: hooks?.start ?? [],
     check: hooks?.check ?? [],
   };
+}
+
+async function forecast(
+  members: readonly PlannedMember[],
+  { stagingDir, saveTo }: PlanRequest,
+  signal: AbortSignal,
+): Promise<readonly SpaceNeed[] | null> {
+  const demands = members.flatMap(({ target: { member }, facts }) =>
+    facts === undefined
+      ? []
+      : [{ datastore: member.datastore, plainBytes: member.entries.reduce((sum, { plain }) => sum + plain.bytes, 0), facts }],
+  );
+  try {
+    let place = saveTo;
+    while (!existsSync(place) && place !== dirname(place)) place = dirname(place);
+    await using destination = await openDestination({ ...describeDirectory(place), name: saveTo });
+    return await forecastRestore(demands, { stagingDir, saveTo: destination, layout: "directory" }, signal);
+  } catch {
+    signal.throwIfAborted();
+    return null; // the restore itself tells what is wrong with the place
+  }
 }
 
 async function inspectTarget(
@@ -79,9 +116,10 @@ async function inspectTarget(
   try {
     await using opened = await configured.open({ name: member.datastore, stagingDir: own, progress: () => undefined });
     await using session = await opened.openRestore({ kind: "original" }, { absent: member.status === "absent", ...restoring }, signal);
-    return { target, facts: await session.inspect(signal) };
+    const facts = await session.inspect(signal);
+    return { target, facts, counts: facts.present && restoring.parts === undefined ? await countPresent(session, signal) : null };
   } catch (error) {
     signal.throwIfAborted();
-    return { target, problem: describeCause(error) };
+    return { target, problem: describeCause(error), counts: null };
   }
 }
