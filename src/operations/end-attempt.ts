@@ -1,5 +1,6 @@
 import { formatInstant } from "../base/clock.ts";
 import { describeCause } from "../base/errors.ts";
+import { redactText } from "../telemetry/redact.ts";
 import { createStuckError, rollBackRestore, settleSteps, type FindOptions } from "./finish-restore.ts";
 import { removeAsideDir, type RestoreJournal, type RestoreRecord } from "./restore-journal.ts";
 import type { TaskPorts } from "./setup.ts";
@@ -57,6 +58,11 @@ export async function undoAttempt(
     ports.log("warn", `The empty place of what had been put aside could not be removed: ${describeCause(error)}`),
   );
   await journal
-    .append({ type: "end", at: formatInstant(ports.now()), outcome: "rolled-back", message: describeCause(reason).slice(0, 500) })
+    .append({
+      type: "end",
+      at: formatInstant(ports.now()),
+      outcome: "rolled-back",
+      message: redactText(describeCause(reason)).slice(0, 500),
+    })
     .catch((error: unknown) => ports.log("error", `The end of the rollback could not be noted: ${describeCause(error)}`));
 }

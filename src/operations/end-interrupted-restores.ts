@@ -27,7 +27,7 @@ export async function endInterruptedRestore(core: Core, id: string, signal: Abor
   const restore = finished ?? (await findEndedRestore(directory, id));
   // One that its worker has rolled back is told by the worker's error.
   if (restore === undefined || (finished === undefined && restore.outcome !== "done")) return undefined;
-  noteRestore(core, restore);
+  noteRestore(core, restore, "told");
   await findPreRestore(core, restore, signal);
   return restore;
 }

@@ -8,11 +8,18 @@ import { restoreJournalDir } from "./prepare-task.ts";
 import { clearStuck, noteStuck } from "./stuck-restores.ts";
 import { tellOutcome } from "./tell-run.ts";
 
-/** Puts on record how a restore ended whose worker could not tell it, so that its undo is found, and is not that of an earlier one. */
-export function noteRestore(core: Core, { id, job, outcome, message, hint, preRestore }: FinishedRestore): void {
+/**
+ * Puts on record how a restore ended whose worker could not tell it, so that its undo is found, and is not that of an earlier one.
+ * @param told whether a failure is told by its run, too
+ */
+export function noteRestore(
+  core: Core,
+  { id, job, outcome, message, hint, preRestore }: FinishedRestore,
+  told: "told" | "untold" = "untold",
+): void {
   // A failure is in the log already.
   if (outcome !== "failed") core.log.warn(`The restore ${id} ${message}`);
-  if (outcome === "failed") noteStuck(core, { id, job, message, ...(hint === undefined ? {} : { hint }) }, "untold");
+  if (outcome === "failed") noteStuck(core, { id, job, message, ...(hint === undefined ? {} : { hint }) }, told);
   else clearStuck(core, { id, job, message: `The restore ${id} ${message}` });
   const { restores } = core.catalog;
   const known = restores.get(id);

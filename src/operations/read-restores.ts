@@ -107,11 +107,12 @@ function describeDatastore(records: readonly RestoreRecord[], datastore: string)
   const isBack = records.some(({ type }) => type === "rolled-back");
   if (isBack) return { datastore, phase: "rolled-back", swapped: "no" };
   if (reached.includes("swapped")) return { datastore, phase: "swapped", swapped: "yes" };
-  // Steps that come after the present data was saved change the target.
-  const savedAt = records.findIndex((record) => record.type === "reached" && record.phase === "saved");
+  const phases = records.filter(({ type }) => type === "reached");
+  // Steps that come after the present data was saved change the target. A journal of an older version does not say when that was.
+  const savedAt = phases.length === 0 ? 0 : records.findIndex((record) => record.type === "reached" && record.phase === "saved");
   const isBegun = savedAt !== -1 && records.slice(savedAt).some((record) => record.type === "step" && record.datastore === datastore);
   if (isBegun) return { datastore, phase: "swapping", swapped: "partly" };
-  return { datastore, phase: reached.at(-1) ?? "verified", swapped: "no" };
+  return { datastore, phase: reached.at(-1) ?? (phases.length === 0 ? "locked" : "verified"), swapped: "no" };
 }
 
 function describeApplication(records: readonly RestoreRecord[]): RestoreStatus["application"] {

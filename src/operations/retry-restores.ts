@@ -34,6 +34,11 @@ export class RestoreRetry implements AsyncDisposable {
     this.#begin(() => true);
   }
 
+  /** Resolves when what was begun is over. */
+  async settled(): Promise<void> {
+    await this.#running;
+  }
+
   #begin(isDue: (stuck: { readonly dueAtMs: number }) => boolean): void {
     if (this.#running !== undefined || this.#stopping.signal.aborted) return;
     const due = [...this.#core.stuckRestores].filter(([, stuck]) => isDue(stuck)).map(([id]) => id);
@@ -76,6 +81,6 @@ export class RestoreRetry implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopping.abort(new HoldfastError("interrupted", "The daemon is being stopped"));
-    await this.#running;
+    await this.settled();
   }
 }

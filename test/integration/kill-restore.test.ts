@@ -19,7 +19,7 @@ after(() => cache[Symbol.dispose]());
 function describeCampaigns(
   title: string,
   datastores: readonly DatastoreName[],
-  bounded: { readonly kills: number; readonly errors: number },
+  bounded: { readonly kills: number; readonly errors: number; readonly lanes?: number },
   more: Partial<Campaign<"restore">> = {},
 ): void {
   describe(title, () => {
@@ -37,7 +37,7 @@ function describeCampaigns(
     const campaign = () => ({
       kind: "restore" as const,
       template: world,
-      describe: (copy: SmallWorld) => describeRestore(copy, backup, datastores),
+      describe: (copy: SmallWorld) => ({ ...describeRestore(copy, backup, datastores), lanes: bounded.lanes ?? 1 }),
       acknowledged: [backup.manifest.id],
       cache: cache.path,
       ...more,
@@ -60,6 +60,13 @@ describeCampaigns("restore of loose files", ["loose"], { kills: 40, errors: 10 }
 describeCampaigns("restore of a tree", ["tree"], { kills: 24, errors: 6 }, { drillEvery: 8 });
 describeCampaigns("restore of a SQLite database", ["memory"], { kills: 8, errors: 2 }, { drillEvery: 8 });
 if (isLong) describeCampaigns("restore of several datastores", ["memory", "tree", "loose"], { kills: 0, errors: 0 });
+// Its calls come in another order each time: the points are then any points of it.
+describeCampaigns(
+  "restore of several datastores that are staged side by side",
+  ["memory", "tree", "loose"],
+  { kills: 6, errors: 2, lanes: 3 },
+  { drillEvery: 8 },
+);
 describeCampaigns(
   "restore into a SQLite database in use",
   ["memory"],

@@ -176,7 +176,7 @@ describe("the hooks of a restore", () => {
       ["SELECT a FROM t", { atLeast: 0 }, /it gave "first" instead of 0 or more/],
       ["SELECT a FROM t WHERE a = 'second'", {}, /it gave nothing instead of a row/],
       ["SELECT EXISTS (SELECT 1 FROM t WHERE a = 'second')", {}, /it gave "0" instead of a row/],
-      ["SELECT * FROM users", {}, /no such table: users/],
+      ["SELECT * FROM users", {}, /Cannot query "memory": no such table: users/],
       ["DELETE FROM t", {}, /gives no rows/],
       ["DELETE FROM t RETURNING a", {}, /readonly|read-only|attempt to write/],
     ];

@@ -1,7 +1,7 @@
 import Database from "better-sqlite3";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
-import { HoldfastError, reportError } from "../../base/errors.ts";
+import { describeCause, HoldfastError, reportError } from "../../base/errors.ts";
 import type { ChildMessage, ChildOperation, ChildRequest, ProbeRequest, QueryRequest } from "./child-protocol.ts";
 import { classifySqliteError } from "./classify-error.ts";
 import { examineFile } from "./examine.ts";
@@ -98,6 +98,10 @@ function queryOnce({ path, sql, busyTimeoutMs }: QueryRequest): string | null {
     if (!statement.reader) throw new HoldfastError("refused", "the statement gives no rows");
     const [value = null] = (statement.raw().safeIntegers().get() ?? []) as readonly (string | number | bigint | Buffer | null)[];
     return value === null ? null : Buffer.isBuffer(value) ? value.toString("hex") : String(value);
+  } catch (error) {
+    const known = classifySqliteError(error);
+    // The statement is the operator's, and so are its mistakes.
+    throw known instanceof HoldfastError ? known : new HoldfastError("tool-failed", describeCause(error), { cause: error });
   } finally {
     database.close();
   }

@@ -5,17 +5,19 @@ import type { Config, JobConfig, SqlCheck } from "../../config/config.ts";
 import { describeCheck } from "../describe-hook.ts";
 import { listQueried } from "../find-config.ts";
 import { askDatastore, describeUnmet } from "../run-check.ts";
+import { openStagingDirectory } from "../staging.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
 const askTimeoutMs = 10_000;
 
 /** What can be tried of the hooks of restores without running one: units are looked up, questions to datastores are asked. */
-export async function checkRestores(config: Config, stagingDir: string, signal: AbortSignal): Promise<readonly Finding[]> {
-  const findings: Finding[] = [];
-  for (const job of config.jobs.values()) {
-    findings.push(...checkStart(job));
-    for (const check of job.restore.check)
-      if (check.kind === "sql") findings.push(await checkQuery(config, job, check, stagingDir, signal));
+export async function checkRestores(config: Config, signal: AbortSignal): Promise<readonly Finding[]> {
+  const jobs = [...config.jobs.values()];
+  const findings: Finding[] = jobs.flatMap(checkStart);
+  const queries = jobs.flatMap((job) => job.restore.check.flatMap((check) => (check.kind === "sql" ? [{ job, check }] : [])));
+  if (queries.length > 0) {
+    await using staging = await openStagingDirectory(config.settings.stagingDir, "check-restores");
+    for (const { job, check } of queries) findings.push(await checkQuery(config, job, check, staging.path, signal));
   }
   for (const [unit, users] of listUnits(config)) findings.push(...(await checkUnitThere(unit, users, signal)));
   return findings;

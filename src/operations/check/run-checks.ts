@@ -43,10 +43,7 @@ export async function runChecks(config: Config, signal: AbortSignal): Promise<re
       ...checkDisks(config, sources.facts, destinations.facts),
     ];
   });
-  await look("restores", async () => {
-    await using staging = await openStagingDirectory(config.settings.stagingDir, "check-restores");
-    return await checkRestores(config, staging.path, signal);
-  });
+  await look("restores", () => checkRestores(config, signal));
   await look("fixed copies", () => checkFixedCopies(config, signal));
   await look("places", () => Promise.resolve(checkContainment(config)));
   await look("clock", () => checkClock(config, systemClock.now(), signal));
