@@ -109,6 +109,12 @@ ${layouts.map((layout) => `  ${layout}: { datastores: [memory, uploads, caches, 
       );
       take([backup, "uploads", "-o", join(out, "all.tar")]);
       assert.match(runShell("tar -tf all.tar | wc -l", out), /^18\n$/);
+      take([backup, "uploads", "-o", `${join(out, "all")}/`]);
+      assert.equal(
+        runShell("find . | wc -l; find . -type b -o -type c -o -perm /6000", join(out, "all")),
+        "17\n",
+        "F57 no device, no set-id bit",
+      );
       assert.equal(take([backup, "caches", "one.bin", "-o", "-"]).toString(), "cache one");
       assert.equal(take([backup, "caches", "-o", "-"], "tar -tf -").toString(), "one.bin\ntwo.bin\n");
       take([backup, "caches", "*.bin", "-o", `${join(out, "caches")}/`]);
@@ -227,7 +233,8 @@ ${layouts.map((layout) => `  ${layout}: { datastores: [memory, uploads, caches, 
   });
 
   test("a reader that has seen enough ends it quietly", () => {
-    const { stdout, stderr } = extract(["latest", "uploads", "deep/random", "-o", "-", "--job", "archive"], "head -c 10");
+    const { stdout, stderr, status } = extract(["latest", "uploads", "deep/random", "-o", "-", "--job", "archive"], "head -c 10");
+    assert.equal(status, 1, "what was not written to its end was not compared");
     assert.equal(stdout.length, 10);
     assert.equal(stderr, "");
   });
