@@ -7,6 +7,7 @@ export const extractVerb: Verb = {
   help: {
     exits: {
       0: "all of it was written, and its hashes agree",
+      1: "failed, or whoever read standard output went away early",
       4: "no such backup, member or path",
       5: "the backup is being removed or written to, or it was interrupted",
       6: "damaged: a file was not made; what went to standard output must not be used",

@@ -1,6 +1,7 @@
 import { describe } from "node:test";
 import { describeDumping } from "./datastore/dumping.ts";
 import type { DatastoreFixture } from "./datastore/fixture.ts";
+import { describeParts } from "./datastore/parts.ts";
 import { describeRestoring } from "./datastore/restoring.ts";
 import { describeStaging } from "./datastore/staging.ts";
 
@@ -13,6 +14,7 @@ export function describeDatastore(title: string, fixture: DatastoreFixture): voi
     describeDumping(fixture);
     describeRestoring(fixture);
     describeStaging(fixture);
+    describeParts(fixture);
   });
 }
 

@@ -22,6 +22,7 @@ function makeDirectorySource(
     readonly change: (data: string) => void;
     readonly fill: (data: string) => void;
     readonly remove: (data: string) => void;
+    readonly parts: { readonly names: readonly string[]; readonly read: string; readonly readRest: string; readonly change: string };
   },
 ): DatastoreSource {
   mkdirSync(directory, { mode: 0o755 });
@@ -33,6 +34,12 @@ function makeDirectorySource(
     optionalOptions: kind.options(true),
     change: () => Promise.resolve(kind.change(data)),
     remove: () => Promise.resolve(kind.remove(data)),
+    parts: {
+      names: kind.parts.names,
+      readPart: () => runShell(kind.parts.read, data),
+      readRest: () => runShell(kind.parts.readRest, data),
+      change: () => void runShell(kind.parts.change, data),
+    },
     async makeUnreadable() {
       chmodSync(data, 0o000);
       process.seteuid?.(nobody);
@@ -67,6 +74,12 @@ export const treeFixture: DatastoreFixture = {
       },
       change: (data) => runShell("echo more >> small.bin; rm fifo; echo new > new; echo newer > cache/kept", data),
       remove: (data) => rmSync(data, { recursive: true }),
+      parts: {
+        names: ["small.*", "sub"],
+        read: "find small.bin sub -printf '%P %y %m %U:%G %l %s %T@\\n' 2>&1 | grep -v ' d ' || true; sha256sum small.bin sub/* 2>&1 || true; getfattr -d small.bin",
+        readRest: "ls -lA --time-style=full-iso | grep -Ev ' (sub|small.bin).*|^total' ; cat cache/kept log.jsonl",
+        change: "echo more >> small.bin; rm -r sub; rm fifo; echo newer > log.jsonl; echo new > new",
+      },
     }),
 };
 
@@ -90,6 +103,12 @@ export const looseFixture: DatastoreFixture = {
         writeFileSync(join(data, "new.bin"), "new");
       },
       remove: (data) => runShell("rm -f *.bin *.jsonl", data),
+      parts: {
+        names: ["large.bin", "sm*"],
+        read: "sha256sum large.bin small.bin 2>&1 || true; stat -c '%a %u:%g %y' small.bin",
+        readRest: "ls; cat log.jsonl",
+        change: "echo more > small.bin; echo spoilt > large.bin; echo newer > log.jsonl",
+      },
     }),
 };
 
@@ -105,8 +124,21 @@ export const sqliteFixture: DatastoreFixture = {
       database.close();
     };
     execute(
+      "CREATE TABLE tag (name TEXT PRIMARY KEY, note INTEGER); INSERT INTO tag VALUES ('one', NULL), ('two', NULL); CREATE INDEX tag_note ON tag (note)",
+    );
+    execute(
       "PRAGMA journal_mode=wal; CREATE TABLE note (id INTEGER PRIMARY KEY, body TEXT); INSERT INTO note (body) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500) SELECT hex(randomblob(2000)) FROM n",
     );
+    const read = (rows: string, schema: string, passOver: readonly string[]): string => {
+      const database = new Database(path, { readonly: true });
+      try {
+        return JSON.stringify([database.prepare(rows).all(), database.prepare(schema).all()], (key, value: unknown) =>
+          passOver.includes(key) ? undefined : value,
+        );
+      } finally {
+        database.close();
+      }
+    };
     const readData = (): Promise<string> => {
       if (!runShell("ls", directory).includes("data.db\n")) return Promise.resolve("nothing");
       const database = new Database(path, { readonly: true });
@@ -118,6 +150,15 @@ export const sqliteFixture: DatastoreFixture = {
       options: { path },
       optionalOptions: { path, optional: true },
       change: () => Promise.resolve(execute("INSERT INTO note (body) VALUES ('more')")),
+      parts: {
+        names: ["tag"],
+        readPart: () => read("SELECT rowid, * FROM tag", "SELECT * FROM sqlite_schema WHERE tbl_name = 'tag' ORDER BY name", ["rootpage"]),
+        readRest: () => read("SELECT * FROM note", "SELECT * FROM sqlite_schema WHERE tbl_name <> 'tag' ORDER BY name", ["rootpage"]),
+        change: () =>
+          execute(
+            "DELETE FROM tag WHERE name = 'one'; ALTER TABLE tag ADD COLUMN more; DROP INDEX tag_note; INSERT INTO note (body) VALUES ('more')",
+          ),
+      },
       async remove() {
         runShell("rm -f data.db*", directory);
       },

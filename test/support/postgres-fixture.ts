@@ -56,6 +56,16 @@ export function createPostgresFixture(major: Major): DatastoreFixture {
         options,
         optionalOptions: { ...options, optional: true },
         stagingOptions: { ...options, format: "directory" },
+        parts: {
+          names: ["Users"],
+          readPart: () => server.execute(`select * from "Users" order by id`, name),
+          readRest: () => server.execute("select * from note order by id", name),
+          change: () =>
+            void server.execute(
+              `insert into "Users" values (7); delete from "Users" where id = 1; insert into note (body) values ('more')`,
+              name,
+            ),
+        },
         async change() {
           server.execute(`insert into note (body) values ('more'); delete from "Users" where id = 1; create table extra (x int)`, name);
         },

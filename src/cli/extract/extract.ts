@@ -94,8 +94,8 @@ async function write(
   { force }: ExtractOptions,
   { signal }: VerbContext,
 ): Promise<Written | undefined> {
-  const { content, tar, extent, summary } = extraction;
-  if (output.endsWith("/")) return await writeExtractedDirectory(output, tar, signal);
+  const { content, tar, unpacked, extent, summary } = extraction;
+  if (output.endsWith("/")) return await writeExtractedDirectory(output, unpacked, signal);
   const isTar = output === "-" || output.endsWith(".tar");
   const body = content !== undefined && (extent === "name" || !isTar) ? content : isTar ? tar : undefined;
   if (body === undefined) {
@@ -104,6 +104,8 @@ async function write(
     });
   }
   if (output !== "-") return await writeExtractedFile(output, body, force === true ? "replace" : "refuse", signal);
+  // Whoever goes away early has not got all of it, so that is no success; nothing is said, because nobody asked.
+  process.stdout.prependListener("error", () => process.exit(1));
   for await (const chunk of body(signal)) if (!process.stdout.write(chunk)) await once(process.stdout, "drain", { signal });
   await new Promise<void>((resolve, reject) => {
     process.stdout.write("", (error) => (error === null || error === undefined ? resolve() : reject(error)));

@@ -121,10 +121,13 @@ test("F57 a directory that becomes a link between staging and swap is refused", 
 test("another file system on the way is refused", async (t) => {
   const { base, root } = makeRoot(t, "mkdir -p a/b; echo one > a/b/1");
   const { entries } = await dumpAll(filesDatastore, { root }, base);
-  runShell("mount -t tmpfs -o size=1m none a/b", root);
+  runShell("mount -t tmpfs -o size=1m none a/b; mkdir ../bound", root);
   using _unmount = onExit(() => runShell("umount --lazy a/b", root));
   await assert.rejects(restoreAll(filesDatastore, { root }, base, entries, keep("a/b/1")), { code: "target-unsafe" });
   await assert.rejects(restoreAll(filesDatastore, { root }, base, entries, keep("a")), { code: "target-unsafe" });
+  runShell("umount a/b; mount --bind ../bound a/b", root);
+  for (const restoring of [keep("a/b/1"), keep("a"), remove("a")])
+    await assert.rejects(restoreAll(filesDatastore, { root }, base, entries, restoring), { code: "target-unsafe" });
 });
 
 test("a root that is gone is made again, with the chosen paths alone", async (t) => {

@@ -9,7 +9,9 @@ import { createUnmetError, filterTree, findMembers } from "./filter-tree.ts";
 import { findUsers } from "./find-users.ts";
 import { listMountPoints } from "./mounts.ts";
 import type { PathSelection } from "../../base/path-selection.ts";
+import { assertNoMount, assertWay, planPaths, type PathAct } from "./plan-paths.ts";
 import { escapePath, joinPath } from "./raw-path.ts";
+import { RawPathSet } from "./raw-path-set.ts";
 import { readTree } from "./read-tree.ts";
 import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
 import type { TreeTarget } from "./restore-tree.ts";
@@ -17,12 +19,6 @@ import { surveyTree } from "./survey-tree.ts";
 import { copyAttributes, moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
 import { extractTree, syncTree } from "./tar-program.ts";
 import { walkTree } from "./walk-tree.ts";
-
-/** One act of the swap, on a path below the root. */
-type PathAct =
-  | { readonly act: "place"; readonly path: Buffer; readonly replaces: "something" | "nothing" }
-  | { readonly act: "attributes"; readonly path: Buffer }
-  | { readonly act: "remove"; readonly path: Buffer };
 
 type Recorder = (step: SwapStep) => Promise<void>;
 
@@ -109,9 +105,10 @@ export class PathsRestore implements RestoreSession {
   async assertSaved({ status }: SavedMember, signal: AbortSignal): Promise<void> {
     const { root, exclude } = this.#target;
     if (status === "partial" || exclude.length === 0 || readInode(root) === undefined) return;
-    const { excluded } = await surveyTree(root, this.#target, signal);
-    const goes = [...this.#plan(excluded)].filter((act) => act.act === "remove" || (act.act === "place" && act.replaces === "something"));
-    const lost = goes.flatMap(({ path }) => excluded.filter((left) => left.equals(path) || isBelow(left, path) || isBelow(path, left)));
+    const acts = await this.#plan(signal);
+    const excluded = await this.#readExcluded(signal);
+    const goes = acts.filter((act) => act.act === "remove" || (act.act === "place" && act.replaces === "something"));
+    const lost = goes.map(({ path }) => path).filter((path) => excluded.has(path) || excluded.hasBelow(path) || excluded.hasAbove(path));
     if (lost.length === 0) return;
     throw new HoldfastError(
       "target-unsafe",
@@ -123,8 +120,7 @@ export class PathsRestore implements RestoreSession {
   async swap(record: Recorder, signal: AbortSignal): Promise<void> {
     this.#checkRoot();
     const { root } = this.#target;
-    const excluded = readInode(root) === undefined ? [] : (await surveyTree(root, this.#target, signal)).excluded;
-    const acts = [...this.#plan(excluded)];
+    const acts = await this.#plan(signal);
     if (acts.length === 0) return;
     const area = (this.#area ??= await makeArea(this.#findPlace(), this.#record));
     const steps: SwapStep[] = [];
@@ -138,7 +134,7 @@ export class PathsRestore implements RestoreSession {
     for (const [index, act] of acts.entries()) {
       const to = joinPath(root, act.path);
       const from = joinPath(this.#new, act.path);
-      this.#checkWay(act.path);
+      assertWay(root, act.path);
       if (act.act === "attributes") {
         await copyAttributes(from, to, area.path, keep);
         continue;
@@ -183,6 +179,21 @@ export class PathsRestore implements RestoreSession {
       throw new HoldfastError("target-unsafe", `Cannot restore to ${root}: it has become a link, or is no directory`);
   }
 
+  async #plan(signal: AbortSignal): Promise<readonly PathAct[]> {
+    const { root } = this.#target;
+    const excluded = await this.#readExcluded(signal);
+    const staged = this.#hasAny ? this.#new : undefined;
+    const acts = [...planPaths({ root, staged, selection: this.#selection, beyond: this.#beyond, excluded })];
+    assertNoMount(root, acts);
+    return acts;
+  }
+
+  /** What backups leave out, our own areas included. */
+  async #readExcluded(signal: AbortSignal): Promise<RawPathSet> {
+    const { root } = this.#target;
+    return new RawPathSet(readInode(root) === undefined ? [] : (await surveyTree(root, this.#target, signal)).excluded);
+  }
+
   /** Removes what was extracted only because something else needed it: what hard links lead to. */
   #prune(): void {
     const gone: { readonly path: Buffer; readonly isDirectory: boolean }[] = [];
@@ -194,91 +205,6 @@ export class PathsRestore implements RestoreSession {
       else if (readdirSync(place, { encoding: "buffer" }).length === 0) rmdirSync(place);
     }
   }
-
-  /** What is to be done, top down, by what is there now. @throws target-unsafe where a link, or another file system, is on the way */
-  *#plan(excluded: readonly Buffer[]): Generator<PathAct, void, undefined> {
-    const { root } = this.#target;
-    if (this.#hasAny) {
-      if (readInode(root) === undefined) {
-        yield { act: "place", path: Buffer.alloc(0), replaces: "nothing" };
-        return;
-      }
-      yield* this.#planDirectory(Buffer.alloc(0));
-    }
-    if (this.#beyond === "remove" && readInode(root) !== undefined) yield* this.#planRemovals(excluded);
-  }
-
-  *#planDirectory(path: Buffer): Generator<PathAct, void, undefined> {
-    for (const name of readdirSync(joinPath(this.#new, path), { encoding: "buffer" }).sort((one, other) => Buffer.compare(one, other))) {
-      const inner = joinPath(path, name);
-      const staged = lstatSync(joinPath(this.#new, inner));
-      const present = lstatSync(joinPath(this.#target.root, inner), { throwIfNoEntry: false });
-      if (present === undefined) yield { act: "place", path: inner, replaces: "nothing" };
-      else if (staged.isDirectory() && present.isDirectory()) {
-        this.#checkWay(joinPath(inner, "x"));
-        yield* this.#planDirectory(inner);
-        if (this.#selection.has(inner)) yield { act: "attributes", path: inner };
-      } else if (this.#selection.has(inner)) yield { act: "place", path: inner, replaces: "something" };
-      else throw createWayError(joinPath(this.#target.root, inner));
-    }
-  }
-
-  /** What is chosen and not in the backup: the topmost of it, but nothing with something in it that backups leave out. */
-  *#planRemovals(excluded: readonly Buffer[]): Generator<PathAct, void, undefined> {
-    const removed: PathAct[] = [];
-    const rules = {
-      enter: ({ path }: { readonly path: Buffer }) =>
-        !removed.some((act) => act.path.equals(path)) && !excluded.some((left) => left.equals(path)),
-      unreadable: () => undefined,
-    };
-    for (const { path } of walkTree(this.#target.root, rules)) {
-      if (path.length === 0 || !this.#selection.has(path) || excluded.some((left) => left.equals(path) || isBelow(left, path))) continue;
-      if (this.#hasAny && readInode(joinPath(this.#new, path)) !== undefined) continue;
-      // What replaces something of another type takes all of it.
-      if (this.#hasAny && isReplacedAbove(this.#new, path)) continue;
-      removed.push({ act: "remove", path });
-    }
-    yield* removed;
-  }
-
-  /** Every directory above must be one, of the root's own file system. */
-  #checkWay(path: Buffer): void {
-    const { root } = this.#target;
-    if (path.length === 0) return;
-    const device = lstatSync(root).dev;
-    for (let slash = path.indexOf(0x2f); slash !== -1; slash = path.indexOf(0x2f, slash + 1)) {
-      const above = joinPath(root, path.subarray(0, slash));
-      const stat = lstatSync(above, { throwIfNoEntry: false });
-      if (stat === undefined || !stat.isDirectory()) throw createWayError(above);
-      if (stat.dev !== device || isMountPoint(above)) {
-        throw new HoldfastError("target-unsafe", `Cannot restore below ${escapePath(above)}: another file system is mounted there`, {
-          hint: "Unmount it for the restore.",
-        });
-      }
-    }
-  }
-}
-
-function createWayError(path: Buffer): HoldfastError {
-  return new HoldfastError(
-    "target-unsafe",
-    `Cannot restore below ${escapePath(path)}: it is a link, or no directory, and was a directory in the backup`,
-    {
-      hint: "Move it away, or choose it, too, with a --path of its own: then it is replaced.",
-    },
-  );
-}
-
-function isReplacedAbove(staged: string, path: Buffer): boolean {
-  for (let slash = path.indexOf(0x2f); slash !== -1; slash = path.indexOf(0x2f, slash + 1)) {
-    const stat = lstatSync(joinPath(staged, path.subarray(0, slash)), { throwIfNoEntry: false });
-    if (stat !== undefined && !stat.isDirectory()) return true;
-  }
-  return false;
-}
-
-function isBelow(path: Buffer, directory: Buffer): boolean {
-  return path.length > directory.length && path[directory.length] === 0x2f && path.subarray(0, directory.length).equals(directory);
 }
 
 function isMountPoint(path: Buffer | string): boolean {

@@ -9,6 +9,8 @@ import { openDatabase, readNumber, readText } from "./open-database.ts";
 import { countRows, describeRelations, dropTable, findTable, findTables, recreateTable } from "./table-set.ts";
 
 const commitPollMs = 20;
+/** Who started this process. It does not notice the end of its standard input while SQLite works. */
+const startedBy = process.ppid;
 /** In the file that keeps the former tables; its being there says that they all are. */
 const markerTable = "holdfast_former_tables";
 
@@ -42,6 +44,7 @@ export function replaceTables(request: ReplaceTablesRequest): ReplaceTablesResul
   const database = openForReplacing(path, source, busyTimeoutMs);
   try {
     database.exec("begin immediate");
+    assertWanted();
     const wanted = findTables(database, "source", tables);
     const present = findTables(database, "main", tables);
     const names = [...new Set([...wanted.values(), ...present.values()])];
@@ -52,6 +55,7 @@ export function replaceTables(request: ReplaceTablesRequest): ReplaceTablesResul
     const problem = findNewViolations(database, names, before, readViolations(database, [...wanted.values()], "source"));
     if (problem !== undefined) throw problem;
     const rows = Object.fromEntries([...wanted.values()].map((name) => [name, countRows(database, "main", name)]));
+    assertWanted();
     commit(database, busyTimeoutMs);
     return { rows };
   } catch (error) {
@@ -88,6 +92,11 @@ export function returnTables({ path, aside, tables, busyTimeoutMs }: ReturnTable
   } finally {
     database.close();
   }
+}
+
+/** A restore whose process has died may have been rolled back already: what is committed after that nobody would take back. */
+function assertWanted(): void {
+  if (process.ppid !== startedBy) throw new HoldfastError("interrupted", "the process that restores has ended");
 }
 
 function openForReplacing(path: string, source: string, busyTimeoutMs: number): Database.Database {

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { copyFile, rm } from "node:fs/promises";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { copyFile, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
@@ -20,6 +23,7 @@ import {
   type Dumped,
   type Place,
 } from "../../../test/support/sqlite.ts";
+import { onExit } from "../../../test/support/trees.ts";
 import type { HoldfastError } from "../../base/errors.ts";
 import type { RestoreOptions, SwapStep } from "../contract.ts";
 import { sqliteDriver } from "./sqlite.ts";
@@ -235,6 +239,84 @@ test("D6 a backup that was made before a restore takes a table away again that w
   assert.equal(query(path, "select count(*) from a"), 2);
   await sqliteDriver.rollBack(steps, noSignal);
   assert.equal(query(path, "select x from b"), 2);
+});
+
+test("F14 a disk that is full leaves the database as it was", async () => {
+  await using place = await makePlace();
+  const disk = join(place.dir, "disk");
+  await mkdir(disk);
+  execFileSync("mount", ["-t", "tmpfs", "-o", "size=4m", "none", disk]);
+  using _unmount = onExit(() => spawnSync("umount", ["--lazy", disk]));
+  const path = join(disk, "live.db");
+  execute(
+    path,
+    "create table t (x); insert into t with recursive n (i) as (select 1 union all select i + 1 from n where i < 1200) select randomblob(1000) from n",
+  );
+  const dumped = await dump({ path }, place.context);
+  execute(path, "update t set x = 'new' where rowid = 1");
+  const sum = "select count(*) || ' ' || sum(length(x)) from t";
+  const held = query(path, sum);
+  const steps: SwapStep[] = [];
+  const record = recordInto(steps);
+  await assert.rejects(restoreTables(place, path, dumped, ["t"], { record }), { code: "no-space" });
+  await sqliteDriver.rollBack(steps, noSignal);
+  assert.equal(query(path, sum), held);
+  assert.equal(query(path, "pragma integrity_check"), "ok");
+  assert.deepEqual(readdirSync(disk), ["live.db"]);
+});
+
+test("F32 a database that stays locked is target-in-use and is as it was", async () => {
+  await using place = await makePlace();
+  const path = join(place.dir, "live.db");
+  execute(path, "create table t (x); insert into t values ('old')");
+  const dumped = await dump({ path }, place.context);
+  execute(path, "update t set x = 'new'");
+  const holder = new Database(path);
+  holder.exec("begin immediate");
+  const steps: SwapStep[] = [];
+  await using datastore = await openSqlite({ path, busyTimeoutMs: 200 }, place.context);
+  await using session = await datastore.openRestore(
+    { kind: "original" },
+    { absent: false, parts: ["t"], record: recordInto(steps) },
+    noSignal,
+  );
+  await session.stage(asStored(dumped), noSignal);
+  await assert.rejects(session.swap(recordInto(steps), noSignal), { code: "target-in-use" });
+  holder.exec("commit");
+  holder.close();
+  await sqliteDriver.rollBack(steps, noSignal);
+  assert.equal(query(path, "select x from t"), "new");
+});
+
+test("F59 a process whose restore has died commits nothing after it", async () => {
+  await using place = await makePlace();
+  const path = join(place.dir, "live.db");
+  execute(path, "create table t (x); insert into t values ('old')");
+  const dumped = await dump({ path }, place.context);
+  execute(path, "update t set x = 'new'");
+  const holder = new Database(path);
+  holder.exec("begin immediate");
+  const operation = { op: "replace-tables", path, source: pathOf(dumped), aside: `${path}.aside`, tables: ["t"], busyTimeoutMs: 30_000 };
+  const child = fileURLToPath(new URL("./child.ts", import.meta.url));
+  // The shell in between is the restore that dies; it says the child's process id, then waits to be killed.
+  const script = `"$0" "$1" <"$2" & echo $!; wait`;
+  const input = join(place.dir, "request");
+  execFileSync("mkfifo", [input]);
+  const shell = spawn("bash", ["-c", script, process.execPath, child, input], { stdio: ["ignore", "pipe", "inherit"] });
+  const [line] = (await once(createInterface({ input: shell.stdout }), "line")) as [string];
+  const pipe = await open(input, "w");
+  await pipe.writeFile(`${JSON.stringify({ operation, identity: null })}\n`);
+  // It has the source open when it waits for the lock.
+  const waits = (): boolean => spawnSync("bash", ["-c", `ls -l /proc/${line}/fd | grep -F "${pathOf(dumped)}"`]).status === 0;
+  while (!waits());
+  shell.kill("SIGKILL");
+  await once(shell, "exit");
+  holder.exec("commit");
+  holder.close();
+  while (existsSync(`/proc/${line}`) && !readFileSync(`/proc/${line}/stat`, "utf8").includes(") Z"));
+  await pipe.close();
+  assert.equal(query(path, "select x from t"), "new");
+  assert.equal(existsSync(`${path}.aside`), false);
 });
 
 /** Runs the process that acts on the database, and kills it at its n-th call of a kind; says whether it came that far. */

@@ -17,8 +17,10 @@ export interface Extraction {
   readonly summary: string;
   /** The plain bytes of the one file; absent for several. */
   readonly content?: OpenBytes;
-  /** All of it as one plain tar. */
+  /** All of it as one plain tar: of a whole tree as it is stored. */
   readonly tar: OpenBytes;
+  /** A tar of the same that may be unpacked: every header of it has been checked, and device nodes and set-id bits are left out. */
+  readonly unpacked: OpenBytes;
 }
 
 /**
@@ -47,17 +49,23 @@ export async function chooseEntries(
 }
 
 async function chooseInTree(member: ManifestMember, tree: StoredEntry, path: string | undefined, signal: AbortSignal): Promise<Extraction> {
-  if (path === undefined || path === tree.name) return { extent: "many", summary: "a tree", tar: tree.open };
   const { selectInTree } = findDatastoreDriver(member.kind);
-  if (selectInTree === undefined) throw createUnknownError(member, path);
+  if (selectInTree === undefined) throw createUnknownError(member, path ?? tree.name);
+  if (path === undefined || path === tree.name) {
+    const unpacked: OpenBytes = async function* (inner) {
+      yield* (await selectInTree(tree, "*", inner)).open(inner);
+    };
+    return { extent: "many", summary: "a tree", tar: tree.open, unpacked };
+  }
   const { files, others, byName, open } = await selectInTree(tree, path, signal);
   if (files + others === 0) throw createUnknownError(member, path);
   const summary = `${files} ${files === 1 ? "file" : "files"}${others === 0 ? "" : ` and ${others} directories and links`}`;
-  if (files !== 1 || others > 0) return { extent: "many", summary, tar: open };
+  if (files !== 1 || others > 0) return { extent: "many", summary, tar: open, unpacked: open };
   return {
     extent: byName ? "name" : "match",
     summary,
     tar: open,
+    unpacked: open,
     // It knows holes.
     content: (inner) => pipeProgram("tar", ["--extract", "--to-stdout", "--file=-", "--blocking-factor=128"], open, inner),
   };
@@ -65,10 +73,13 @@ async function chooseInTree(member: ManifestMember, tree: StoredEntry, path: str
 
 function describeFiles(entries: readonly StoredEntry[], extent: Extraction["extent"]): Extraction {
   const [only] = entries;
+  // Framed here, of plain files whose names the manifest's schema lets through.
+  const tar: OpenBytes = (signal) => frameEntries(entries, signal);
   return {
     extent,
     summary: `${entries.length} files`,
-    tar: (signal) => frameEntries(entries, signal),
+    tar,
+    unpacked: tar,
     ...(entries.length === 1 && only !== undefined ? { content: only.open } : {}),
   };
 }

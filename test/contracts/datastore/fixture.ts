@@ -19,6 +19,18 @@ export interface DatastoreSource extends AsyncDisposable {
   fingerprint(): Promise<string>;
   /** Text that is the same when the source holds the same data, wherever it lies. */
   readData(): Promise<string>;
+  /** Of a driver that declares parts. */
+  readonly parts?: PartsSource;
+}
+
+/** A part of a source, and all else in it. */
+export interface PartsSource {
+  readonly names: readonly string[];
+  /** Text that is the same as long as the part, or all else, holds the same data. */
+  readPart(): string;
+  readRest(): string;
+  /** Changes both. */
+  change(): void;
 }
 
 export interface DatastoreFixture {
