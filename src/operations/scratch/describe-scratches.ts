@@ -36,6 +36,6 @@ function describeScratch({ id, state, backup, job, createdAtMs, untilMs, members
     createdAt: formatInstant(createdAtMs),
     until: formatInstant(untilMs),
     bytes: members.reduce((sum, { bytes }) => sum + bytes, 0),
-    members: members.map(({ steps: _, ...shown }) => shown),
+    members: members.map(({ datastore, kind, place, bytes, access, notes }) => ({ datastore, kind, place, bytes, access, notes })),
   };
 }

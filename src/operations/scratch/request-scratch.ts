@@ -88,7 +88,8 @@ export async function requestScratch(
 }
 
 function readScratchId({ payload }: Task): string {
-  return typeof payload === "object" && payload !== null && "scratchId" in payload ? String(payload["scratchId"]) : "";
+  const id = typeof payload === "object" && payload !== null && "scratchId" in payload ? payload["scratchId"] : "";
+  return typeof id === "string" ? id : "";
 }
 
 function createScratchKey(id: string): ConcurrencyKey {
