@@ -10,7 +10,14 @@ import { findDatastoreDriver } from "../datastores/registry.ts";
 import { redactText } from "../telemetry/redact.ts";
 import { openWorker } from "../worker/open-worker.ts";
 import { assertTables, chooseMembers } from "./choose-members.ts";
-import { chooseRestoreJob, chooseRestoreTargets, parseRestoreTo, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
+import {
+  chooseRestoreJob,
+  chooseRestoreTargets,
+  listMoved,
+  parseRestoreTo,
+  type ChosenTarget,
+  type RestoreTo,
+} from "./choose-restore-targets.ts";
 import type { Core } from "./core.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
 import type { InspectedTarget, InspectionSetup } from "./inspect-targets.ts";
@@ -94,7 +101,7 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
   const manifest = await readManifest(core, backup, signal);
   const asked = chooseMembers(manifest, request.datastores);
   const to = request.to === undefined ? undefined : parseRestoreTo(request.to, asked);
-  const members = to === undefined ? asked : chooseMembers(manifest, Object.keys(to));
+  const members = to === undefined ? asked : chooseMembers(manifest, listMoved(to, request.datastores));
   const { tables } = request;
   assertTables(members, tables);
   const targets = chooseRestoreTargets(core.config, members, to);

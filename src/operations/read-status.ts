@@ -68,7 +68,7 @@ export function readStatus(core: Core): Status {
   const unfinishedRestores = core.catalog.restores
     .list({ states: ["failed"] })
     .map(({ id, backupName }) => `The restore ${id} of ${backupName} is not finished: both copies of the data are kept`);
-  const scratches = describeScratches(core.config.settings.stateDir);
+  const scratches = describeScratches(core.config.settings.stateDir, core.clock.now());
   const pauses = core.queue
     .pauses()
     .map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { makeDirectory, syncDirectory, writeFileAtomically } from "../../base/atomic-file.ts";
@@ -25,8 +25,6 @@ const recordSchema = z.strictObject({
   id: z.string(),
   /** `making`: half of it may be there. */
   state: z.enum(["making", "ready", "removing"]),
-  /** The queue's, that makes it; null until it is asked for. */
-  task: z.string().nullable(),
   job: z.string(),
   backup: z.strictObject({ id: z.string(), name: z.string(), destination: z.string() }),
   createdAtMs: z.number(),
@@ -62,8 +60,10 @@ export async function writeScratch(stateDir: string, record: ScratchRecord): Pro
 
 /** The last that goes: what it names must be gone. */
 export async function removeScratchRecord(stateDir: string, id: string): Promise<void> {
+  const root = scratchRoot(stateDir);
+  for (const name of await readdir(root)) if (name.startsWith(`.${id}${suffix}.`)) await rm(join(root, name), { force: true });
   await rm(recordPath(stateDir, id), { force: true });
-  await syncDirectory(scratchRoot(stateDir));
+  await syncDirectory(root);
 }
 
 /** Undefined when there is none. @throws state-newer, state-corrupt */
