@@ -2,7 +2,7 @@ import { systemClock } from "../base/clock.ts";
 import { describeDuration } from "../base/parse-duration.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
-import { checkLeftovers } from "../operations/check/check-leftovers.ts";
+import { checkLeftovers, checkScratches } from "../operations/check/check-leftovers.ts";
 import { checkSockets } from "../operations/check/check-sockets.ts";
 import { checkSqlite } from "../operations/check/check-sqlite.ts";
 import { checkState } from "../operations/check/check-state.ts";
@@ -27,6 +27,7 @@ export async function examineInstallation(context: VerbContext): Promise<number>
     ...(await checkSockets(settings)),
     ...(await lookAtState(config)),
     ...(await checkLeftovers(settings, systemClock.now())),
+    ...checkScratches(settings, systemClock.now()),
     ...(await runChecks(config, signal)),
   ];
   if (terminal.json === "json") terminal.printJson({ findings });

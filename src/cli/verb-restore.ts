@@ -85,7 +85,7 @@ export const restoreVerb: Verb = {
       .option(
         "--to <target>",
         "elsewhere: another datastore of the config, `database:NAME` (a new one), /DIRECTORY, or `scratch`; MEMBER=TARGET for several; with --offline a directory",
-        (target: string, others: readonly string[] = []) => [...others, target],
+        (target: string, others: readonly string[] | undefined) => [...(others ?? []), target],
       )
       .option("--keep-for <time>", "with --to scratch: remove it by itself after this time (default: settings.scratchKeep)")
       .option("--save-to <directory>", "with --offline: where the present data is saved first")

@@ -25,7 +25,7 @@ export const scratchRoutes: readonly Route[] = [
     params: none,
     query: none,
     body: none,
-    handle: ({ core }) => Promise.resolve(describeScratches(core.config.settings.stateDir)),
+    handle: ({ core }) => Promise.resolve(describeScratches(core.config.settings.stateDir, core.clock.now())),
   }),
   defineRoute({
     method: "POST",

@@ -261,7 +261,7 @@ export interface DatastoreSpec<Options> {
    * The same place with another name in it, which is to be made: for a server that keeps several. Absent where a datastore is a place of its
    * own. @throws usage for a name that cannot be, or options that mean several
    */
-  retarget?(options: Options, to: OtherName): Retarget;
+  readonly retarget?: (options: Options, to: OtherName) => Retarget;
   /** The options with which a backup can be restored to where it came from when there is no config: from what the manifest holds. */
   deriveOptions(entries: readonly { readonly name: string; readonly form: "file" | "tree"; readonly sourcePath: string }[]): unknown;
   /** Reads stored entries to their end and checks their format; needs no live datastore. */

@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { test, type TestContext } from "node:test";
 import { withConfigFiles } from "../../test/support/config-files.ts";
 import { loadConfig } from "../config/load-config.ts";
-import { assertApart, assertEmpty } from "./assert-target-directory.ts";
+import { assertApart, assertEmpty, findUnmounted } from "./assert-target-directory.ts";
 
 function makePlace(t: TestContext): string {
   const dir = mkdtempSync(join(tmpdir(), "target-"));
@@ -64,4 +64,14 @@ jobs: { nightly: { datastores: [tree, db], destination: disk } }
     ];
     for (const [name, message] of refused) await assert.rejects(apart(join(dir, name)), { code: "target-unsafe", message }, name);
   });
+});
+
+test("F61 a place below a disk that is not mounted is known by fstab", () => {
+  const fstab = "# /mnt/not x\nUUID=1 / ext4 defaults 0 1\nUUID=2 /mnt/usb\\040disk ext4 noauto 0 0\nUUID=3 none swap sw 0 0\n";
+  const mounts = "/dev/sda1 / ext4 rw 0 0\n";
+  assert.equal(findUnmounted("/mnt/usb disk/out", fstab, mounts), "/mnt/usb disk");
+  assert.equal(findUnmounted("/mnt/usb disk", fstab, mounts), "/mnt/usb disk");
+  assert.equal(findUnmounted("/mnt/usb disks/out", fstab, mounts), undefined);
+  assert.equal(findUnmounted("/mnt/not/out", fstab, mounts), undefined);
+  assert.equal(findUnmounted("/mnt/usb disk/out", fstab, `${mounts}/dev/sdb1 /mnt/usb\\040disk ext4 rw 0 0\n`), undefined);
 });

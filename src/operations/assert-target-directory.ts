@@ -1,4 +1,4 @@
-import { lstat, readdir, realpath } from "node:fs/promises";
+import { lstat, readdir, readFile, realpath } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import type { Stats } from "node:fs";
 import { HoldfastError, readErrno } from "../base/errors.ts";
@@ -62,6 +62,12 @@ export interface OwnPlaces {
  */
 export async function assertApart(directory: string, config: Config | undefined, { settings, backupDir }: OwnPlaces): Promise<void> {
   const path = await resolveAsFarAsThere(directory);
+  const unmounted = findUnmounted(path, await readText("/etc/fstab"), await readText("/proc/self/mounts"));
+  if (unmounted !== undefined) {
+    throw new HoldfastError("target-unsafe", `${directory} lies below ${unmounted}, which /etc/fstab mounts and which is not mounted now`, {
+      hint: `Mount it first (mount ${unmounted}), or name a directory elsewhere: the data would fill the disk below.`,
+    });
+  }
   const own = (what: string, place: string): Occupied => ({ what, role: "destination", patterns: [place], excluded: [] });
   const places = [
     ...(backupDir === undefined ? [] : [own("the place of the backup", await resolveAsFarAsThere(backupDir))]),
@@ -99,4 +105,26 @@ async function resolveAsFarAsThere(path: string): Promise<string> {
   } catch {
     return path === dirname(path) ? path : join(await resolveAsFarAsThere(dirname(path)), basename(path));
   }
+}
+
+/**
+ * The mount point that a path lies at or below, and that is only an empty directory now: a disk that is not plugged in.
+ * @param fstab text of /etc/fstab @param mounts text of /proc/self/mounts
+ */
+export function findUnmounted(path: string, fstab: string, mounts: string): string | undefined {
+  const places = (text: string): readonly string[] =>
+    text
+      .split("\n")
+      .filter((line) => !line.trimStart().startsWith("#"))
+      .flatMap((line) => line.trim().split(/\s+/)[1] ?? [])
+      .map((place) => place.replaceAll(/\\([0-7]{3})/g, (_, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8))));
+  const mounted = new Set(places(mounts));
+  return places(fstab).find(
+    (place) => place.length > 1 && place.startsWith("/") && `${path}/`.startsWith(`${place}/`) && !mounted.has(place),
+  );
+}
+
+/** "" where the system has none. */
+async function readText(path: string): Promise<string> {
+  return await readFile(path, "utf8").catch(() => "");
 }

@@ -13,6 +13,7 @@ const databasePrefix = "database:";
 interface Held {
   readonly datastore: string;
   readonly kind: string;
+  readonly status?: "ok" | "partial" | "absent" | "failed";
 }
 
 /** Where a member goes. */
@@ -53,6 +54,23 @@ function findOnly(text: string, members: readonly Held[]): string {
 }
 
 /**
+ * The members that a restore elsewhere takes: those that have a target. One that was asked for and has none is not left out in silence.
+ * @throws usage
+ */
+export function listMoved(to: RestoreTo, wanted: readonly string[] | undefined): readonly string[] {
+  const moved = Object.keys(to);
+  const [without] = (wanted ?? []).filter((name) => !moved.includes(name));
+  if (without !== undefined) {
+    throw new HoldfastError("usage", `"${without}" is to be restored, and --to names no target for it`, {
+      hint: `Say --to ${without}=${without} when it goes back to where it came from, or leave it out of --only.`,
+    });
+  }
+  const beyond = wanted === undefined ? undefined : moved.find((name) => !wanted.includes(name));
+  if (beyond === undefined) return moved;
+  throw new HoldfastError("usage", `--to names a target for "${beyond}", which --only leaves out`);
+}
+
+/**
  * The target of each member by the config of this moment.
  * @throws unknown-name, usage naming the datastores that could be meant
  */
@@ -63,15 +81,22 @@ export function chooseRestoreTargets<Member extends Held>(
 ): readonly ChosenTarget<Member>[] {
   const chosen = members.map((member) => chooseTarget(config, member, to?.[member.datastore]));
   for (const { datastore, database, member } of chosen) {
-    const other = chosen.find((each) => each.member !== member && each.datastore === datastore && each.database === database);
+    // Also a new database beside it: both would be recorded under one name.
+    const other = chosen.find((each) => each.member !== member && each.datastore === datastore);
     if (other === undefined) continue;
-    const what = database === undefined ? `"${datastore}"` : `the database ${database}`;
-    throw new HoldfastError("usage", `${what} cannot take both "${member.datastore}" and "${other.member.datastore}"`);
+    const what = database === undefined ? `"${datastore}"` : `The server of "${datastore}"`;
+    throw new HoldfastError("usage", `${what} cannot take both "${member.datastore}" and "${other.member.datastore}" in one restore`);
   }
   return chosen;
 }
 
 function chooseTarget<Member extends Held>(config: Config, member: Member, to: string | undefined): ChosenTarget<Member> {
+  if (to !== undefined && member.status === "absent") {
+    throw new HoldfastError(
+      "usage",
+      `"${member.datastore}" was not there when the backup was made, so there is nothing to restore elsewhere`,
+    );
+  }
   if (to?.startsWith(databasePrefix) === true) return chooseDatabase(config, member, to.slice(databasePrefix.length));
   if (to === undefined) {
     const { options } = findDatastore(config, member.datastore);

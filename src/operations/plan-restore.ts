@@ -14,7 +14,14 @@ import type { JobConfig } from "../config/config.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import { openWorker } from "../worker/open-worker.ts";
 import { chooseMembers } from "./choose-members.ts";
-import { chooseRestoreJob, chooseRestoreTargets, parseRestoreTo, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
+import {
+  chooseRestoreJob,
+  chooseRestoreTargets,
+  listMoved,
+  parseRestoreTo,
+  type ChosenTarget,
+  type RestoreTo,
+} from "./choose-restore-targets.ts";
 import type { Core } from "./core.ts";
 import { describeCheck, describeHook } from "./describe-hook.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
@@ -122,7 +129,7 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
   const manifest = await readManifest(core, backup, signal);
   const asked = chooseMembers(manifest, request.datastores);
   const to = request.to === undefined ? undefined : parseRestoreTo(request.to, asked);
-  const members = to === undefined ? asked : chooseMembers(manifest, Object.keys(to));
+  const members = to === undefined ? asked : chooseMembers(manifest, listMoved(to, request.datastores));
   assertParts(members, request);
   const parts = listParts(request);
   const targets = chooseRestoreTargets(core.config, members, to);

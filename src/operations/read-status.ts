@@ -79,7 +79,7 @@ export function readStatus(core: Core): Status {
     .map((task) => describeTask(core, task, waiting.get(task.id)));
   const restores = readRestores(core);
   const unfinishedRestores = restores.filter(({ state: each }) => each === "stuck").map(describeStuck);
-  const scratches = describeScratches(core.config.settings.stateDir);
+  const scratches = describeScratches(core.config.settings.stateDir, core.clock.now());
   const pauses = core.queue
     .pauses()
     .map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);

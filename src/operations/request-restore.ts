@@ -5,7 +5,7 @@ import type { CatalogBackup, Restore } from "../catalog/contract.ts";
 import type { Enqueued } from "../queue/contract.ts";
 import { chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
-import { chooseRestoreJob, chooseRestoreTargets, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
+import { chooseRestoreJob, chooseRestoreTargets, listMoved, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
 import { createBackupKey } from "./find-config.ts";
 import { listDoubts } from "./list-doubts.ts";
 import { identifyTargets, listOriginDoubts } from "./list-origin-doubts.ts";
@@ -32,7 +32,7 @@ export interface RestoreRequest extends Requested, PartsRequest {
 /** Asks for a restore of all that the backup has, or of some. @throws backup-unverified unless the backup is a good one or the request accepts it as it is */
 export async function requestRestore(core: Core, request: RestoreRequest, signal: AbortSignal): Promise<Enqueued> {
   const { backup } = request;
-  const members = chooseMembers(backup, request.to === undefined ? request.datastores : Object.keys(request.to));
+  const members = chooseMembers(backup, request.to === undefined ? request.datastores : listMoved(request.to, request.datastores));
   assertParts(members, request);
   const targets = chooseRestoreTargets(core.config, members, request.to);
   assertNoNewTables(targets, request);

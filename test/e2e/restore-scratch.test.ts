@@ -7,7 +7,7 @@ import type { ScratchPlace } from "../../src/operations/scratch/describe-scratch
 import type { ScratchRecord } from "../../src/operations/scratch/scratch-record.ts";
 import { makeChatDatabase } from "../support/chat-database.ts";
 import { createInstallation, type Installation } from "../support/daemon.ts";
-import { openPostgres, type PostgresServer } from "../support/postgres.ts";
+import { fillTable, openPostgres, type PostgresServer } from "../support/postgres.ts";
 import { openRedis } from "../support/redis.ts";
 import { querySqlite, runShell } from "../support/run-command.ts";
 import { waitUntil } from "../support/wait-until.ts";
@@ -131,7 +131,7 @@ jobs:
     await daemon.kill();
     assert.match(listDatabases(server), /crm_scratch_/);
     // As a kill between the swap and the last word leaves it; and one whose time is over.
-    writeFileSync(recordPath, JSON.stringify({ ...record, state: "making", task: "gone" }));
+    writeFileSync(recordPath, JSON.stringify({ ...record, state: "making" }));
     const otherPath = join(dir, "state/scratch", `${files.details.id}.json`);
     const other = JSON.parse(readFileSync(otherPath, "utf8")) as ScratchRecord;
     writeFileSync(otherPath, JSON.stringify({ ...other, untilMs: Date.now() - 1 }));
@@ -142,5 +142,37 @@ jobs:
     // What nobody has recorded is told, and left.
     assert.deepEqual(readdirSync(join(dir, "state/scratch")), ["stranger"]);
     assert.match((await installation.holdfast(["status"])).stdout, /stranger is of no scratch place/);
+  },
+);
+
+test(
+  "G6 a daemon that is killed while it makes a scratch place leaves no database, no file and no record",
+  { timeout: 290_000 },
+  async () => {
+    await using server = await openPostgres(15);
+    await using installation = await createInstallation({
+      init: ["disk"],
+      config: (dir) => `
+destinations:
+  disk: { kind: local, path: ${dir}/disk }
+datastores:
+  crm: { kind: postgresql, host: ${server.socketDirectory}, port: ${server.port}, user: postgres, database: crm, waitFor: 0s }
+jobs:
+  nightly: { datastores: [crm], destination: disk }
+`,
+    });
+    server.execute("CREATE DATABASE crm");
+    fillTable(server, "crm", "big", 48);
+    const daemon = await installation.start();
+    await installation.json(["backup", "nightly"]);
+    await installation.holdfast(["restore", "latest", "--job", "nightly", "--to", "scratch", "--detach"]);
+    await waitUntil("the staging database", () => listDatabases(server) !== "");
+    await daemon.kill();
+    const [name] = readdirSync(join(installation.dir, "state/scratch")).filter((each) => each.endsWith(".json"));
+    const left = JSON.parse(readFileSync(join(installation.dir, "state/scratch", name ?? ""), "utf8")) as ScratchRecord;
+    assert.deepEqual([left.state, left.members.flatMap(({ steps }) => steps.map((step) => step["op"]))], ["making", ["create"]]);
+    await installation.start();
+    await waitUntil("the removal of what was half-made", () => listDatabases(server) === "");
+    await waitUntil("the end of its record", () => readdirSync(join(installation.dir, "state/scratch")).length === 0);
   },
 );

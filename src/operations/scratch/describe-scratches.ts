@@ -22,10 +22,19 @@ export interface ScratchPlace {
 }
 
 /** What `restore --to scratch` has made, oldest first. */
-export function describeScratches(stateDir: string): { readonly places: readonly ScratchPlace[]; readonly problems: readonly string[] } {
+export function describeScratches(
+  stateDir: string,
+  nowMs: number,
+): { readonly places: readonly ScratchPlace[]; readonly problems: readonly string[] } {
   const { scratches, problems } = listScratches(stateDir);
-  return { places: scratches.map(describeScratch), problems };
+  const over = scratches
+    .filter(({ untilMs }) => untilMs + graceMs < nowMs)
+    .map(({ id, backup }) => `The scratch place ${id} of ${backup.name} is there beyond its time: \`holdfast scratch remove ${id}\``);
+  return { places: scratches.map(describeScratch), problems: [...problems, ...over] };
 }
+
+/** Removing takes its time, and its place in the queue. */
+const graceMs = 3_600_000;
 
 function describeScratch({ id, state, backup, job, createdAtMs, untilMs, members }: ScratchRecord): ScratchPlace {
   return {
@@ -36,6 +45,6 @@ function describeScratch({ id, state, backup, job, createdAtMs, untilMs, members
     createdAt: formatInstant(createdAtMs),
     until: formatInstant(untilMs),
     bytes: members.reduce((sum, { bytes }) => sum + bytes, 0),
-    members: members.map(({ steps: _, ...shown }) => shown),
+    members: members.map(({ datastore, kind, place, bytes, access, notes }) => ({ datastore, kind, place, bytes, access, notes })),
   };
 }

@@ -13,7 +13,7 @@ import { listDoubts } from "../list-doubts.ts";
 import type { TaskPayload } from "../payload.ts";
 import type { Requested } from "../request-task.ts";
 import type { ScratchTarget } from "./run-scratch.ts";
-import { listScratches, readScratch, removeScratchRecord, writeScratch, type ScratchRecord } from "./scratch-record.ts";
+import { listScratches, removeScratchRecord, writeScratch, type ScratchRecord } from "./scratch-record.ts";
 
 export interface ScratchRequest extends Requested {
   readonly backup: CatalogBackup;
@@ -57,7 +57,6 @@ export async function requestScratch(
     version: 1,
     id,
     state: "making",
-    task: null,
     job: backup.job,
     backup: { id: backup.id, name: backup.name, destination: backup.destination },
     createdAtMs: nowMs,
@@ -79,7 +78,6 @@ export async function requestScratch(
       await removeScratchRecord(stateDir, id);
       return { task, id: readScratchId(task) };
     }
-    await writeScratch(stateDir, { ...(readScratch(stateDir, id) ?? record), task: task.id });
     return { task, id };
   } catch (error) {
     await removeScratchRecord(stateDir, id);
@@ -88,7 +86,8 @@ export async function requestScratch(
 }
 
 function readScratchId({ payload }: Task): string {
-  return typeof payload === "object" && payload !== null && "scratchId" in payload ? String(payload["scratchId"]) : "";
+  const id = typeof payload === "object" && payload !== null && "scratchId" in payload ? payload["scratchId"] : "";
+  return typeof id === "string" ? id : "";
 }
 
 function createScratchKey(id: string): ConcurrencyKey {
@@ -161,40 +160,48 @@ export async function requestScratchRemoval(core: Core, id: string, request: Req
   }).task;
 }
 
-/** A removal that has just failed is not tried at each look. */
-const againMs = 10 * 60_000;
+/** A removal that has failed is not tried, and told, at each look. */
+const againMs = 6 * 3_600_000;
+/** Between the record of a place and its task there is a moment. */
+const youngMs = 60_000;
 
 /**
  * Has removed what has come to its time, and what is half-made and nobody makes any more. To be called at the start, when tasks have been
  * recovered, and again and again.
  */
 export async function sweepScratches(core: Core, signal: AbortSignal): Promise<void> {
+  const { scratches } = listScratches(core.config.settings.stateDir);
+  if (scratches.length === 0) return;
   const nowMs = core.clock.now();
-  const open = new Set(core.queue.list({ states: ["waiting", "running", "recovering"] }).map(({ id }) => id));
-  const failed = core.queue
-    .list({ states: ["failed"] })
-    .filter(({ kind, finishedAtMs = 0 }) => kind === "unscratch" && nowMs - finishedAtMs < againMs && nowMs >= finishedAtMs);
-  for (const { id, state, task, untilMs, createdAtMs } of listScratches(core.config.settings.stateDir).scratches) {
-    // A clock that jumped must not age it away; going back it keeps it for longer.
-    const isOld = untilMs <= nowMs && core.clockJump === undefined;
-    // Between its record and its task there is a moment.
-    const isOrphan =
-      state === "making" && (task === null ? nowMs - createdAtMs > 60_000 || createdAtMs < core.startedAtMs : !open.has(task));
-    if (!isOld && !isOrphan && state !== "removing") continue;
-    if (failed.some((each) => readScratchId(each) === id)) continue;
-    const why = isOrphan
-      ? "it was not finished"
-      : state === "removing"
-        ? "its removal was not finished"
-        : `it was kept for ${describeDuration(untilMs - createdAtMs)}`;
+  const open = core.queue.list({ states: ["waiting", "running", "recovering"] });
+  const failed = core.queue.list({ states: ["failed"] }).filter(({ finishedAtMs = 0 }) => Math.abs(nowMs - finishedAtMs) < againMs);
+  const isIn = (tasks: readonly Task[], kind: string, id: string): boolean =>
+    tasks.some((task) => task.kind === kind && readScratchId(task) === id);
+  for (const record of scratches) {
+    const { id } = record;
+    const why = findReason(record, isIn(open, "scratch", id) ? "made" : "left", core, nowMs);
+    if (why === undefined || isIn(open, "unscratch", id) || isIn(failed, "unscratch", id)) continue;
     try {
-      const isNew = !core.queue
-        .list({ states: ["waiting", "running", "recovering"] })
-        .some((each) => each.kind === "unscratch" && readScratchId(each) === id);
       await requestScratchRemoval(core, id, { requester: "scratch", priority: "maintenance" }, signal);
-      if (isNew) core.log.info(`The scratch place ${id} is removed: ${why}`);
+      core.log.info(`The scratch place ${id} is removed: ${why}`);
     } catch (error) {
       core.log.error(`The scratch place ${id} cannot be removed now: ${describeCause(error)}`);
     }
   }
+}
+
+/** Why a place is to go; undefined as long as it may stay. */
+function findReason(
+  { state, untilMs, createdAtMs }: ScratchRecord,
+  making: "made" | "left",
+  { startedAtMs, clockJump }: Core,
+  nowMs: number,
+): string | undefined {
+  if (state === "removing") return "its removal was not finished";
+  if (state === "making") {
+    const isYoung = createdAtMs >= startedAtMs && nowMs - createdAtMs < youngMs;
+    return making === "made" || isYoung ? undefined : "it was not finished";
+  }
+  // A clock that jumped must not age it away.
+  return untilMs <= nowMs && clockJump === undefined ? `it was kept for ${describeDuration(untilMs - createdAtMs)}` : undefined;
 }

@@ -1,9 +1,9 @@
 import { readdirSync, readFileSync } from "node:fs";
-import { rm } from "node:fs/promises";
+import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { makeDirectory, syncDirectory, writeFileAtomically } from "../../base/atomic-file.ts";
-import { HoldfastError, readErrno } from "../../base/errors.ts";
+import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
 
 const step = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]));
 
@@ -25,8 +25,6 @@ const recordSchema = z.strictObject({
   id: z.string(),
   /** `making`: half of it may be there. */
   state: z.enum(["making", "ready", "removing"]),
-  /** The queue's, that makes it; null until it is asked for. */
-  task: z.string().nullable(),
   job: z.string(),
   backup: z.strictObject({ id: z.string(), name: z.string(), destination: z.string() }),
   createdAtMs: z.number(),
@@ -62,8 +60,10 @@ export async function writeScratch(stateDir: string, record: ScratchRecord): Pro
 
 /** The last that goes: what it names must be gone. */
 export async function removeScratchRecord(stateDir: string, id: string): Promise<void> {
+  const root = scratchRoot(stateDir);
+  for (const name of await readdir(root)) if (name.startsWith(`.${id}${suffix}.`)) await rm(join(root, name), { force: true });
   await rm(recordPath(stateDir, id), { force: true });
-  await syncDirectory(scratchRoot(stateDir));
+  await syncDirectory(root);
 }
 
 /** Undefined when there is none. @throws state-newer, state-corrupt */
@@ -91,14 +91,14 @@ export interface FoundScratches {
   readonly problems: readonly string[];
 }
 
-/** All that are there; few and small. */
+/** All that are there; few and small. Never throws: what cannot be read is a problem of its own. */
 export function listScratches(stateDir: string): FoundScratches {
   let names: readonly string[];
   try {
     names = readdirSync(scratchRoot(stateDir)).toSorted();
   } catch (error) {
     if (readErrno(error) === "ENOENT") return { scratches: [], problems: [] };
-    throw error;
+    return { scratches: [], problems: [`What restores to scratch places have made cannot be listed: ${describeCause(error)}`] };
   }
   const scratches: ScratchRecord[] = [];
   const problems: string[] = [];
@@ -114,8 +114,7 @@ export function listScratches(stateDir: string): FoundScratches {
       const record = readScratch(stateDir, id);
       if (record !== undefined) scratches.push(record);
     } catch (error) {
-      if (!(error instanceof HoldfastError)) throw error;
-      problems.push(error.message);
+      problems.push(error instanceof HoldfastError ? error.message : `The scratch place ${id} cannot be read: ${describeCause(error)}`);
     }
   }
   return { scratches, problems };
