@@ -71,7 +71,9 @@ export async function chooseBackup(backups: readonly CatalogBackup[], host: stri
       `${backup.name}  ${describeAge(Date.now() - backup.createdAtMs)} old  ${describeBytes(backup.storedBytes)}  ${describeWorth(backup, host)}`,
     ),
     value: backup,
-    description: `job ${backup.job}, at ${backup.destination}${backup.note === null ? "" : `: ${backup.note}`}`,
+    short: backup.name,
+    // The marks again: a narrow terminal has cut them off.
+    description: `${describeWorth(backup, host)}; job ${backup.job}, at ${backup.destination}`,
   }));
   const good = backups.filter((backup) => listDoubts(backup).length === 0);
   const preset = good.find((backup) => backup.host === undefined || backup.host === host) ?? good[0];
