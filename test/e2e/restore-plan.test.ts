@@ -136,6 +136,32 @@ test("A14 with nothing good at all the error lists what there is and the explici
   assert.match(error.hint ?? "", new RegExp(`holdfast restore --offline ${copy} ${names[1]} --accept-doubtful`));
 });
 
+test("L7 a restore that cannot work says which it is, and nothing is touched", async () => {
+  writeFileSync(join(dir, "notes/one"), "now");
+  const [good = "", , damaged = ""] = names;
+  const refuse = async (args: readonly string[], status: number): Promise<string> => {
+    const { error } = await daemon.json<Failure>(["restore", ...args, "--yes"], status);
+    assert.equal(note(), "now");
+    return `${error.code}: ${error.message} ${error.hint ?? ""}`;
+  };
+  const copy = join(dir, "copied");
+  const part = JSON.parse(readFileSync(join(copy, "nightly", good, "manifest.json"), "utf8")) as {
+    readonly manifest: { readonly members: readonly { readonly entries: readonly { readonly object: string }[] }[] };
+  };
+  const object = part.manifest.members[0]?.entries[0]?.object ?? "";
+  assert.match(await refuse([good.replace("nightly", "nigthly")], 4), new RegExp(`^backup-not-found: .*Did you mean "${good}"`));
+  assert.match(
+    await refuse(["--offline", join(dir, "nowhere/at/all")], 1),
+    /^destination-missing: There is no directory .*Is the disk mounted/,
+  );
+  assert.match(await refuse(["--offline", join(copy, "nightly", "nightly_1")], 4), /^backup-not-found: There is no nightly_1 in /);
+  assert.match(await refuse([damaged, "--accept-doubtful"], 6), /^backup-(damaged|incomplete): /);
+  rmSync(join(copy, "nightly", good, object));
+  assert.match(await refuse(["--offline", join(copy, "nightly", good)], 6), /^backup-incomplete: .*(missing|lacks)/);
+  writeFileSync(join(copy, "nightly", good, object), "not what was written");
+  assert.match(await refuse(["--offline", join(copy, "nightly", good)], 6), /^backup-(damaged|incomplete): /);
+});
+
 test("A15 a restore that does not fit is told in the plan, and refused before anything is stopped", async () => {
   mkdirSync(join(dir, "small"));
   mkdirSync(join(dir, "big"));
