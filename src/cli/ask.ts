@@ -26,6 +26,8 @@ export interface Choice<Value> {
   readonly name: string;
   readonly value: Value;
   readonly description?: string;
+  /** What stands there once it is chosen. */
+  readonly short?: string;
   /** Why it cannot be chosen. */
   readonly disabled?: string;
   readonly checked?: boolean;

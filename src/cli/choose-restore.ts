@@ -71,7 +71,9 @@ export async function chooseBackup(backups: readonly CatalogBackup[], host: stri
       `${backup.name}  ${describeAge(Date.now() - backup.createdAtMs)} old  ${describeBytes(backup.storedBytes)}  ${describeWorth(backup, host)}`,
     ),
     value: backup,
-    description: `job ${backup.job}, at ${backup.destination}${backup.note === null ? "" : `: ${backup.note}`}`,
+    short: backup.name,
+    // The marks again: a narrow terminal has cut them off.
+    description: `${describeWorth(backup, host)}; job ${backup.job}, at ${backup.destination}`,
   }));
   const good = backups.filter((backup) => listDoubts(backup).length === 0);
   const preset = good.find((backup) => backup.host === undefined || backup.host === host) ?? good[0];
@@ -92,10 +94,10 @@ async function chooseDatastores(
 ): Promise<readonly string[] | undefined> {
   if (backup.members.length < 2) return undefined;
   terminal.status("looking at what is there now");
+  const hindrances = await findHindrances(client, backup, scope, signal);
   const choices: Choice<string>[] = [];
   for (const { datastore, kind, status, plainBytes } of backup.members) {
-    const reason =
-      status === "failed" ? "left out of this backup" : await findHindrance(client, backup, { ...scope, datastores: datastore }, signal);
+    const reason = status === "failed" ? "left out of this backup" : hindrances.get(datastore);
     const what = status === "absent" ? "was not there" : describeBytes(plainBytes);
     choices.push({
       name: fitLine(`${datastore} (${kind}, ${what})`),
@@ -115,17 +117,36 @@ async function chooseDatastores(
   return chosen.length === backup.members.length ? undefined : chosen;
 }
 
-async function findHindrance(
+/** Why a datastore cannot be restored now, by its name. */
+async function findHindrances(
   client: ControlClient,
-  { id }: CatalogBackup,
-  query: Readonly<Record<string, string | undefined>>,
+  { id, members }: CatalogBackup,
+  scope: ScopeOptions,
   signal: AbortSignal,
-): Promise<string | undefined> {
-  try {
+): Promise<ReadonlyMap<string, string>> {
+  const look = async (names: readonly string[]): Promise<readonly (readonly [string, string])[]> => {
+    const query = { ...scope, datastores: names.join(",") };
     const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(id, "/restore-plan", query) }, signal);
-    return plan.datastores[0]?.problem ?? undefined;
+    return plan.datastores.flatMap(({ datastore, problem }) => (problem === null ? [] : [[datastore, problem] as const]));
+  };
+  const names = members.flatMap(({ datastore, status }) => (status === "failed" ? [] : [datastore]));
+  if (names.length === 0) return new Map();
+  try {
+    return new Map(await look(names));
   } catch (error) {
-    if (error instanceof HoldfastError && ["unknown-name", "backup-incomplete"].includes(error.code)) return error.message;
-    throw error;
+    if (!isAboutOne(error)) throw error;
   }
+  // One of them has left the config, which refuses all: each is asked for alone.
+  const found: (readonly [string, string])[] = [];
+  for (const name of names) {
+    try {
+      found.push(...(await look([name])));
+    } catch (error) {
+      if (!isAboutOne(error)) throw error;
+      found.push([name, error.message]);
+    }
+  }
+  return new Map(found);
 }
+
+const isAboutOne = (error: unknown): error is HoldfastError => error instanceof HoldfastError && error.code === "unknown-name";

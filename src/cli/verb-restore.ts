@@ -130,7 +130,7 @@ async function restore(backup: string | undefined, options: Options, context: Ve
   if (terminal.json === "text") for (const line of describePlan(plan, terminal)) terminal.tell(line);
   refuseDoubtful(plan, options);
   // Somebody who is asked is told before, and not by a task that fails.
-  if (options.yes !== true) assertRestoreFits(plan.space ?? []);
+  if (options.yes !== true && options.unsavable === undefined) assertRestoreFits(plan.space ?? []);
   await confirmNameOrFail(terminal, { message: describeQuestion(plan), name: findConfirmedName(plan), yes: options.yes === true }, signal);
   const body = {
     ...chosen.scope,

@@ -108,6 +108,8 @@ export interface TargetFacts {
   readonly changes?: string;
   /** A directory on the disk that `neededBytes` are needed of; absent where that is a server's own. */
   readonly neededAt?: string;
+  /** What a backup of it holds at most, in plain bytes, where that is not `bytes`: holes of files are not stored. */
+  readonly saveBytes?: number;
   /** What a backup of it needs in the staging directory. */
   readonly saveStagingBytes?: number;
 }

@@ -26,8 +26,8 @@ export interface SpaceNeed {
 
 interface Places {
   readonly stagingDir: string;
-  /** Where what is there now is saved first. */
-  readonly saveTo: Destination;
+  /** Where what is there now is saved first; undefined where it need not be. */
+  readonly saveTo: Destination | undefined;
   /** An archive is spooled whole before it is framed. */
   readonly layout: "directory" | "archive" | "file";
 }
@@ -50,9 +50,9 @@ export async function forecastRestore(
 ): Promise<readonly SpaceNeed[]> {
   const parts: Part[] = [];
   for (const demand of demands) parts.push(await measureStaged(demand));
-  const saved = demands.filter(({ facts }) => facts.present);
-  const savedBytes = saved.reduce((sum, { facts }) => sum + facts.bytes, 0);
-  if (savedBytes > 0) parts.push(await measureSaved(places.saveTo, savedBytes, signal));
+  const saved = places.saveTo === undefined ? [] : demands.filter(({ facts }) => facts.present);
+  const savedBytes = saved.reduce((sum, { facts }) => sum + (facts.saveBytes ?? facts.bytes), 0);
+  if (places.saveTo !== undefined && savedBytes > 0) parts.push(await measureSaved(places.saveTo, savedBytes, signal));
   const spooled = places.layout === "archive" ? savedBytes : 0;
   const stagedBytes = saved.reduce((sum, { facts }) => sum + (facts.saveStagingBytes ?? 0), spooled);
   if (stagedBytes > 0)

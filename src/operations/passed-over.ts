@@ -98,7 +98,10 @@ export function createNoneGoodError(
   if (all.length === 0) return error;
   const more = all.length > 5 ? ` and ${all.length - 5} more` : "";
   const [first] = own.filter(({ missingSinceMs, damaged }) => missingSinceMs === null && damaged === null);
-  const word = first === undefined ? "" : ` To take one as it is: \`holdfast restore ${first.name} --accept-doubtful\`.`;
+  const word =
+    first === undefined
+      ? ""
+      : ` To take one as it is: \`holdfast restore${offline === undefined ? "" : ` --offline ${offline}`} ${first.name} --accept-doubtful\`.`;
   const verify = offline === undefined ? "`holdfast verify NAME` makes an unverified one good, if it is." : "";
   return new HoldfastError(error.code, `${error.message}; there is: ${all.slice(0, 5).join("; ")}${more}`, {
     hint: `${verify}${word}`.trim(),

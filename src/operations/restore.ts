@@ -210,8 +210,13 @@ async function openTarget(
   return { member, session, key, facts };
 }
 
-async function assertFits({ preRestore, stagingDir }: RestoreSetup, targets: readonly Target[], signal: AbortSignal): Promise<void> {
-  await using saveTo = await openDestination(preRestore.destination);
+/** What need not be saved (`raw`) needs no room. */
+async function assertFits(
+  { preRestore, stagingDir, unsavable }: RestoreSetup,
+  targets: readonly Target[],
+  signal: AbortSignal,
+): Promise<void> {
+  await using saveTo = unsavable === "raw" ? undefined : await openDestination(preRestore.destination);
   const demands = targets.map(({ member, facts }) => ({ datastore: member.datastore, plainBytes: countPlain(member), facts }));
   assertRestoreFits(await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal));
 }

@@ -161,7 +161,7 @@ async function restoreInPlace(
       "note: the daemon answers; `holdfast restore` without --offline records the restore and can be undone with `holdfast undo`",
     );
   }
-  if (options.yes !== true) assertRestoreFits(plan.space ?? []);
+  if (options.yes !== true && options.unsavable === undefined) assertRestoreFits(plan.space ?? []);
   const [only] = plan.members;
   const name = only !== undefined && plan.members.length === 1 ? only.target.member.datastore : plan.manifest.job;
   await confirmNameOrFail(terminal, { message: "Restore now?", name, yes: options.yes === true }, signal);

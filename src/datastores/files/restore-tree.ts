@@ -67,7 +67,7 @@ export class TreeRestore implements RestoreSession {
       })),
       users: present ? findUsers([root]) : [],
       neededAt: findExisting(below ? root : this.#findPlace()),
-      ...(survey === undefined ? {} : { newestChangeAtMs: survey.newestChangeAtMs }),
+      ...(survey === undefined ? {} : { newestChangeAtMs: survey.newestChangeAtMs, saveBytes: survey.tarBytes }),
     };
   }
 

@@ -125,7 +125,7 @@ async function readLastCommit(session: SqlSession): Promise<Pick<TargetFacts, "c
     z.object({ on: z.boolean() }),
   );
   if (!on) return {};
-  const sql = `SELECT to_char(timestamp AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at FROM pg_last_committed_xact()`;
+  const sql = `SELECT to_char("timestamp" AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS at FROM pg_last_committed_xact()`;
   const [{ at } = { at: null }] = await selectRows(session, sql, commitRow);
   return at === null ? {} : { changes: `the server's last commit, in any of its databases, was at ${at}` };
 }
