@@ -1,7 +1,7 @@
 /**
  * Compares Holdfast with the raw tools, interleaved in one run, and prints ratios: `npm run bench [-- --quick] [-- CASE...]` with the cases
  * sqlite, tree, postgresql, redis, memory, daemon; BENCH_ROUNDS=N rounds, BENCH_PHASES=1 shows where the time goes. What Holdfast does beyond the raw tools (integrity check, contents, read-back) is shown
- * in columns of its own. A whole run writes bench/RESULTS.md, one of some cases their rows in it.
+ * in columns of its own. A whole run writes bench/RESULTS.md, one of some cases their rows in it (not those of a restore's parts, which it prints).
  */
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { openPostgres } from "../test/support/postgres.ts";
 import { createSqliteCase, createTreeCase } from "./cases-local.ts";
 import { BenchRedis, createPostgresCases, createRedisCase, fillPostgres } from "./cases-servers.ts";
-import { compare, mib, runOperation, type Case } from "./compare.ts";
+import { compare, mib, partsHead, runOperation, type Case } from "./compare.ts";
 import { makeDatabase } from "./make-inputs.ts";
 import { measureDaemon } from "./measure-daemon.ts";
 import { BenchPlace } from "./setups.ts";
@@ -20,6 +20,7 @@ const rounds = quick ? 1 : Number(process.env["BENCH_ROUNDS"] ?? 5);
 const scale = quick ? 0.1 : 1;
 const results = new URL("RESULTS.md", import.meta.url);
 const lines: string[] = [];
+const parts: string[] = [];
 
 function print(line: string): void {
   console.log(line);
@@ -64,7 +65,9 @@ async function main(): Promise<void> {
   try {
     const place = new BenchPlace(directory);
     const run = async (one: Case): Promise<void> => {
-      for (const line of await compare(place, one, rounds)) print(line);
+      const { lines: both, parts: inParts } = await compare(place, one, rounds);
+      for (const line of both) print(line);
+      parts.push(inParts);
     };
     printHead();
     if (wants("sqlite")) await run(createSqliteCase(directory, scale));
@@ -79,6 +82,7 @@ async function main(): Promise<void> {
       await redis.fill(500 * scale);
       await run(await createRedisCase(directory, redis));
     }
+    if (parts.length > 0) for (const line of [partsHead, ...parts]) print(line);
     if (wants("memory")) await measureMemory(place, directory);
     if (wants("daemon")) for (const line of await measureDaemon(directory, createDaemonInput(directory), quick ? 10 : 60)) print(line);
     if (chosen.length === 0) writeFileSync(results, `${lines.join("\n")}\n`);

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { createId } from "../../src/base/ids.ts";
 import type { Hook } from "../../src/config/config.ts";
@@ -7,7 +7,7 @@ import type { RestoreSetup } from "../../src/operations/restore.ts";
 import type { DatastoreSetup } from "../../src/operations/setup.ts";
 import { openBackupBed, type BackupBed } from "./backup-bed.ts";
 import { listLeftovers } from "./datastore.ts";
-import { openPostgres } from "./postgres.ts";
+import { findAccount, openPostgres } from "./postgres.ts";
 import { openRedis, type RedisServer } from "./redis.ts";
 import { worldPaths } from "./small-world.ts";
 
@@ -85,14 +85,16 @@ export function describeServerRestore({ bed, root, data, backup }: ServerWorld):
 interface PostgresSettings {
   readonly options: Readonly<Record<string, unknown>>;
   readonly parts?: readonly string[];
+  /** A directory for the databases; it must be empty. */
+  readonly tablespace?: string;
 }
 
 /** A database with a few tables, a view and grants, another one, and roles. */
-export async function openPostgresData({ options, parts }: PostgresSettings): Promise<ServedData> {
+export async function openPostgresData({ options, parts, tablespace }: PostgresSettings): Promise<ServedData> {
   const server = await openPostgres(15);
   const make = (database: string, n: number): void => {
     server.execute(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);
-    server.execute(`CREATE DATABASE ${database} OWNER ann CONNECTION LIMIT 9`);
+    server.execute(`CREATE DATABASE ${database} OWNER ann CONNECTION LIMIT 9 ${tablespace === undefined ? "" : "TABLESPACE small"}`);
     server.execute(
       `CREATE TABLE person (id int PRIMARY KEY, name text NOT NULL);
        CREATE TABLE note (id serial PRIMARY KEY, who int REFERENCES person, body text);
@@ -130,6 +132,11 @@ export async function openPostgresData({ options, parts }: PostgresSettings): Pr
     ...(parts === undefined ? {} : { parts }),
     async fill() {
       server.execute("CREATE ROLE ann LOGIN; CREATE ROLE bob");
+      if (tablespace !== undefined) {
+        const { uid, gid } = findAccount();
+        chownSync(tablespace, uid, gid);
+        server.execute(`CREATE TABLESPACE small LOCATION '${tablespace}'`);
+      }
       make("shop", 40);
       make("crm", 20);
     },
@@ -155,18 +162,20 @@ interface RedisSettings {
   /** `stopped`: the commands around a restore end the server and start it, so that its files are replaced. */
   readonly during: "running" | "stopped";
   readonly config: readonly string[];
+  /** Where it lies; it must not be there yet. */
+  readonly directory?: string;
 }
 
 /** Keys of some types in two databases. */
-export async function openRedisData({ during, config }: RedisSettings): Promise<ServedData> {
-  const server = await openRedis({ config });
+export async function openRedisData({ during, config, directory }: RedisSettings): Promise<ServedData> {
+  const server = await openRedis({ config, ...(directory === undefined ? {} : { directory }) });
   const make = (n: number): void => {
     server.call("FLUSHALL");
     server.call("EVAL", `for i = 1, ${n} do redis.call('SET', 'key:' .. i, string.rep('${n}', i)) end`, "0");
     server.run(["-n", "3"], `RPUSH list a b ${n}\nHSET hash a ${n}\nEXPIRE hash 100000\n`);
   };
   return {
-    datastores: [{ name: "cache", kind: "redis", options: server.options({ waitFor: "10s" }), shrink: "off" }],
+    datastores: [{ name: "cache", kind: "redis", options: server.options({ waitFor: "10s", syncTimeout: "20s" }), shrink: "off" }],
     ...(during === "running" ? {} : describeService(server)),
     async fill() {
       make(40);
