@@ -1,12 +1,13 @@
 import type { Manifest } from "../archive/manifest.ts";
 import type { ConcurrencyKey } from "../base/concurrency-key.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
+import type { TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { ChosenTarget } from "./choose-restore-targets.ts";
 
 /**
  * Why a backup may not belong where it is about to go back to: it was made on another machine, or of another server. What goes elsewhere on
- * purpose has been told where. A pre-restore backup is of this machine, whatever it is called now.
+ * purpose has been told where. It matters where something is replaced. A pre-restore backup is of this machine, whatever it is called now.
  */
 export function listOriginDoubts(
   host: string,
@@ -39,4 +40,9 @@ export async function identifyTargets<Target extends ChosenTarget>(
     known.push({ ...target, key });
   }
   return known;
+}
+
+/** Whether something would be replaced by it; what cannot be told counts as there. */
+export function isAnythingThere(facts: Pick<TargetFacts, "present" | "holds"> | null | undefined): boolean {
+  return facts?.present !== false && facts?.holds !== "nothing";
 }

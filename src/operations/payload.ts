@@ -32,6 +32,8 @@ export const payloadSchema = z.discriminatedUnion("operation", [
     /** Only these of the one datastore. */
     tables: z.array(z.string()).exactOptional(),
     paths: z.array(z.string()).exactOptional(),
+    /** Why the backup may not belong there, which nobody has accepted: refused where something is replaced. */
+    origin: z.array(z.string()).exactOptional(),
     unsavable: z.enum(["refuse", "raw"]),
     start: z.enum(["yes", "no"]),
     /** Whether the restored data stays when a check fails; `no` when absent. */

@@ -28,7 +28,7 @@ import { describeBeyond, readRestored } from "./describe-undo.ts";
 import { describeDestination } from "./find-config.ts";
 import type { InspectedTarget, Inspection, InspectionSetup } from "./inspect-targets.ts";
 import { listDoubts } from "./list-doubts.ts";
-import { identifyTargets, listOriginDoubts } from "./list-origin-doubts.ts";
+import { identifyTargets, isAnythingThere, listOriginDoubts } from "./list-origin-doubts.ts";
 import { assertParts, describeRestoring, listParts, type PartsRequest } from "./parts.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
@@ -156,7 +156,9 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
     space,
     doubts: [
       ...listDoubts(backup),
-      ...listOriginDoubts(core.config.settings.hostname, backup, manifest, await identifyTargets(targets, signal)),
+      ...(inspected.some(({ facts }) => isAnythingThere(facts))
+        ? listOriginDoubts(core.config.settings.hostname, backup, manifest, await identifyTargets(targets, signal))
+        : []),
     ],
     datastores,
     to: to ?? null,

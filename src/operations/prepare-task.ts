@@ -163,6 +163,7 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     journalDir: restoreJournalDir(settings.stateDir),
     preRestore,
     unsavable: payload.unsavable,
+    ...(payload.origin === undefined ? {} : { origin: payload.origin }),
     ...(parts === undefined ? {} : { parts }),
   };
 }

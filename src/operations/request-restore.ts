@@ -7,7 +7,7 @@ import { chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
 import { chooseRestoreJob, chooseRestoreTargets, listMoved, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
 import { createBackupKey } from "./find-config.ts";
-import { listDoubts } from "./list-doubts.ts";
+import { createDoubtError, listDoubts } from "./list-doubts.ts";
 import { identifyTargets, listOriginDoubts } from "./list-origin-doubts.ts";
 import { assertParts, pickParts, type PartsRequest } from "./parts.ts";
 import type { TaskPayload } from "./payload.ts";
@@ -37,7 +37,7 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
   const targets = chooseRestoreTargets(core.config, members, request.to);
   assertNoNewTables(targets, request);
   const known = await identifyTargets(targets, signal);
-  if (request.doubtful === "refuse") await refuseDoubtful(core, backup, known, signal);
+  const origin = request.doubtful === "refuse" ? await refuseDoubtful(core, backup, known, signal) : [];
   const { job, hooks } = chooseRestoreJob(core.config, core.catalog, backup, targets);
   const datastores = targets.map(({ datastore }) => datastore);
   const elsewhere = { ...describeElsewhere(targets), ...(hooks === "none" ? { hooks } : {}) };
@@ -53,6 +53,7 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     datastores,
     ...elsewhere,
     ...parts,
+    ...(origin.length === 0 ? {} : { origin: [...origin] }),
     unsavable: request.unsavable,
     start: request.start,
     ...(request.keep === undefined ? {} : { keep: request.keep }),
@@ -89,20 +90,16 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
   });
 }
 
+/** Gives the doubts that count only where something is replaced: on a new machine there is nothing. */
 async function refuseDoubtful(
   core: Core,
   backup: CatalogBackup,
   targets: Awaited<ReturnType<typeof identifyTargets>>,
   signal: AbortSignal,
-): Promise<void> {
-  const doubts = [
-    ...listDoubts(backup),
-    ...listOriginDoubts(core.config.settings.hostname, backup, await readManifest(core, backup, signal), targets),
-  ];
-  if (doubts.length === 0) return;
-  throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, {
-    hint: "Restore `latest`, or say --accept-doubtful to take it as it is.",
-  });
+): Promise<readonly string[]> {
+  const doubts = listDoubts(backup);
+  if (doubts.length > 0) throw createDoubtError(backup.name, doubts);
+  return listOriginDoubts(core.config.settings.hostname, backup, await readManifest(core, backup, signal), targets);
 }
 
 /** Tables take the place of tables. @throws usage */

@@ -15,6 +15,8 @@ import { endCommitted, undoAttempt } from "./end-attempt.ts";
 import { assertRestoreFits, forecastRestore } from "./forecast-restore.ts";
 import { assertNoneUnfinished, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
+import { createDoubtError } from "./list-doubts.ts";
+import { isAnythingThere } from "./list-origin-doubts.ts";
 import { describeRestoring } from "./parts.ts";
 import type { QueriedDatastore } from "./run-check.ts";
 import { assertNew, isForeign, nameTargets, stageMember } from "./restore-elsewhere.ts";
@@ -53,6 +55,8 @@ export interface RestoreSetup extends Surroundings {
   readonly preRestore: BackupSetup;
   /** `raw`: where the present data cannot be backed up (damaged) it is left aside as it is, after an explicit word. */
   readonly unsavable: "refuse" | "raw";
+  /** Why the backup may not belong there: refused where something is replaced. */
+  readonly origin?: readonly string[];
   /** Only these of the one member, the rest of it untouched. */
   readonly parts?: readonly string[];
   /** How many datastores are staged side by side at most. */
@@ -130,6 +134,8 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   try {
     await reach("verified");
     for (const member of members) targets.push(await openTarget(setup, backup, member, { resources, record }, ports, signal));
+    if (setup.origin !== undefined && targets.some(({ facts }) => isAnythingThere(facts)))
+      throw createDoubtError(backup.manifest.name, setup.origin);
     await assertFits(setup, targets, signal);
     const stage = async (target: Target, inner: AbortSignal): Promise<void> => {
       await stageTarget(setup, backup, target, ports, inner);
