@@ -39,7 +39,7 @@ export const restoreVerb: Verb = {
       6: "the backup is damaged or incomplete: nothing was touched",
       7: "not confirmed, or the backup is doubtful and --accept-doubtful was not given",
     },
-    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}]}}; with --plan {backup, doubts, datastores: [{datastore, kind, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], tables, untouched, losses, stop, start, check, askToStart, undo: {keepMs, keepLast}}",
+    json: "{task, state, summary, runId, backupId, details: {restoreId, backup, preRestore, members: [{datastore, method}], removals}}; with --to /DIRECTORY {backup, directory, restored, notes}; with --to scratch details: {id, backup, until, members: [{datastore, kind, place, bytes, access, notes}]}; with --plan {backup, doubts, datastores: [{datastore, kind, to, status, plainBytes, entries, places, now: {summary, present, bytes}, method, neededBytes, users, notes, problem}], to, tables, untouched, losses, stop, start, check, hooksNote, askToStart, undo: {keepMs, keepLast}}",
     examples: [
       "holdfast restore                                    # on a terminal: pick one of the newest",
       "holdfast restore latest --job nightly --plan",
