@@ -55,8 +55,7 @@ export async function forecastRestore(
   if (places.saveTo !== undefined && savedBytes > 0) parts.push(await measureSaved(places.saveTo, savedBytes, signal));
   const spooled = places.layout === "archive" ? savedBytes : 0;
   const stagedBytes = saved.reduce((sum, { facts }) => sum + (facts.saveStagingBytes ?? 0), spooled);
-  if (stagedBytes > 0)
-    parts.push({ what: `staging directory ${places.stagingDir}`, bytes: stagedBytes, ...(await measureDisk(places.stagingDir)) });
+  if (stagedBytes > 0) parts.push({ what: "the staging directory", bytes: stagedBytes, ...(await measureDisk(places.stagingDir)) });
   const disks = Map.groupBy(parts, ({ device, what }) => device ?? what);
   return [...disks.values()].map(describeDisk);
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 
 const program = fileURLToPath(new URL("../../scripts/holdfast", import.meta.url));
 
-const limitMs = 60_000;
+const limitMs = 150_000;
 
 export interface Typed {
   /** Waited for in what came after the last thing typed. */
