@@ -3,6 +3,7 @@ import type { ConcurrencyKey } from "../base/concurrency-key.ts";
 import type { Contents } from "../base/contents.ts";
 import type { Note } from "../base/note.ts";
 import type { z } from "zod";
+import type { OtherName, Retarget, Retargeted } from "./retarget.ts";
 
 /** What a driver is given besides its options. */
 export interface DriverContext {
@@ -222,24 +223,6 @@ export interface TreeSelection {
 }
 
 export type PartsKind = "tables" | "paths";
-/** `scratch`: a name of ours, made from the id of a scratch place, which no backup takes up. */
-export type OtherName = { readonly kind: "named"; readonly name: string } | { readonly kind: "scratch"; readonly id: string };
-
-export interface Retarget {
-  /** Options that are given in place of those of the datastore. */
-  readonly changes: Readonly<Record<string, unknown>>;
-  readonly name: string;
-  /** The command that looks into it. Never with a secret. */
-  readonly access: string;
-  /** How it is removed by hand. */
-  readonly removal: string;
-}
-
-export interface Retargeted extends Omit<Retarget, "changes"> {
-  /** For `configure`. */
-  readonly options: unknown;
-}
-
 export interface DatastoreSpec<Options> {
   readonly kind: string;
   /** One sentence for the config reference. */

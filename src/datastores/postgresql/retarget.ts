@@ -1,5 +1,5 @@
 import { HoldfastError } from "../../base/errors.ts";
-import type { OtherName, Retarget } from "../contract.ts";
+import type { OtherName, Retarget } from "../retarget.ts";
 import type { PostgresqlOptions } from "./options.ts";
 import { describeAddress, resolveConnection } from "./connection.ts";
 import { quoteName } from "./quote-sql.ts";
