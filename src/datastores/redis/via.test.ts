@@ -80,5 +80,5 @@ test("what redis-cli prints is read as what the server said", () => {
   assert.equal(parseCliReply("(nil)"), null);
   assert.deepEqual(parseCliReply('1) "dir"\n2) "/data"'), ["dir", "/data"]);
   assert.equal(parseCliReply("OK"), "OK");
-  assert.throws(() => parseCliReply("(error) WRONGPASS no"), /^Error: WRONGPASS no$/);
+  assert.throws(() => parseCliReply("(error) WRONGPASS no"), /^ReplyError: WRONGPASS no$/);
 });
