@@ -133,13 +133,15 @@ function describeDatastore(core: Core, job: JobConfig, name: string): DatastoreS
 function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: string): OperationSetup<"restore"> {
   const job = findJob(core.config, payload.job);
   const { settings } = core.config;
+  // Beside a new database nothing is touched: what was saved of its server's own datastore would be put back by an undo.
+  const replaced = payload.datastores.filter((name) => payload.databases?.[name] === undefined);
   // A file can hold one datastore; what is saved before a restore may be several.
-  const layout = job.layout === "file" && payload.datastores.length > 1 ? "archive" : job.layout;
+  const layout = job.layout === "file" && replaced.length > 1 ? "archive" : job.layout;
   const preRestore: BackupSetup = {
-    ...describeJobBackup(core, job, payload.datastores, join(stagingDir, "pre-restore")),
-    config: createConfigCopy(core.config, job.name, payload.datastores),
+    ...describeJobBackup(core, job, replaced, join(stagingDir, "pre-restore")),
+    config: createConfigCopy(core.config, job.name, replaced),
     layout,
-    datastores: payload.datastores.map((name) => ({ ...describeDatastore(core, job, name), onMissing: "fail" })),
+    datastores: replaced.map((name) => ({ ...describeDatastore(core, job, name), onMissing: "fail" })),
     class: "pre-restore",
     trigger: payload.undoes === null ? "restore" : "undo",
     note: `before ${payload.undoes === null ? "the restore" : "the undo"} ${payload.restoreId}`,

@@ -72,6 +72,8 @@ export interface RestoreResult extends Aftermath {
   readonly members: readonly { readonly datastore: string; readonly method: string }[];
   /** Undefined when there was nothing to save. */
   readonly preRestore: BackupResult | undefined;
+  /** The destination that has it. */
+  readonly savedTo: string;
   readonly tookMs: number;
 }
 
@@ -173,6 +175,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     backup: backup.manifest.name,
     members: targets.map(({ member, facts }) => ({ datastore: member.datastore, method: facts.method })),
     preRestore,
+    savedTo: setup.preRestore.destination.name,
     tookMs: ports.now() - startedAtMs,
     ...aftermath,
   };
