@@ -220,7 +220,7 @@ export async function assertNoneUnfinished(directory: string, datastores: readon
     )?.id;
   if (stuck === undefined) return;
   throw new HoldfastError("restore-stuck", `The restore ${stuck} was neither finished nor rolled back; no other can begin`, {
-    hint: "`holdfast status` says what is in the way; Holdfast tries again by itself, and at once with `holdfast reload`.",
+    hint: "`holdfast status` says what is in the way; Holdfast tries again by itself, and at once with `holdfast reload`. One that was made with --offline is ended by the next restore with --offline.",
     details: { blockedBy: stuck },
   });
 }

@@ -163,6 +163,7 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     queried: listQueried(core.config, job.restore.check),
     ...(payload.keep === undefined ? {} : { keep: payload.keep }),
     journalDir: restoreJournalDir(settings.stateDir),
+    otherJournalDirs: [offlineJournalDir(settings.stateDir)],
     preRestore,
     unsavable: payload.unsavable,
     ...(payload.origin === undefined ? {} : { origin: payload.origin }),
@@ -212,4 +213,9 @@ function chooseHooks(payload: PayloadOf<"restore">, { restore }: JobConfig): Pic
 
 export function restoreJournalDir(stateDir: string): string {
   return join(stateDir, "restores");
+}
+
+/** Journals of restores that were made beside a running daemon; the next offline restore ends what is unfinished there. */
+export function offlineJournalDir(stateDir: string): string {
+  return join(stateDir, "restores-offline");
 }

@@ -51,6 +51,8 @@ export interface RestoreSetup extends Surroundings {
   /** Whether the restored data stays when a check fails; `no` by default. */
   readonly keep?: "yes" | "no";
   readonly journalDir: string;
+  /** Where restores that others make have theirs: what is unfinished there is put back later, over whatever is there then. */
+  readonly otherJournalDirs?: readonly string[];
   /** How the present data is saved first. */
   readonly preRestore: BackupSetup;
   /** `raw`: where the present data cannot be backed up (damaged) it is left aside as it is, after an explicit word. */
@@ -94,10 +96,8 @@ interface Target extends LaneItem {
 export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: AbortSignal): Promise<RestoreResult> {
   await using resources = new AsyncDisposableStack();
   const startedAtMs = ports.now();
-  await assertNoneUnfinished(
-    setup.journalDir,
-    setup.members.map(({ datastore }) => datastore),
-  );
+  const names = setup.members.map(({ datastore }) => datastore);
+  for (const directory of [setup.journalDir, ...(setup.otherJournalDirs ?? [])]) await assertNoneUnfinished(directory, names);
   const destination = resources.use(await openDestination(setup.address.destination));
   const backup = await openAddressed(destination, setup.address, signal);
   const found = setup.members.map(({ datastore, from }) => backup.findMember(from ?? datastore));
