@@ -148,7 +148,7 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     destination: describeDestination(core.config, job.destination),
     nameTemplate: "pre_restore_{YYYYMMDD}_{HHmmss}",
     // Outside the job's sequence and shrink history.
-    history: { sequence: 0, previous: null, sizes: {} },
+    history: { sequence: 0, previous: null, sizes: {}, ratios: readRatios(core, job) },
   };
   const parts = listParts(payload);
   return {
@@ -169,6 +169,11 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     ...(payload.origin === undefined ? {} : { origin: payload.origin }),
     ...(parts === undefined ? {} : { parts }),
   };
+}
+
+/** How the job's datastores were compressed before: what is there now may need a tenth of its size when it is saved. */
+export function readRatios({ catalog, config }: Core, { name, destination }: JobConfig): Readonly<Record<string, number>> {
+  return catalog.backups.readHistory({ job: name, destination, host: config.settings.hostname }, historyLength).ratios;
 }
 
 function prepareMember(core: Core, { from, databases }: PayloadOf<"restore">, datastore: string): RestoreMember {

@@ -12,6 +12,7 @@ import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { endCommitted, undoAttempt } from "./end-attempt.ts";
+import { findRatio } from "./forecast.ts";
 import { assertRestoreFits, forecastRestore } from "./forecast-restore.ts";
 import { assertNoneUnfinished, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
@@ -226,7 +227,10 @@ async function assertFits(
   signal: AbortSignal,
 ): Promise<void> {
   await using saveTo = unsavable === "raw" ? undefined : await openDestination(preRestore.destination);
-  const demands = targets.map(({ member, facts }) => ({ datastore: member.datastore, plainBytes: countPlain(member), facts }));
+  const demands = targets.map(({ member, facts }) => {
+    const { datastore } = member;
+    return { datastore, plainBytes: countPlain(member), facts, ratio: findRatio(datastore, preRestore) };
+  });
   assertRestoreFits(await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal));
 }
 
