@@ -13,10 +13,8 @@ const flagWithValue =
   /((?:^|\s)--?[\w-]*(?:pass|password|passwd|passphrase|token|secret|credential|api[-_]?key|access[-_]?key)\s+)[^\s-]\S*/gi;
 
 /** What hooks and checks are made of besides what the file says. */
-const ownWords = [
-  ...["command", "http", "sql", "/bin/sh", "-c", "systemctl", "start", "stop", "is-active", "--quiet"],
-  ...["docker", "compose", "-f", "-p", "ps", "--status", "running", "--services"],
-];
+const ownWords =
+  "command http sql /bin/sh -c systemctl start stop is-active --quiet docker compose -f -p ps --status running --services".split(" ");
 
 /** How far a known secret is looked for: as the whole of a text, or within it too. */
 type Reach = "whole" | "within";
