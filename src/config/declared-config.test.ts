@@ -46,3 +46,35 @@ test("F71 what backups carry of the config has no secret, wherever in the files 
     assert.deepEqual(words[3], ["systemctl", "stop", "crm.service"]);
   });
 });
+
+test("F71 a job's names and units stay what they are where a password is in them", async () => {
+  const text = `destinations:
+  local: { kind: local, path: /var/backups/holdfast }
+datastores:
+  postgres-one: { kind: postgresql, host: db, user: u, password: postgres-one, database: x }
+jobs:
+  postgres-one-daily:
+    datastores: [postgres-one]
+    destination: local
+    restore: { stop: [{ unit: postgres-one.service }, [/bin/stop, "at=postgres-one"]] }
+`;
+  await withConfigFiles({ "holdfast.yaml": text }, async (directory) => {
+    const config = await loadConfig({ path: `${directory}/holdfast.yaml`, env: {}, flags: {} });
+    const copy = createConfigCopy(config, "postgres-one-daily") ?? assert.fail();
+    assert.partialDeepStrictEqual(copy, {
+      job: {
+        name: "postgres-one-daily",
+        datastores: ["postgres-one"],
+        restore: { stop: [{ command: ["systemctl", "stop", "postgres-one.service"] }, { command: ["/bin/stop", "at=***"] }] },
+      },
+      declared: {
+        jobs: {
+          "postgres-one-daily": {
+            datastores: ["postgres-one"],
+            restore: { stop: [{ unit: "postgres-one.service" }, ["/bin/stop", "at=***"]] },
+          },
+        },
+      },
+    });
+  });
+});

@@ -6,8 +6,10 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Shorter ones would mask words that only happen to be equal; where they stand is masked by its key as well. */
 const shortestKnown = 6;
-/** Within other texts only longer ones are looked for, and only in what is run or asked: a path must stay what it is. */
-const shortestWithin = 8;
+/** Within other texts only longer ones are looked for, and only in what is run or asked: paths, units and names must stay what they are. */
+const shortestWithin = 10;
+const askedKeys = new Set(["command", "shell", "http", "sql", "stop", "start", "check"]);
+const plainKeys = new Set(["unit", "dockerCompose", "runAs", "cwd", "directory", "file", "project", "datastore"]);
 const secretFlag = /^--?[\w-]*(?:pass|password|passwd|passphrase|token|secret|credential|api[-_]?key|access[-_]?key)$/i;
 const flagWithValue =
   /((?:^|\s)--?[\w-]*(?:pass|password|passwd|passphrase|token|secret|credential|api[-_]?key|access[-_]?key)\s+)[^\s-]\S*/gi;
@@ -25,13 +27,13 @@ type Reach = "whole" | "within";
  */
 export function createDeclared(written: DeclaredConfig, parts: ConfigParts): DeclaredConfig {
   const known = collectSecrets(parts);
-  const mask = (section: Fields, find: (name: string) => unknown, reach: Reach): Fields =>
-    Object.fromEntries(Object.entries(section).map(([name, entry]) => [name, maskValue(entry, find(name), known, reach)]));
+  const mask = (section: Fields, find: (name: string) => unknown): Fields =>
+    Object.fromEntries(Object.entries(section).map(([name, entry]) => [name, maskValue(entry, find(name), known, "whole")]));
   return {
-    datastores: mask(written.datastores, (name) => parts.datastores.get(name)?.options, "whole"),
-    destinations: mask(written.destinations, (name) => parts.destinations.get(name)?.options, "whole"),
-    jobs: mask(written.jobs, () => undefined, "within"),
-    notify: mask(written.notify, (name) => parts.channels.get(name), "within"),
+    datastores: mask(written.datastores, (name) => parts.datastores.get(name)?.options),
+    destinations: mask(written.destinations, (name) => parts.destinations.get(name)?.options),
+    jobs: Object.fromEntries(Object.entries(written.jobs).map(([name, job]) => [name, maskRun(job, known)])),
+    notify: mask(written.notify, (name) => parts.channels.get(name)),
   };
 }
 
@@ -40,10 +42,20 @@ export function createDeclared(written: DeclaredConfig, parts: ConfigParts): Dec
  * what a reference there was replaced by may be a secret, and nothing tells.
  */
 export function maskJob(job: JobConfig, parts: ConfigParts, declared: DeclaredConfig): unknown {
-  const masked = maskValue(job, job, collectSecrets(parts), "within") as Fields & { readonly restore: Fields };
+  const known = collectSecrets(parts);
   const written = collectTexts(declared.jobs[job.name], new Set(ownWords));
-  const hooks = ["stop", "start", "check"].map((key) => [key, showOnly(masked.restore[key], written)] as const);
-  return { ...masked, restore: { ...masked.restore, ...Object.fromEntries(hooks) } };
+  const show = (value: unknown): unknown => showOnly(value, written, known);
+  const { stop, start, check } = job.restore;
+  return { ...job, restore: { ...job.restore, stop: show(stop), start: show(start), check: show(check) } };
+}
+
+/** Besides what it runs and asks a job has names and times, which may happen to be somebody's password. */
+function maskRun(job: unknown, known: ReadonlySet<string>): unknown {
+  if (!isFields(job)) return job;
+  const none: ReadonlySet<string> = new Set();
+  return Object.fromEntries(
+    Object.entries(job).map(([key, value]) => [key, maskValue(value, undefined, key === "restore" ? known : none, "whole")]),
+  );
 }
 
 function collectTexts(value: unknown, found: Set<string>): ReadonlySet<string> {
@@ -53,10 +65,18 @@ function collectTexts(value: unknown, found: Set<string>): ReadonlySet<string> {
   return found;
 }
 
-function showOnly(value: unknown, texts: ReadonlySet<string>): unknown {
-  if (typeof value === "string") return texts.has(value) ? value : secretMask;
-  if (Array.isArray(value)) return value.map((each) => showOnly(each, texts));
-  return isFields(value) ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, showOnly(each, texts)])) : value;
+/** As they were written, or as the file shows them masked. */
+function showOnly(value: unknown, texts: ReadonlySet<string>, known: ReadonlySet<string>): unknown {
+  if (typeof value === "string") return [value, maskText(value, known, "within")].find((text) => texts.has(text)) ?? secretMask;
+  if (Array.isArray(value)) return value.map((each) => showOnly(each, texts, known));
+  return isFields(value) ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, showOnly(each, texts, known)])) : value;
+}
+
+/** Sections that another version has written: what looks like a secret is masked, none is known. */
+export function maskDeclared<Sections extends object>(sections: Sections): Sections {
+  return Object.fromEntries(
+    Object.entries(sections).map(([name, section]) => [name, maskValue(section, undefined, new Set(), "whole")]),
+  ) as Sections;
 }
 
 /** Of a job and what it names. */
@@ -91,7 +111,9 @@ function maskValue(written: unknown, read: unknown, known: ReadonlySet<string>, 
   return Object.fromEntries(
     Object.entries(written).map(([key, value]) => [
       key,
-      key === "env" && isFields(value) ? maskVariables(value) : maskValue(value, inner[key], known, reach),
+      key === "env" && isFields(value)
+        ? maskVariables(value)
+        : maskValue(value, inner[key], known, askedKeys.has(key) ? "within" : plainKeys.has(key) ? "whole" : reach),
     ]),
   );
 }
