@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Secret } from "../base/secret.ts";
-import { pickDeclared } from "./declared-config.ts";
+import { maskJob, pickDeclared } from "./declared-config.ts";
 import type { Config, ConfigParts } from "./config.ts";
 
 /** Plain JSON of anything in a Config: Maps as objects, keys sorted, secrets as `***`. */
@@ -37,7 +37,7 @@ export function createConfigCopy(
     Object.fromEntries(names.flatMap((name) => (from.has(name) ? [[name, from.get(name)]] : [])));
   return createPlainCopy({
     fingerprint: config.fingerprint,
-    job,
+    job: maskJob(job, config, config.declared),
     datastores: pick(config.datastores, [...new Set([...job.datastores, ...others])]),
     destinations: pick(config.destinations, [job.destination, ...job.copies]),
     declared: pickDeclared(config.declared, job),

@@ -6,6 +6,20 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Shorter ones would mask words that only happen to be equal; where they stand is masked by its key as well. */
 const shortestKnown = 6;
+/** Within other texts only longer ones are looked for, and only in what is run or asked: paths, units and names must stay what they are. */
+const shortestWithin = 10;
+const askedKeys = new Set(["command", "shell", "http", "sql", "stop", "start", "check"]);
+const plainKeys = new Set(["unit", "dockerCompose", "runAs", "cwd", "directory", "file", "project", "datastore"]);
+const secretFlag = /^--?[\w-]*(?:pass|password|passwd|passphrase|token|secret|credential|api[-_]?key|access[-_]?key)$/i;
+const flagWithValue =
+  /((?:^|\s)--?[\w-]*(?:pass|password|passwd|passphrase|token|secret|credential|api[-_]?key|access[-_]?key)\s+)[^\s-]\S*/gi;
+
+/** What hooks and checks are made of besides what the file says. */
+const ownWords =
+  "command http sql /bin/sh -c systemctl start stop is-active --quiet docker compose -f -p ps --status running --services".split(" ");
+
+/** How far a known secret is looked for: as the whole of a text, or within it too. */
+type Reach = "whole" | "within";
 
 /**
  * The sections as they are written in the files, for whoever must write them again: references stay references, and a secret that stands in
@@ -14,13 +28,55 @@ const shortestKnown = 6;
 export function createDeclared(written: DeclaredConfig, parts: ConfigParts): DeclaredConfig {
   const known = collectSecrets(parts);
   const mask = (section: Fields, find: (name: string) => unknown): Fields =>
-    Object.fromEntries(Object.entries(section).map(([name, entry]) => [name, maskValue(entry, find(name), known)]));
+    Object.fromEntries(Object.entries(section).map(([name, entry]) => [name, maskValue(entry, find(name), known, "whole")]));
   return {
     datastores: mask(written.datastores, (name) => parts.datastores.get(name)?.options),
     destinations: mask(written.destinations, (name) => parts.destinations.get(name)?.options),
-    jobs: mask(written.jobs, () => undefined),
+    jobs: Object.fromEntries(Object.entries(written.jobs).map(([name, job]) => [name, maskRun(job, known)])),
     notify: mask(written.notify, (name) => parts.channels.get(name)),
   };
+}
+
+/**
+ * A job as it is in force, its secrets masked in the same ways. Of what it runs and asks only those texts are shown that stand in the file:
+ * what a reference there was replaced by may be a secret, and nothing tells.
+ */
+export function maskJob(job: JobConfig, parts: ConfigParts, declared: DeclaredConfig): unknown {
+  const known = collectSecrets(parts);
+  const written = collectTexts(declared.jobs[job.name], new Set(ownWords));
+  const show = (value: unknown): unknown => showOnly(value, written, known);
+  const { stop, start, check } = job.restore;
+  return { ...job, restore: { ...job.restore, stop: show(stop), start: show(start), check: show(check) } };
+}
+
+/** Besides what it runs and asks a job has names and times, which may happen to be somebody's password. */
+function maskRun(job: unknown, known: ReadonlySet<string>): unknown {
+  if (!isFields(job)) return job;
+  const none: ReadonlySet<string> = new Set();
+  return Object.fromEntries(
+    Object.entries(job).map(([key, value]) => [key, maskValue(value, undefined, key === "restore" ? known : none, "whole")]),
+  );
+}
+
+function collectTexts(value: unknown, found: Set<string>): ReadonlySet<string> {
+  if (typeof value === "string" || typeof value === "number" || typeof value === "boolean") found.add(String(value));
+  else if (typeof value === "object" && value !== null && !isReference(value))
+    for (const each of Object.values(value)) collectTexts(each, found);
+  return found;
+}
+
+/** As they were written, or as the file shows them masked. */
+function showOnly(value: unknown, texts: ReadonlySet<string>, known: ReadonlySet<string>): unknown {
+  if (typeof value === "string") return [value, maskText(value, known, "within")].find((text) => texts.has(text)) ?? secretMask;
+  if (Array.isArray(value)) return value.map((each) => showOnly(each, texts, known));
+  return isFields(value) ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, showOnly(each, texts, known)])) : value;
+}
+
+/** Sections that another version has written: what looks like a secret is masked, none is known. */
+export function maskDeclared<Sections extends object>(sections: Sections): Sections {
+  return Object.fromEntries(
+    Object.entries(sections).map(([name, section]) => [name, maskValue(section, undefined, new Set(), "whole")]),
+  ) as Sections;
 }
 
 /** Of a job and what it names. */
@@ -36,19 +92,38 @@ export function pickDeclared({ datastores, destinations, jobs, notify }: Declare
 }
 
 /** @param read what the config made of the same value, as far as it has the same shape */
-function maskValue(written: unknown, read: unknown, known: ReadonlySet<string>): unknown {
-  if (isReference(written)) return read instanceof Secret && "default" in written ? { ...written, default: secretMask } : written;
-  if (read instanceof Secret) return secretMask;
-  if (typeof written === "string") return known.has(written) ? secretMask : redactText(written);
-  if (Array.isArray(written)) return written.map((item: unknown, at) => maskValue(item, Array.isArray(read) ? read[at] : undefined, known));
+function maskValue(written: unknown, read: unknown, known: ReadonlySet<string>, reach: Reach): unknown {
+  if (read instanceof Secret && !isReference(written)) return secretMask;
+  if (isReference(written)) {
+    if (!("default" in written)) return written;
+    return { ...written, default: read instanceof Secret ? secretMask : maskValue(written["default"], undefined, known, reach) };
+  }
+  if (typeof written === "string") return maskText(written, known, reach);
+  if (Array.isArray(written)) {
+    return written.map((item: unknown, at) => {
+      const before: unknown = written[at - 1];
+      if (typeof item === "string" && typeof before === "string" && secretFlag.test(before)) return secretMask;
+      return maskValue(item, Array.isArray(read) ? read[at] : undefined, known, reach);
+    });
+  }
   if (!isFields(written)) return written;
   const inner: Fields = isFields(read) ? read : {};
   return Object.fromEntries(
     Object.entries(written).map(([key, value]) => [
       key,
-      key === "env" && isFields(value) ? maskVariables(value) : maskValue(value, inner[key], known),
+      key === "env" && isFields(value)
+        ? maskVariables(value)
+        : maskValue(value, inner[key], known, askedKeys.has(key) ? "within" : plainKeys.has(key) ? "whole" : reach),
     ]),
   );
+}
+
+function maskText(text: string, known: ReadonlySet<string>, reach: Reach): string {
+  if (known.has(text)) return secretMask;
+  if (reach === "whole") return redactText(text);
+  const within = [...known].filter(({ length }) => length >= shortestWithin).toSorted((one, other) => other.length - one.length);
+  const cut = within.reduce((rest, secret) => rest.replaceAll(secret, secretMask), text);
+  return redactText(cut).replaceAll(flagWithValue, `$1${secretMask}`);
 }
 
 /** Nothing tells which of a command's variables is a secret. */

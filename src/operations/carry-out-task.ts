@@ -66,7 +66,10 @@ async function endRestore(core: Core, id: string, error: unknown): Promise<unkno
   if (ended?.outcome === "done") {
     return new HoldfastError("worker-died", `${describeCause(error)}; the restore ${ended.message}`, {
       cause: error,
-      hint: "Nothing is left to do; `holdfast undo` brings back what was there before.",
+      hint:
+        ended.unwell === undefined
+          ? "Nothing is left to do; `holdfast undo` brings back what was there before."
+          : "See to the application; `holdfast undo` brings back what was there before.",
     });
   }
   if (ended?.outcome !== "failed") return error;

@@ -82,3 +82,20 @@ test("the hooks are those of the one job that has all the targets, else nobody's
     assert.deepEqual(choose({ a: "b", crm: "crm" }), ["one", "none"]);
   });
 });
+
+test("F61 a backup whose job has left the config goes back under the one job that has its datastores now, whose application is stopped", async () => {
+  await withConfig((config) => {
+    const choose = (id: string, name: string, hooks?: "none") => {
+      const restores = [{ preRestore: { destination: "disk", id: "1", name: "" }, ...(hooks === undefined ? {} : { hooks }) }];
+      const known = { restores: { list: () => restores } } as unknown as typeof noRestores;
+      const gone = { id, job: "gone", class: "pre-restore" as const };
+      const { job, hooks: chosen } = chooseRestoreJob(config, known, gone, chooseRestoreTargets(config, [sqlite(name)], undefined));
+      return [job.name, chosen];
+    };
+    assert.deepEqual(choose("other", "b"), ["two", "job"]);
+    assert.deepEqual(choose("1", "b", "none"), ["two", "none"], "its undo stops what the restore stopped");
+    assert.deepEqual(choose("other", "c"), ["two", "none"], "two jobs have it");
+    const made = chooseRestoreTargets(config, [crm], { crm: "database:x" });
+    assert.equal(chooseRestoreJob(config, noRestores, { ...backup, job: "gone" }, made).job.name, "one");
+  });
+});

@@ -141,7 +141,7 @@ export interface RestoreJob {
 
 /**
  * Whose application a restore concerns: the backup's own job where everything goes back to where it came from. Elsewhere it is the one job
- * that has all the targets; where several have them, or none, nothing is stopped, since nobody can say what. The undo of such a restore
+ * that has all the targets, as where that job has left the config; where several have them, or none, nothing is stopped, since nobody can say what. The undo of such a restore
  * does the same.
  */
 export function chooseRestoreJob(
@@ -150,17 +150,20 @@ export function chooseRestoreJob(
   backup: Pick<CatalogBackup, "id" | "job" | "class">,
   targets: readonly ChosenTarget[],
 ): RestoreJob {
-  if (targets.every(({ member, datastore, database }) => database === undefined && datastore === member.datastore)) {
-    const undone =
-      backup.class === "pre-restore" ? catalog.restores.list().find(({ preRestore }) => preRestore?.id === backup.id) : undefined;
-    const why = undone?.hooks === "none" ? "the restore that is undone stopped nothing" : null;
-    return { job: findJob(config, backup.job), hooks: undone?.hooks ?? "job", why };
-  }
+  const own = config.jobs.get(backup.job);
+  const isBack = targets.every(({ member, datastore, database }) => database === undefined && datastore === member.datastore);
+  const undone =
+    isBack && backup.class === "pre-restore" ? catalog.restores.list().find(({ preRestore }) => preRestore?.id === backup.id) : undefined;
+  const stopped = undone?.hooks === "none" ? "the restore that is undone stopped nothing" : null;
+  if (isBack && own !== undefined) return { job: own, hooks: undone?.hooks ?? "job", why: stopped };
   const replaced = targets.filter(({ database }) => database === undefined).map(({ datastore }) => datastore);
-  if (replaced.length === 0) return { job: findJob(config, backup.job), hooks: "none", why: "nothing that is there is touched" };
-  const owners = [...config.jobs.values()].filter(({ datastores }) => replaced.every((name) => datastores.includes(name)));
+  const touched = replaced.length === 0 ? targets.map(({ datastore }) => datastore) : replaced;
+  const owners = [...config.jobs.values()].filter(({ datastores }) => touched.every((name) => datastores.includes(name)));
   const [first] = owners;
-  if (first !== undefined && owners.length === 1) return { job: first, hooks: "job", why: null };
+  if (replaced.length === 0)
+    return { job: own ?? first ?? findJob(config, backup.job), hooks: "none", why: "nothing that is there is touched" };
+  // Also where the job that made the backup has left the config, or has another name: its data is not lost with it.
+  if (first !== undefined && owners.length === 1) return { job: first, hooks: undone?.hooks ?? "job", why: stopped };
   const names = replaced.join(", ");
   const job = owners.find(({ name }) => name === backup.job) ?? first ?? findJob(config, backup.job);
   const whose = owners.length === 0 ? `no job has ${names}` : `${owners.length} jobs have ${names}`;

@@ -6,14 +6,18 @@ import type { Completion } from "./completion.ts";
 import type { Core } from "./core.ts";
 import { describeHook } from "./describe-hook.ts";
 import type { PayloadOf } from "./payload.ts";
+import { restoreJournalDir } from "./prepare-task.ts";
+import { readRestoreJournalNow } from "./restore-journal.ts";
 import type { RestoreResult } from "./restore.ts";
 import type { Aftermath } from "./start-restored.ts";
+import { noteStuck } from "./stuck-restores.ts";
 
 /** Puts a restore on record. Data that stays though the application is not well is restored, can be undone, and is no plain success. */
 export function completeRestore(core: Core, payload: PayloadOf<"restore">, result: RestoreResult): Completion {
   const job = core.config.jobs.get(payload.job);
   const saved = result.preRestore;
-  const destination = job?.destination ?? payload.destination;
+  // Not the job's of now: a reload may have changed it meanwhile.
+  const destination = result.savedTo;
   if (saved !== undefined) core.catalog.backups.put(describeBackup({ ...saved, destination }, []));
   core.catalog.restores.update(payload.restoreId, {
     state: "done",
@@ -22,6 +26,7 @@ export function completeRestore(core: Core, payload: PayloadOf<"restore">, resul
   });
   if (payload.undoes !== null) core.catalog.restores.update(payload.undoes, { undoneByRestoreId: payload.restoreId });
   if (job !== undefined) applyRetention(core, job);
+  noteUnsettled(core, payload);
   const names = result.members.map(({ datastore }) => datastore).join(", ");
   const { unstarted, unhealthy, unproven } = result;
   const remedies = describeRemedies(result, { start: (job?.restore.start ?? []).map(describeHook), saved: saved !== undefined });
@@ -40,6 +45,13 @@ export function completeRestore(core: Core, payload: PayloadOf<"restore">, resul
       ...describeMade(core, payload),
     },
   };
+}
+
+/** What it put aside could not be removed: no other restore of the data begins before that, an undo neither, so it is tried again. */
+function noteUnsettled(core: Core, { restoreId: id, job }: PayloadOf<"restore">): void {
+  const last = readRestoreJournalNow(restoreJournalDir(core.config.settings.stateDir), id).at(-1);
+  if (last === undefined || last.type === "end") return;
+  noteStuck(core, { id, job, message: `The restore ${id} is done, but what it put aside could not be removed yet` }, "untold");
 }
 
 /** New databases, which an undo does not take away: how to remove them. */

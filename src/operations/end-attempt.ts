@@ -36,7 +36,7 @@ export async function endCommitted(
     await removeAsideDir(restore.journalDir, restore.restoreId);
     await journal.append({ type: "end", at: formatInstant(ports.now()), outcome: "done", message: "" });
   } catch (error) {
-    ports.log("warn", `The restore is done; what it put aside will be removed at the next start: ${describeCause(error)}`);
+    ports.log("warn", `The restore is done; what it put aside will be removed later: ${describeCause(error)}`);
   }
 }
 

@@ -81,7 +81,7 @@ export interface FinishedRestore {
   readonly backup: string;
   readonly outcome: "done" | "rolled-back" | "failed";
   readonly message: string;
-  /** Of one that is done: why the application could not be started on the restored data, or is not well. */
+  /** Why the application could not be started, or is not well: on the restored data, or on what was put back. */
   readonly unwell?: string;
   /** Of one that failed: the remedy. */
   readonly hint?: string;
@@ -155,10 +155,11 @@ async function finishRestore(
     const unstarted = committed === undefined ? await rollBackOrTell(records, journal, findOptions, ports, signal) : undefined;
     if (committed?.settle === true) await settleSteps(records, findOptions, signal);
     await removeAsideDir(directory, id);
-    const told = unstarted === undefined ? message : `${message}, but the application could not be started: ${unstarted}`;
+    const trouble = unwell ?? (unstarted === undefined ? undefined : `the application could not be started: ${unstarted}`);
+    const told = unstarted === undefined ? message : `${message}, but ${trouble}`;
     if (unstarted !== undefined) ports.log("error", `The restore ${id} was ${told}`);
     await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message: told.slice(0, 500) });
-    return { ...base, outcome, message: told, ...(unwell === undefined ? {} : { unwell }) };
+    return { ...base, outcome, message: told, ...(trouble === undefined ? {} : { unwell: trouble }) };
   } catch (error) {
     const failure = `The restore ${id} was interrupted and could not be ${committed === undefined ? "rolled back" : "finished"}: ${describeCause(error)}`;
     const hint = error instanceof HoldfastError && error.hint !== undefined ? { hint: error.hint } : {};
@@ -219,7 +220,7 @@ export async function assertNoneUnfinished(directory: string, datastores: readon
     )?.id;
   if (stuck === undefined) return;
   throw new HoldfastError("restore-stuck", `The restore ${stuck} was neither finished nor rolled back; no other can begin`, {
-    hint: "`holdfast status` says what is in the way; Holdfast tries again by itself, and at once with `holdfast reload`.",
+    hint: "`holdfast status` says what is in the way; Holdfast tries again by itself, and at once with `holdfast reload`. One that was made with --offline is ended by the next restore with --offline.",
     details: { blockedBy: stuck },
   });
 }

@@ -36,6 +36,11 @@ test("A15 one disk is added up once, with all that lies on it at the same time; 
       "nothing is there, so nothing is saved",
     );
 
+    // What shrinks to a tenth is not refused for its plain size; a little more than before is thought of.
+    const large = { ...facts, bytes: 1000, neededBytes: 0, neededAt: dir };
+    const [shrunk] = await forecastRestore([{ datastore: "a", plainBytes: 7, facts: large, ratio: 0.1 }], places, signal);
+    assert.equal(shrunk?.neededBytes, 7 + 125 + 125);
+
     const vast = await forecastRestore([{ datastore: "a", plainBytes: 2 ** 60, facts: { ...facts, neededAt: dir } }], places, signal);
     assert.throws(() => assertRestoreFits(vast), {
       code: "no-space",

@@ -3,7 +3,7 @@ import { describeBytes } from "../base/describe-amount.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { TargetFacts } from "../datastores/contract.ts";
 import type { Destination } from "../destinations/contract.ts";
-import { reserveBytes } from "./forecast.ts";
+import { estimateCompressed, reserveBytes } from "./forecast.ts";
 
 /** What one datastore's restore writes. */
 export interface RestoreDemand {
@@ -11,6 +11,8 @@ export interface RestoreDemand {
   /** Of the member that comes back. */
   readonly plainBytes: number;
   readonly facts: TargetFacts;
+  /** How backups of what is there were compressed before; undefined where that is not known. */
+  readonly ratio?: number | undefined;
 }
 
 /** What a restore needs of one disk. */
@@ -40,8 +42,8 @@ interface Part {
 }
 
 /**
- * What a restore needs of each disk beside what is there: the staged copy, the backup of what is there now (by its plain size: it may
- * compress better, never much worse), and what that backup stages. All of it exists at the same time. Upper estimates.
+ * What a restore needs of each disk beside what is there: the staged copy, the backup of what is there now (by how it was compressed
+ * before; without that by its plain size, never much worse), and what that backup stages. All of it exists at the same time. Upper estimates.
  */
 export async function forecastRestore(
   demands: readonly RestoreDemand[],
@@ -51,7 +53,7 @@ export async function forecastRestore(
   const parts: Part[] = [];
   for (const demand of demands) parts.push(await measureStaged(demand));
   const saved = places.saveTo === undefined ? [] : demands.filter(({ facts }) => facts.present);
-  const savedBytes = saved.reduce((sum, { facts }) => sum + (facts.saveBytes ?? facts.bytes), 0);
+  const savedBytes = saved.reduce((sum, { facts, ratio }) => sum + estimateCompressed(facts.saveBytes ?? facts.bytes, ratio), 0);
   if (places.saveTo !== undefined && savedBytes > 0) parts.push(await measureSaved(places.saveTo, savedBytes, signal));
   const spooled = places.layout === "archive" ? savedBytes : 0;
   const stagedBytes = saved.reduce((sum, { facts }) => sum + (facts.saveStagingBytes ?? 0), spooled);
@@ -106,7 +108,7 @@ export function assertRestoreFits(needs: readonly SpaceNeed[]): void {
   const short = needs.find(({ fits }) => fits === false);
   if (short === undefined) return;
   throw new HoldfastError("no-space", `The restore may need ${describeNeed(short)}`, {
-    hint: "Free some space there, or restore less (--only). Nothing was stopped or touched.",
+    hint: "Free some space there, or restore less (--only). With --unsavable=raw what is there now need not be saved first; then there is no undo. Nothing was stopped or touched.",
     details: { place: short.place, neededBytes: short.neededBytes, freeBytes: short.freeBytes },
   });
 }

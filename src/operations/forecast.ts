@@ -54,7 +54,15 @@ function createUnmarkedError(name: string, place: string): HoldfastError {
 /** An upper estimate as far as there is one: a datastore that cannot tell its size is taken for as large as the last time. */
 function estimateStored(name: string, { estimatedBytes }: ProbeFacts, { compression, history }: Places["setup"]): number {
   const plainBytes = estimatedBytes ?? history.sizes[name]?.[0] ?? 0;
-  const ratio = compression.method === "none" ? undefined : history.ratios?.[name];
+  return estimateCompressed(plainBytes, findRatio(name, { compression, history }));
+}
+
+/** How a datastore was compressed before; undefined where that is not known, or nothing is compressed. */
+export function findRatio(name: string, { compression, history }: Pick<BackupSetup, "compression" | "history">): number | undefined {
+  return compression.method === "none" ? undefined : history.ratios?.[name];
+}
+
+export function estimateCompressed(plainBytes: number, ratio: number | undefined): number {
   return ratio === undefined ? plainBytes : Math.ceil(plainBytes * Math.min(1, ratio * ratioMargin));
 }
 

@@ -18,6 +18,8 @@ export interface InspectionSetup extends Surroundings {
     readonly restoring: Pick<RestoreOptions, "parts" | "beyond">;
     /** Of the member. */
     readonly plainBytes: number;
+    /** How backups of what is there were compressed before. */
+    readonly ratio?: number | undefined;
   }[];
   /** Where what is there is saved first. */
   readonly saveTo: DestinationSetup;
@@ -80,7 +82,7 @@ async function forecast(
 ): Promise<readonly SpaceNeed[] | null> {
   const demands = inspected.flatMap(({ datastore, facts }) => {
     const target = targets.find((each) => each.datastore === datastore);
-    return facts === null || target === undefined ? [] : [{ datastore, plainBytes: target.plainBytes, facts }];
+    return facts === null || target === undefined ? [] : [{ datastore, plainBytes: target.plainBytes, facts, ratio: target.ratio }];
   });
   try {
     await using destination = await openDestination(saveTo);

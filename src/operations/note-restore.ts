@@ -14,13 +14,13 @@ import { tellOutcome } from "./tell-run.ts";
  */
 export function noteRestore(
   core: Core,
-  { id, job, outcome, message, hint, preRestore }: FinishedRestore,
+  { id, job, outcome, message, hint, unwell, preRestore }: FinishedRestore,
   told: "told" | "untold" = "untold",
 ): void {
   // A failure is in the log already.
   if (outcome !== "failed") core.log.warn(`The restore ${id} ${message}`);
   if (outcome === "failed") noteStuck(core, { id, job, message, ...(hint === undefined ? {} : { hint }) }, told);
-  else clearStuck(core, { id, job, message: `The restore ${id} ${message}` });
+  else clearStuck(core, { id, job, message: `The restore ${id} ${message}` }, unwell === undefined ? "well" : "unwell");
   const { restores } = core.catalog;
   const known = restores.get(id);
   if (known === undefined) return;

@@ -30,6 +30,7 @@ import type { InspectedTarget, Inspection, InspectionSetup } from "./inspect-tar
 import { listDoubts } from "./list-doubts.ts";
 import { identifyTargets, isAnythingThere, listOriginDoubts } from "./list-origin-doubts.ts";
 import { assertParts, describeRestoring, listParts, type PartsRequest } from "./parts.ts";
+import { readRatios } from "./prepare-task.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
 
@@ -190,6 +191,7 @@ async function inspectInWorker(
 ): Promise<Inspection> {
   const { settings } = core.config;
   const id = createId(core.clock.now());
+  const ratios = readRatios(core, job);
   await using staging = await openStagingDirectory(settings.stagingDir, `plan-${id}`);
   const setup: InspectionSetup = {
     host: settings.hostname,
@@ -197,13 +199,14 @@ async function inspectInWorker(
     stagingDir: staging.path,
     saveTo: describeDestination(core.config, job.destination),
     layout: job.layout === "file" && targets.length > 1 ? "archive" : job.layout,
-    targets: targets.map(({ member: { datastore, kind, status, entries }, options }) => ({
+    targets: targets.map(({ member: { datastore, kind, status, entries }, datastore: into, options }) => ({
       datastore,
       kind,
       options,
       absent: status === "absent",
       restoring,
       plainBytes: entries.reduce((sum, { plain }) => sum + plain.bytes, 0),
+      ratio: job.compression.method === "none" ? undefined : ratios[into],
     })),
   };
   const limit = new AbortController();

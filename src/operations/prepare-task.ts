@@ -133,20 +133,22 @@ function describeDatastore(core: Core, job: JobConfig, name: string): DatastoreS
 function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: string): OperationSetup<"restore"> {
   const job = findJob(core.config, payload.job);
   const { settings } = core.config;
+  // Beside a new database nothing is touched: what was saved of its server's own datastore would be put back by an undo.
+  const replaced = payload.datastores.filter((name) => payload.databases?.[name] === undefined);
   // A file can hold one datastore; what is saved before a restore may be several.
-  const layout = job.layout === "file" && payload.datastores.length > 1 ? "archive" : job.layout;
+  const layout = job.layout === "file" && replaced.length > 1 ? "archive" : job.layout;
   const preRestore: BackupSetup = {
-    ...describeJobBackup(core, job, payload.datastores, join(stagingDir, "pre-restore")),
-    config: createConfigCopy(core.config, job.name, payload.datastores),
+    ...describeJobBackup(core, job, replaced, join(stagingDir, "pre-restore")),
+    config: createConfigCopy(core.config, job.name, replaced),
     layout,
-    datastores: payload.datastores.map((name) => ({ ...describeDatastore(core, job, name), onMissing: "fail" })),
+    datastores: replaced.map((name) => ({ ...describeDatastore(core, job, name), onMissing: "fail" })),
     class: "pre-restore",
     trigger: payload.undoes === null ? "restore" : "undo",
     note: `before ${payload.undoes === null ? "the restore" : "the undo"} ${payload.restoreId}`,
     destination: describeDestination(core.config, job.destination),
     nameTemplate: "pre_restore_{YYYYMMDD}_{HHmmss}",
     // Outside the job's sequence and shrink history.
-    history: { sequence: 0, previous: null, sizes: {} },
+    history: { sequence: 0, previous: null, sizes: {}, ratios: readRatios(core, job) },
   };
   const parts = listParts(payload);
   return {
@@ -161,11 +163,17 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     queried: listQueried(core.config, job.restore.check),
     ...(payload.keep === undefined ? {} : { keep: payload.keep }),
     journalDir: restoreJournalDir(settings.stateDir),
+    otherJournalDirs: [offlineJournalDir(settings.stateDir)],
     preRestore,
     unsavable: payload.unsavable,
     ...(payload.origin === undefined ? {} : { origin: payload.origin }),
     ...(parts === undefined ? {} : { parts }),
   };
+}
+
+/** How the job's datastores were compressed before: what is there now may need a tenth of its size when it is saved. */
+export function readRatios({ catalog, config }: Core, { name, destination }: JobConfig): Readonly<Record<string, number>> {
+  return catalog.backups.readHistory({ job: name, destination, host: config.settings.hostname }, historyLength).ratios;
 }
 
 function prepareMember(core: Core, { from, databases }: PayloadOf<"restore">, datastore: string): RestoreMember {
@@ -210,4 +218,9 @@ function chooseHooks(payload: PayloadOf<"restore">, { restore }: JobConfig): Pic
 
 export function restoreJournalDir(stateDir: string): string {
   return join(stateDir, "restores");
+}
+
+/** Journals of restores that were made beside a running daemon; the next offline restore ends what is unfinished there. */
+export function offlineJournalDir(stateDir: string): string {
+  return join(stateDir, "restores-offline");
 }

@@ -133,7 +133,7 @@ export async function requestUndo(
   signal: AbortSignal,
 ): Promise<Enqueued> {
   const restore = request.restoreId === undefined ? core.catalog.restores.findUndoable() : core.catalog.restores.get(request.restoreId);
-  if (restore?.preRestore === undefined || restore.undoneByRestoreId !== undefined) {
+  if (restore?.preRestore === undefined || restore.undoneByRestoreId !== undefined || restore.state !== "done") {
     throw new HoldfastError(
       "nothing-to-undo",
       request.restoreId === undefined

@@ -12,6 +12,7 @@ import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { endCommitted, undoAttempt } from "./end-attempt.ts";
+import { findRatio } from "./forecast.ts";
 import { assertRestoreFits, forecastRestore } from "./forecast-restore.ts";
 import { assertNoneUnfinished, type FindOptions } from "./finish-restore.ts";
 import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
@@ -51,6 +52,8 @@ export interface RestoreSetup extends Surroundings {
   /** Whether the restored data stays when a check fails; `no` by default. */
   readonly keep?: "yes" | "no";
   readonly journalDir: string;
+  /** Where restores that others make have theirs: what is unfinished there is put back later, over whatever is there then. */
+  readonly otherJournalDirs?: readonly string[];
   /** How the present data is saved first. */
   readonly preRestore: BackupSetup;
   /** `raw`: where the present data cannot be backed up (damaged) it is left aside as it is, after an explicit word. */
@@ -72,6 +75,8 @@ export interface RestoreResult extends Aftermath {
   readonly members: readonly { readonly datastore: string; readonly method: string }[];
   /** Undefined when there was nothing to save. */
   readonly preRestore: BackupResult | undefined;
+  /** The destination that has it. */
+  readonly savedTo: string;
   readonly tookMs: number;
 }
 
@@ -92,10 +97,8 @@ interface Target extends LaneItem {
 export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: AbortSignal): Promise<RestoreResult> {
   await using resources = new AsyncDisposableStack();
   const startedAtMs = ports.now();
-  await assertNoneUnfinished(
-    setup.journalDir,
-    setup.members.map(({ datastore }) => datastore),
-  );
+  const names = setup.members.map(({ datastore }) => datastore);
+  for (const directory of [setup.journalDir, ...(setup.otherJournalDirs ?? [])]) await assertNoneUnfinished(directory, names);
   const destination = resources.use(await openDestination(setup.address.destination));
   const backup = await openAddressed(destination, setup.address, signal);
   const found = setup.members.map(({ datastore, from }) => backup.findMember(from ?? datastore));
@@ -173,6 +176,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     backup: backup.manifest.name,
     members: targets.map(({ member, facts }) => ({ datastore: member.datastore, method: facts.method })),
     preRestore,
+    savedTo: setup.preRestore.destination.name,
     tookMs: ports.now() - startedAtMs,
     ...aftermath,
   };
@@ -223,7 +227,10 @@ async function assertFits(
   signal: AbortSignal,
 ): Promise<void> {
   await using saveTo = unsavable === "raw" ? undefined : await openDestination(preRestore.destination);
-  const demands = targets.map(({ member, facts }) => ({ datastore: member.datastore, plainBytes: countPlain(member), facts }));
+  const demands = targets.map(({ member, facts }) => {
+    const { datastore } = member;
+    return { datastore, plainBytes: countPlain(member), facts, ratio: findRatio(datastore, preRestore) };
+  });
   assertRestoreFits(await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal));
 }
 

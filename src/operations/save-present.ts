@@ -16,6 +16,7 @@ export async function savePresent(
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<BackupResult | undefined> {
+  if (setup.preRestore.datastores.length === 0) return undefined; // nothing is replaced, so that there is nothing to undo
   const isNothing = targets.every(({ facts }) => !facts.present);
   ports.progress({ phase: "saving the present data" });
   try {

@@ -36,11 +36,15 @@ export function noteStuck(core: Core, { id, job, message, hint }: Stuck, told: "
     tell(core, job, "failure", `The restore ${id} is not finished`, hint === undefined ? message : `${message}\n${hint}`);
 }
 
-/** It has come to its end. */
-export function clearStuck(core: Core, { id, job, message }: Pick<Stuck, "id" | "job" | "message">): void {
+/** It has come to its end; an application that does not run then is no good news. */
+export function clearStuck(
+  core: Core,
+  { id, job, message }: Pick<Stuck, "id" | "job" | "message">,
+  application: "well" | "unwell" = "well",
+): void {
   core.stuckRestores.delete(id);
   if (core.catalog.alarms.clear(keyOf(id)) === undefined) return;
-  tell(core, job, "recovery", `The restore ${id} is finished`, message);
+  tell(core, job, application === "well" ? "recovery" : "failure", `The restore ${id} is finished`, message);
 }
 
 /** The remedy of an error that left a restore stuck. */

@@ -5,14 +5,16 @@ const mask = "***";
 /** Names whose values are never shown. `key` alone is not one: concurrency keys and object keys are no secrets. */
 const secretName =
   /pass(word|phrase|wd|code)|^pass$|secret|token|credential|authorization|cookie|private[-_]?key|api[-_]?key|access[-_]?key|account[-_]?key/i;
-const addressWithUser = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#@]*@/gi;
+/** To the last @: a password may hold one. */
+const addressWithUser = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#]*@/gi;
+const authorization = /(authorization:\s*)[^\s"'][^\r\n"']*/gi;
 const assignment = /((?<![\w-])[\w-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|signature)=)[^\s&"';]+/gi;
 const maxDepth = 6;
 const maxItems = 100;
 
 /** Masks what looks like a secret in a text: the user part of an address, `password=…` and the like. */
 export function redactText(text: string): string {
-  return text.replaceAll(addressWithUser, `$1${mask}@`).replaceAll(assignment, `$1${mask}`);
+  return text.replaceAll(addressWithUser, `$1${mask}@`).replaceAll(authorization, `$1${mask}`).replaceAll(assignment, `$1${mask}`);
 }
 
 /** A plain copy for logs and messages: secrets masked by type, by name and in texts; errors, cycles and depth told in JSON. Never throws. */

@@ -43,6 +43,9 @@ jobs:
     const said = await run(installation, ...to, "database:crm old");
     assert.match(said, /To remove it again: DROP DATABASE "crm old"/);
     assert.equal(server.execute("SELECT who FROM note", "crm old").trim(), "crm");
+    // Nothing was replaced: an undo that put back what was saved of crm would take away what was written since.
+    assert.match(await refuse(installation, 4, "undo", "--yes"), /no restore that can be undone/);
+    assert.equal((await run(installation, "list", "--pre-restore")).includes("pre_restore"), false);
     assert.match(await refuse(installation, 7, ...to, "database:crm old"), /there already/);
     assert.match(await refuse(installation, 2, ...to, "database:postgres"), /every server has/);
     // Into another datastore, and back.

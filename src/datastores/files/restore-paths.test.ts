@@ -104,6 +104,21 @@ test("F57 a link on the way to a path is refused, one at the path itself is repl
   assert.equal(runShell("stat -c %F a/1.txt; cat a/1.txt ../outside/1.txt", root), "regular file\none\noutside\n");
 });
 
+test("F57 a directory that becomes a link before a roll-back is left alone with what it leads to, and what was aside is kept", async (t) => {
+  const { base, root } = makeRoot(t, "mkdir -p a/in b; echo evil > a/evil; echo one > a/in/1");
+  const { entries } = await dumpAll(filesDatastore, { root }, base);
+  runShell("chown -R 1234:5678 a b; mkdir ../outside; echo outside > ../outside/else", root);
+  const outside = listTree(join(base, "outside"));
+  const { steps } = await restoreAll(filesDatastore, { root }, base, entries, keep("a", "b"));
+  runShell("mv a moved; ln -s ../outside a; rmdir b; ln -s ../outside b", root);
+  await assert.rejects(filesDatastore.rollBack(steps, quiet), { code: "restore-stuck", message: /root\/a has become a link/ });
+  assert.deepEqual(listTree(join(base, "outside")), outside);
+  runShell("rm a b; mv moved a; mkdir b", root);
+  await filesDatastore.rollBack(steps, quiet);
+  assert.equal(runShell("cat a/evil; stat -c %u:%g a a/evil", root), "evil\n1234:5678\n1234:5678\n");
+  assert.deepEqual(listLeftovers(base), []);
+});
+
 test("F57 a directory that becomes a link between staging and swap is refused", async (t) => {
   const { base, root } = makeRoot(t, fill);
   const { entries } = await dumpAll(filesDatastore, { root }, base);

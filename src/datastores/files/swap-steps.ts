@@ -1,9 +1,10 @@
-import { chmodSync, chownSync, lstatSync, lutimesSync, mkdirSync, renameSync, rmdirSync } from "node:fs";
+import { lstatSync, mkdirSync, renameSync, rmdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
 import { runProgram } from "../../base/subprocess.ts";
 import type { SwapStep } from "../contract.ts";
+import { assertUnlinked, setAttributes } from "./open-place.ts";
 import { decodePath, encodePath, escapePath } from "./raw-path.ts";
 
 /*
@@ -48,10 +49,7 @@ export async function copyAttributes(from: Buffer | string, to: Buffer | string,
     uid: Number(old.uid),
     gid: Number(old.gid),
   });
-  const staged = lstatSync(from);
-  chownSync(to, staged.uid, staged.gid);
-  chmodSync(to, staged.mode & 0o7777);
-  lutimesSync(to, staged.atime, staged.mtime);
+  setAttributes(to, lstatSync(from));
 }
 
 export async function rollBackSteps(steps: readonly SwapStep[], signal: AbortSignal): Promise<void> {
@@ -122,8 +120,7 @@ function assertPutBack(step: SwapStep): void {
 function undoStep(step: SwapStep, steps: readonly SwapStep[], area: string): "undone" | "displaced" {
   switch (step["op"]) {
     case "attributes":
-      chownSync(decodePath(String(step["path"])), Number(step["uid"]), Number(step["gid"]));
-      chmodSync(decodePath(String(step["path"])), Number(step["mode"]));
+      undoAttributes(step);
       return "undone";
     case "aside":
     case "carry":
@@ -137,11 +134,23 @@ function undoStep(step: SwapStep, steps: readonly SwapStep[], area: string): "un
   }
 }
 
+/** A directory that somebody has removed or replaced since has nothing to get back. */
+function undoAttributes(step: SwapStep): void {
+  const path = decodePath(String(step["path"]));
+  assertUnlinked(path);
+  try {
+    setAttributes(path, { mode: Number(step["mode"]), uid: Number(step["uid"]), gid: Number(step["gid"]) });
+  } catch (error) {
+    if (!["ENOENT", "ENOTDIR", "ELOOP"].includes(readErrno(error) ?? "")) throw error;
+  }
+}
+
 function undoMove(step: SwapStep, steps: readonly SwapStep[], area: string): "undone" | "displaced" {
   const from = decodePath(String(step["from"]));
   const to = decodePath(String(step["to"]));
   const inode = String(step["inode"]);
   if (readInode(from) === inode) return "undone"; // never made, or undone already
+  for (const path of [from, to]) assertUnlinked(path);
   if (readInode(to) === inode) {
     const occupied = step["op"] !== "place" && readInode(from) !== undefined;
     if (occupied) displace(from, area);

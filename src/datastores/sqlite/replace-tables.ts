@@ -1,3 +1,4 @@
+import { randomInt } from "node:crypto";
 import { closeSync, constants, existsSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
@@ -13,6 +14,8 @@ const commitPollMs = 20;
 const startedBy = process.ppid;
 /** In the file that keeps the former tables; its being there says that they all are. */
 const markerTable = "holdfast_former_tables";
+/** An application's own changes of its schema count one each: none of them gets from one stamp, or from what was there, to another. */
+const stampDistance = 1 << 20;
 
 /** Which of the tables a database has, and what else in it relies on them. */
 export function readTables({ path, tables, busyTimeoutMs, rows }: ReadTablesRequest): TablesFound {
@@ -49,12 +52,13 @@ export function replaceTables(request: ReplaceTablesRequest): ReplaceTablesResul
     const present = findTables(database, "main", tables);
     const names = [...new Set([...wanted.values(), ...present.values()])];
     const before = readViolations(database, names, "main");
-    keepFormer(database, request, [...present.values()]);
+    const stamp = keepFormer(database, request, [...present.values()]);
     for (const name of present.values()) dropTable(database, name);
     for (const name of wanted.values()) recreateTable(database, "source", name);
     const problem = findNewViolations(database, names, before, readViolations(database, [...wanted.values()], "source"));
     if (problem !== undefined) throw problem;
     const rows = Object.fromEntries([...wanted.values()].map((name) => [name, countRows(database, "main", name)]));
+    stampSchema(database, stamp);
     assertWanted();
     commit(database, busyTimeoutMs);
     return { rows };
@@ -74,8 +78,8 @@ export function returnTables({ path, aside, tables, busyTimeoutMs }: ReturnTable
   try {
     database.exec("begin immediate");
     const isWhole = findTable(database, "source", markerTable) !== undefined;
-    const cookie = isWhole ? database.prepare(`select cookie from source.${markerTable}`).pluck().get() : undefined;
-    if (cookie === undefined || cookie === readNumber(database, "main.schema_version")) {
+    const stamp = isWhole ? Number(database.prepare(`select stamp from source.${markerTable}`).pluck().get()) : undefined;
+    if (stamp === undefined || !isStamped(readNumber(database, "main.schema_version"), stamp)) {
       database.exec("rollback");
       return "never-replaced";
     }
@@ -118,8 +122,34 @@ function prepareCopying(database: Database.Database): void {
   database.pragma("synchronous = extra");
 }
 
-/** Copies the tables to a new file, through a connection of its own: that transaction must be durable before the other one is. */
-function keepFormer(database: Database.Database, { path, aside, busyTimeoutMs }: ReplaceTablesRequest, tables: readonly string[]): void {
+/**
+ * Says in the database itself, within the transaction, that this replacement was committed. That the schema has changed would not: between a
+ * death before the commit and the roll-back the application may have changed it, and its rows would go.
+ */
+function stampSchema(database: Database.Database, stamp: number): void {
+  database.unsafeMode(true);
+  database.pragma(`main.schema_version = ${stamp}`);
+  database.unsafeMode(false);
+  if (readNumber(database, "main.schema_version") !== stamp) throw new HoldfastError("internal", "Bug: the schema version was not set");
+}
+
+function createStamp(present: number): number {
+  for (;;) {
+    const stamp = randomInt(stampDistance, 2 ** 31 - 2 * stampDistance);
+    if (Math.abs(stamp - present) > stampDistance) return stamp;
+  }
+}
+
+function isStamped(version: number, stamp: number): boolean {
+  return version >= stamp && version < stamp + stampDistance;
+}
+
+/**
+ * Copies the tables to a new file, through a connection of its own: that transaction must be durable before the other one is.
+ * @returns the schema version that the database is to get with the other one
+ */
+function keepFormer(database: Database.Database, { path, aside, busyTimeoutMs }: ReplaceTablesRequest, tables: readonly string[]): number {
+  const stamp = createStamp(readNumber(database, "main.schema_version"));
   closeSync(openSync(aside, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600));
   const former = openDatabase(aside, busyTimeoutMs);
   try {
@@ -128,13 +158,14 @@ function keepFormer(database: Database.Database, { path, aside, busyTimeoutMs }:
     former.prepare("attach ? as live").run(path);
     former.exec("begin");
     for (const name of tables) recreateTable(former, "live", name);
-    former.exec(`create table main.${markerTable} (cookie integer not null)`);
-    former.prepare(`insert into main.${markerTable} values (?)`).run(readNumber(database, "main.schema_version"));
+    former.exec(`create table main.${markerTable} (stamp integer not null)`);
+    former.prepare(`insert into main.${markerTable} values (?)`).run(stamp);
     former.exec("commit");
   } finally {
     former.close();
   }
   syncDirectory(dirname(aside));
+  return stamp;
 }
 
 /** A reader of a database in rollback-journal mode may hold it up for longer than SQLite itself waits. */

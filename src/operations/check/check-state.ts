@@ -5,9 +5,8 @@ import { join } from "node:path";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { describeCause } from "../../base/errors.ts";
 import type { Settings } from "../../config/config.ts";
-import { offlineJournalDir } from "../offline/open-restore-work.ts";
 import { stateMarker } from "../open-state.ts";
-import { restoreJournalDir } from "../prepare-task.ts";
+import { offlineJournalDir, restoreJournalDir } from "../prepare-task.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
 
 const fewBytes = 64 << 20;

@@ -8,14 +8,9 @@ import { acquireLocks } from "../../queue/locks.ts";
 import { lockInstance } from "../../queue/instance-lock.ts";
 import type { FindHooks } from "../fill-hooks.ts";
 import { finishRestores, type FindOptions, type FinishedRestore } from "../finish-restore.ts";
-import { restoreJournalDir } from "../prepare-task.ts";
+import { offlineJournalDir, restoreJournalDir } from "../prepare-task.ts";
 import type { TaskPorts } from "../setup.ts";
 import { openStagingDirectory, type StagingDirectory } from "../staging.ts";
-
-/** Journals of restores that were made beside a running daemon; the next offline restore ends what is unfinished there. */
-export function offlineJournalDir(stateDir: string): string {
-  return join(stateDir, "restores-offline");
-}
 
 /** The right to restore on this machine, while it is open. */
 export interface RestoreWork extends AsyncDisposable {

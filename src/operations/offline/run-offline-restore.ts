@@ -7,6 +7,7 @@ import { acquireLocks } from "../../queue/locks.ts";
 import { findBackupKeys } from "../extract/find-backup.ts";
 import { listRestoreHooks, type FindHooks } from "../fill-hooks.ts";
 import { listQueried } from "../find-config.ts";
+import { restoreJournalDir } from "../prepare-task.ts";
 import { listParts } from "../parts.ts";
 import { runRestore, type RestoreResult } from "../restore.ts";
 import type { BackupSetup, TaskPorts } from "../setup.ts";
@@ -70,6 +71,7 @@ export async function runOfflineRestore(
       queried: request.config === undefined ? [] : listQueried(request.config, plan.check),
       keep: request.keep,
       journalDir: work.journalDir,
+      otherJournalDirs: [restoreJournalDir(settings.stateDir)],
       preRestore,
       unsavable: request.unsavable,
       ...(parts === undefined ? {} : { parts }),

@@ -1,4 +1,4 @@
-import { mkdir, rm, statfs } from "node:fs/promises";
+import { mkdir, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import type { BackupReader } from "../../archive/backup-reader.ts";
 import type { ManifestMember } from "../../archive/manifest.ts";
@@ -13,6 +13,7 @@ import type { Surroundings, TaskPorts } from "../setup.ts";
 import { openStagingDirectory } from "../staging.ts";
 import { openAddressed, openDestination, verifyBackup, type BackupAddress } from "../verify.ts";
 import { describeAccess } from "./describe-access.ts";
+import { removePlace } from "./remove-place.ts";
 import { readScratch, removeScratchRecord, scratchDir, writeScratch, type ScratchMember } from "./scratch-record.ts";
 
 export interface ScratchSetup extends Surroundings {
@@ -215,7 +216,7 @@ export async function runScratchRemoval(
       });
     }
   }
-  await rm(scratchDir(stateDir, scratchId), { recursive: true, force: true });
+  await removePlace(scratchDir(stateDir, scratchId));
   await removeScratchRecord(stateDir, scratchId);
   return { name: record.backup.name };
 }

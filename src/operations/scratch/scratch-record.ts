@@ -78,7 +78,7 @@ export function readScratch(stateDir: string, id: string): ScratchRecord | undef
     throw error;
   }
   const parsed = recordSchema.safeParse(parseJson(text));
-  if (parsed.success) return parsed.data;
+  if (parsed.success && parsed.data.id === id) return parsed.data;
   throw new HoldfastError("state-corrupt", `The record of the scratch place ${id} cannot be read: ${path}`, {
     hint: `What it made is in ${scratchDir(stateDir, id)}, and maybe in a database whose name ends in _scratch_${id}: remove both by hand, then the record.`,
   });
