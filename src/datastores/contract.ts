@@ -230,6 +230,11 @@ export interface DatastoreSpec<Options> {
   readonly options: z.ZodType<Options>;
   /** What can be restored alone; absent when the driver restores a datastore as a whole only. */
   readonly parts?: PartsKind;
+  /**
+   * `stage` reads the format of what it is given to its end and refuses what `check` refuses; absent where a staged copy of hostile bytes
+   * could do harm by being unpacked. Then a restore need not have the bytes checked by `check` first.
+   */
+  readonly stageChecks?: "format";
   /** The language in which an open datastore can be asked (`query`); absent when it cannot. */
   readonly queries?: "sql";
   /** Paths that a datastore reads or replaces, as the config names them (globs as their fixed part), for checks of unit sandboxes and overlaps. */
@@ -276,6 +281,7 @@ export interface DatastoreDriver {
   /** For the generated config schema. */
   readonly optionsSchema: z.ZodType;
   readonly parts: PartsKind | undefined;
+  readonly stageChecks: "format" | undefined;
   readonly queries: "sql" | undefined;
   /** Throws `config-invalid` when the options do not fit the schema. */
   configure(options: unknown): ConfiguredDatastore;

@@ -16,6 +16,7 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
     description: spec.description,
     optionsSchema: spec.options,
     parts: spec.parts,
+    stageChecks: spec.stageChecks,
     queries: spec.queries,
     isOtherServer: (id, other) => spec.isOtherServer?.(id, other) ?? false,
     // A value that was read once, like a duration, is not read again.

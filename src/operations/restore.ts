@@ -27,7 +27,7 @@ import { isSaved, savePresent } from "./save-present.ts";
 import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { startRestored, type Aftermath } from "./start-restored.ts";
-import { openAddressed, openDestination, verifyBackup, type BackupAddress } from "./verify.ts";
+import { openAddressed, openDestination, verifyBackup, verifyBytes, type BackupAddress } from "./verify.ts";
 
 export interface RestoreMember {
   readonly datastore: string;
@@ -105,7 +105,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   const failed = found.find(({ status }) => status === "failed");
   if (failed !== undefined)
     throw new HoldfastError("backup-incomplete", `The backup ${backup.manifest.name} does not hold "${failed.datastore}": it was left out`);
-  await verifyBackup(backup, found, setup.stagingDir, ports, signal);
+  await verifyFirst(setup, backup, found, ports, signal);
   const members = nameTargets(setup, found);
 
   const journal = resources.use(await createRestoreJournal(setup.journalDir, setup.restoreId));
@@ -180,6 +180,20 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     tookMs: ports.now() - startedAtMs,
     ...aftermath,
   };
+}
+
+/** What is staged whole and read by its format then, is compared with the manifest before anything is stopped: here its hashes are enough. */
+async function verifyFirst(
+  { parts, stagingDir }: RestoreSetup,
+  backup: BackupReader,
+  members: readonly ManifestMember[],
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<void> {
+  const isChecked = ({ kind }: ManifestMember): boolean => parts === undefined && findDatastoreDriver(kind).stageChecks === "format";
+  const { bytes = [], format = [] } = Object.groupBy(members, (member) => (isChecked(member) ? "bytes" : "format"));
+  await verifyBytes(backup, bytes, ports, signal);
+  if (format.length > 0) await verifyBackup(backup, format, stagingDir, ports, signal);
 }
 
 type ReachedPhase = Extract<RestoreRecord, { type: "reached" }>["phase"];

@@ -12,6 +12,7 @@ import { rollBackRestore, settleRestore } from "./swap-roll-back.ts";
 
 export const postgresqlDriver: DatastoreDriver = defineDatastore({
   kind: "postgresql",
+  stageChecks: "format",
   description: "A PostgreSQL database, several, or a whole server, by pg_dump.",
   options: postgresqlOptions,
   sourcePaths: () => [],

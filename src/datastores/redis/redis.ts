@@ -9,6 +9,7 @@ import { readSource } from "./source-address.ts";
 
 export const redisDriver: DatastoreDriver = defineDatastore({
   kind: "redis",
+  stageChecks: "format",
   description: "A Redis or Valkey server, saved as an RDB file while applications use it.",
   options: redisOptions,
   sourcePaths: listFiles,

@@ -8,6 +8,7 @@ import { rollBackSwap, settleSwap } from "./roll-back.ts";
 
 export const sqliteDriver: DatastoreDriver = defineDatastore({
   kind: "sqlite",
+  stageChecks: "format",
   description: "A SQLite database, copied while applications write to it.",
   options: sqliteOptions,
   parts: "tables",
