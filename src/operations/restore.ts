@@ -25,7 +25,7 @@ import { assertNew, isForeign, nameTargets, stageMember } from "./restore-elsewh
 import { identifyMembers } from "./same-server.ts";
 import { runHook } from "./run-hook.ts";
 import { runLanes, type LaneItem } from "./run-lanes.ts";
-import { isSaved, savePresent } from "./save-present.ts";
+import { createUnsavedError, isSaved, savePresent } from "./save-present.ts";
 import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { startRestored, type Aftermath } from "./start-restored.ts";
@@ -240,7 +240,11 @@ async function assertFits(
     const { datastore } = member;
     return { datastore, plainBytes: countPlain(member), facts, ratio: findRatio(datastore, preRestore) };
   });
-  assertRestoreFits(await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal));
+  const needs = await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw createUnsavedError(error); // its destination is what is asked
+  });
+  assertRestoreFits(needs);
 }
 
 const countPlain = ({ entries }: ManifestMember): number => entries.reduce((sum, { plain }) => sum + plain.bytes, 0);
