@@ -12,6 +12,7 @@ import {
 } from "./restore-journal.ts";
 import { fillHooks, type FindHooks } from "./fill-hooks.ts";
 import type { TaskPorts } from "./setup.ts";
+import { assertSameServer } from "./same-server.ts";
 import { startAgain, stopAgain } from "./start-application.ts";
 
 type RecordOf<Type extends RestoreRecord["type"]> = Extract<RestoreRecord, { type: Type }>;
@@ -21,14 +22,20 @@ export type FindOptions = (datastore: string) => unknown;
 
 /** Undoes the recorded steps, last datastore first. Idempotent. */
 async function rollBackSteps(records: readonly RestoreRecord[], findOptions: FindOptions, signal: AbortSignal): Promise<void> {
-  for (const { datastore, kind, steps } of groupSteps(records).toReversed())
-    await findDatastoreDriver(kind).rollBack(steps, signal, findOptions(datastore));
+  for (const group of groupSteps(records).toReversed()) {
+    const options = findOptions(group.datastore);
+    await assertSameServer(records, group, options, signal);
+    await findDatastoreDriver(group.kind).rollBack(group.steps, signal, options);
+  }
 }
 
 /** Removes what the swaps put aside. Idempotent. */
 export async function settleSteps(records: readonly RestoreRecord[], findOptions: FindOptions, signal: AbortSignal): Promise<void> {
-  for (const { datastore, kind, steps } of groupSteps(records))
-    await findDatastoreDriver(kind).settle(steps, signal, findOptions(datastore));
+  for (const group of groupSteps(records)) {
+    const options = findOptions(group.datastore);
+    await assertSameServer(records, group, options, signal);
+    await findDatastoreDriver(group.kind).settle(group.steps, signal, options);
+  }
 }
 
 interface StepGroup {

@@ -27,6 +27,8 @@ const recordSchema = z.discriminatedUnion("type", [
     backup: z.string(),
     job: z.string(),
     datastores: z.array(z.string()),
+    /** What each datastore was at the beginning, by the id of its concurrency key: the config may mean another server by the name later. */
+    keys: z.record(z.string(), z.string()).exactOptional(),
     start: z.array(hook),
     stop: z.array(hook),
   }),

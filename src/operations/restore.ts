@@ -1,5 +1,6 @@
 import type { BackupReader } from "../archive/backup-reader.ts";
 import type { ManifestMember } from "../archive/manifest.ts";
+import type { ConcurrencyKey } from "../base/concurrency-key.ts";
 import { formatInstant } from "../base/clock.ts";
 import { compareContents, pickContents, type Contents } from "../base/contents.ts";
 import { describeCause, HoldfastError } from "../base/errors.ts";
@@ -21,9 +22,10 @@ import { isAnythingThere } from "./list-origin-doubts.ts";
 import { describeRestoring } from "./parts.ts";
 import type { QueriedDatastore } from "./run-check.ts";
 import { assertNew, isForeign, nameTargets, stageMember } from "./restore-elsewhere.ts";
+import { identifyMembers } from "./same-server.ts";
 import { runHook } from "./run-hook.ts";
 import { runLanes, type LaneItem } from "./run-lanes.ts";
-import { isSaved, savePresent } from "./save-present.ts";
+import { createUnsavedError, isSaved, savePresent } from "./save-present.ts";
 import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { startRestored, type Aftermath } from "./start-restored.ts";
@@ -117,6 +119,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     await journal.append(entry);
     if (entry.type !== "step") records.push(entry);
   };
+  const keys = await identifyMembers(members, findOptions, signal);
   await record({
     type: "begin",
     at: formatInstant(ports.now()),
@@ -124,6 +127,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     backup: backup.manifest.name,
     job: setup.job,
     datastores: members.map(({ datastore }) => datastore),
+    keys: Object.fromEntries([...keys].map(([datastore, { id }]) => [datastore, id])),
     start: setup.start.map(copyHook),
     stop: setup.stop.map(copyHook),
   });
@@ -136,7 +140,7 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   let aftermath: Aftermath = { unproven: [] };
   try {
     await reach("verified");
-    for (const member of members) targets.push(await openTarget(setup, backup, member, { resources, record }, ports, signal));
+    for (const member of members) targets.push(await openTarget(setup, backup, member, { resources, record, keys }, ports, signal));
     if (setup.origin !== undefined && targets.some(({ facts }) => isAnythingThere(facts)))
       throw createDoubtError(backup.manifest.name, setup.origin);
     await assertFits(setup, targets, signal);
@@ -199,11 +203,17 @@ async function verifyFirst(
 type ReachedPhase = Extract<RestoreRecord, { type: "reached" }>["phase"];
 type Reach = (phase: ReachedPhase, datastore?: string) => Promise<void>;
 
+interface OpenedWith {
+  readonly resources: AsyncDisposableStack;
+  readonly record: (entry: RestoreRecord) => Promise<void>;
+  readonly keys: ReadonlyMap<string, ConcurrencyKey>;
+}
+
 async function openTarget(
   setup: RestoreSetup,
   backup: BackupReader,
   member: ManifestMember,
-  { resources, record }: { readonly resources: AsyncDisposableStack; readonly record: (entry: RestoreRecord) => Promise<void> },
+  { resources, record, keys }: OpenedWith,
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<Target> {
@@ -228,10 +238,9 @@ async function openTarget(
     asideDir: restoreAsideDir(setup.journalDir, setup.restoreId),
   };
   const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
-  const key = await configured.identify(signal).catch(() => undefined);
   const facts = await session.inspect(signal);
   assertNew(setup, datastore, facts);
-  return { member, session, key, facts };
+  return { member, session, key: keys.get(datastore), facts };
 }
 
 /** What need not be saved (`raw`) needs no room. */
@@ -245,7 +254,11 @@ async function assertFits(
     const { datastore } = member;
     return { datastore, plainBytes: countPlain(member), facts, ratio: findRatio(datastore, preRestore) };
   });
-  assertRestoreFits(await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal));
+  const needs = await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal).catch((error: unknown) => {
+    signal.throwIfAborted();
+    throw createUnsavedError(error); // its destination is what is asked
+  });
+  assertRestoreFits(needs);
 }
 
 const countPlain = ({ entries }: ManifestMember): number => entries.reduce((sum, { plain }) => sum + plain.bytes, 0);

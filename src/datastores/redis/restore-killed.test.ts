@@ -146,3 +146,13 @@ test("G6 a replacement that fails leaves the announced port to the roll-back, wh
   assert.equal(server.readDigest(), spoilt);
   assertMaster(server);
 });
+
+test("F59 G6 a roll-back leaves another server alone that the config means by now, and goes on when it means the former one again", async (t) => {
+  const killed = await killReplaced(t);
+  const other = await startRedis(t);
+  other.call("SET", "who", "the new server");
+  const there = other.readDigest();
+  await assert.rejects(redisDriver.rollBack(killed.steps, quiet, other.options()), { code: "restore-stuck", message: /is not the server/ });
+  assert.equal(other.readDigest(), there);
+  await assertRolledBack(killed);
+});

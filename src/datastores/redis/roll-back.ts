@@ -10,6 +10,7 @@ import { scanRdbFile } from "./check-rdb.ts";
 import { openConnection } from "./connection.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { describeEndpoint, resolveEndpoint } from "./endpoint.ts";
+import { identifyServer } from "./identify.ts";
 import { explainRedisError } from "./explain-error.ts";
 import { noteFeedPort, readFeedPorts } from "./feed-ports.ts";
 import { followScratch, promote, waitUntilKept } from "./follow.ts";
@@ -102,6 +103,7 @@ async function undoReplaceOnce(step: ReplaceStep, options: RedisOptions, signal:
   if (connection === undefined) return;
   const info = await readInfo(connection, "server", "replication", "stats");
   const follows = await isFollowing(info, step);
+  if (hasAside && !follows) await assertSameServer(info, connection.where, step, options);
   if (info.get("role") === "slave" && !follows) {
     throw new HoldfastError("restore-stuck", `the server at ${connection.where} is now a replica of another one`, {
       hint: "Make it a master (REPLICAOF NO ONE), then restart Holdfast.",
@@ -115,6 +117,31 @@ async function undoReplaceOnce(step: ReplaceStep, options: RedisOptions, signal:
   await putBack(connection, step, options, pause, signal);
   await rm(step.aside, { force: true });
   await syncDirectory(dirname(step.aside));
+}
+
+/**
+ * The config may mean another server by now, whose data nobody has saved. Under another address it is the same one when it is the process
+ * that it was, or has the history of its data.
+ * @throws restore-stuck
+ */
+async function assertSameServer(
+  info: Info,
+  where: string,
+  { source, runId, replicationId, scratchId }: ReplaceStep,
+  options: RedisOptions,
+): Promise<void> {
+  const begun = redisOptions.safeParse(readSource([{ name: "former.rdb", sourcePath: source }]));
+  if (source === "" || !begun.success || isViaLost(begun.data.via)) return;
+  if ((await identifyServer(begun.data)).id === (await identifyServer(options)).id) return;
+  const ids = ["master_replid", "master_replid2"].map((name) => info.get(name));
+  if (info.get("run_id") === runId || ids.includes(replicationId) || ids.includes(scratchId)) return;
+  throw new HoldfastError(
+    "restore-stuck",
+    `the server at ${where} is not the server that the restore had begun on (${describeEndpoint(resolveEndpoint(begun.data))})`,
+    {
+      hint: "Let the datastore mean the former server until the restore has ended (then `holdfast reload`), and give the new server a datastore of its own. Where the former one is gone for good, move the restore's journal away.",
+    },
+  );
 }
 
 /** When there is nothing to put back any more, a server that is away is no trouble. */
