@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { withConfigFiles } from "../../test/support/config-files.ts";
 import { createConfigCopy } from "./config-copy.ts";
+import { describeEffective } from "./describe-effective.ts";
 import { loadConfig } from "./load-config.ts";
 
 const main = `destinations:
@@ -40,6 +41,10 @@ test("F71 what backups carry of the config has no secret, wherever in the files 
     // A path is not changed for a secret that it happens to contain.
     const text = JSON.stringify(copy).replaceAll("/srv/known-canary1/crm.db", "");
     assert.deepEqual(text.match(/.{0,30}can[a@]ry.{0,5}|.{0,30}ry@h.{0,5}/g), null);
+    const shown = JSON.stringify(describeEffective(config))
+      .replaceAll("known-canary1", "")
+      .replaceAll(/canary1[89]/g, "");
+    assert.deepEqual(shown.match(/.{0,30}can[a@]ry.{0,5}|.{0,30}ry@h.{0,5}/g), null);
     const { restore } = copy["job"] as { readonly restore: { readonly stop: readonly { readonly command: readonly string[] }[] } };
     const words = restore.stop.map(({ command }) => command);
     assert.deepEqual(words[0], ["/bin/stop", "--password=***", "--url=https://***@h/", "--api-key", "***", "X: ***", "kept"]);

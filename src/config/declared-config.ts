@@ -11,8 +11,6 @@ const shortestWithin = 10;
 const askedKeys = new Set(["command", "shell", "http", "sql", "stop", "start", "check"]);
 const plainKeys = new Set(["unit", "dockerCompose", "runAs", "cwd", "directory", "file", "project", "datastore"]);
 const secretFlag = /^--?[\w-]*(?:pass|password|passwd|passphrase|token|secret|credential|api[-_]?key|access[-_]?key)$/i;
-const flagWithValue =
-  /((?:^|\s)--?[\w-]*(?:pass|password|passwd|passphrase|token|secret|credential|api[-_]?key|access[-_]?key)\s+)[^\s-]\S*/gi;
 
 /** What hooks and checks are made of besides what the file says. */
 const ownWords =
@@ -72,11 +70,19 @@ function showOnly(value: unknown, texts: ReadonlySet<string>, known: ReadonlySet
   return isFields(value) ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, showOnly(each, texts, known)])) : value;
 }
 
-/** Sections that another version has written: what looks like a secret is masked, none is known. */
-export function maskDeclared<Sections extends object>(sections: Sections): Sections {
-  return Object.fromEntries(
-    Object.entries(sections).map(([name, section]) => [name, maskValue(section, undefined, new Set(), "whole")]),
-  ) as Sections;
+/**
+ * Sections as they are shown, by their names: what looks like a secret is masked, and what jobs run and channels are given is searched for
+ * those that are known.
+ * @param parts undefined: none is known
+ */
+export function maskSections<Sections extends object>(sections: Sections, parts?: ConfigParts): Sections {
+  const none: ReadonlySet<string> = new Set();
+  const known = parts === undefined ? none : collectSecrets(parts);
+  const mask = (name: string, section: unknown): unknown => {
+    if (name !== "jobs" || !isFields(section)) return maskValue(section, undefined, name === "notify" ? known : none, "whole");
+    return Object.fromEntries(Object.entries(section).map(([job, value]) => [job, maskRun(value, known)]));
+  };
+  return Object.fromEntries(Object.entries(sections).map(([name, section]) => [name, mask(name, section)])) as Sections;
 }
 
 /** Of a job and what it names. */
@@ -123,7 +129,7 @@ function maskText(text: string, known: ReadonlySet<string>, reach: Reach): strin
   if (reach === "whole") return redactText(text);
   const within = [...known].filter(({ length }) => length >= shortestWithin).toSorted((one, other) => other.length - one.length);
   const cut = within.reduce((rest, secret) => rest.replaceAll(secret, secretMask), text);
-  return redactText(cut).replaceAll(flagWithValue, `$1${secretMask}`);
+  return redactText(cut);
 }
 
 /** Nothing tells which of a command's variables is a secret. */

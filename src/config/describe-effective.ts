@@ -3,6 +3,7 @@ import { describeSchedule } from "../schedule/describe-schedule.ts";
 import type { Schedule } from "../schedule/parse-schedule.ts";
 import type { Config } from "./config.ts";
 import { createPlainCopy } from "./config-copy.ts";
+import { maskSections } from "./declared-config.ts";
 
 /** One value in force. */
 export interface EffectiveValue {
@@ -37,7 +38,10 @@ export function describeEffective(config: Config): readonly EffectiveValue[] {
     const key = [...path.slice(0, -1), writeKey(last, path)].join(".");
     rows.push({ key, value: describeValue(last, value), origin: findOrigin(config.origins, key, path[0] === "settings" ? 1 : 2) });
   };
-  for (const [part, section] of Object.entries(sectionNames)) add([section], createPlainCopy(config[part as keyof typeof sectionNames]));
+  for (const [part, section] of Object.entries(sectionNames)) {
+    const plain = createPlainCopy(config[part as keyof typeof sectionNames]);
+    add([section], maskSections({ [section]: plain }, config)[section]);
+  }
   return rows;
 }
 

@@ -2,6 +2,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { Check, CommandCheck, HttpCheck, SqlCheck } from "../config/config.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
+import { redactText } from "../telemetry/redact.ts";
 import { describeCheck } from "./describe-hook.ts";
 import { runHook } from "./run-hook.ts";
 import { openStagingDirectory } from "./staging.ts";
@@ -51,7 +52,7 @@ function runOnce(check: Check, setup: CheckSetup, signal: AbortSignal): Promise<
 }
 
 function describeFailure(check: Check, error: unknown): HoldfastError {
-  return new HoldfastError("check-failed", `The health check ${describeCheck(check)} failed: ${describeCause(error)}`, {
+  return new HoldfastError("check-failed", `The health check ${describeCheck(check)} failed: ${redactText(describeCause(error))}`, {
     cause: error,
     hint:
       check.kind === "sql"

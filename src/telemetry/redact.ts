@@ -9,12 +9,19 @@ const secretName =
 const addressWithUser = /([a-z][a-z0-9+.-]*:\/\/)[^\s/?#]*@/gi;
 const authorization = /(authorization:\s*)[^\s"'][^\r\n"']*/gi;
 const assignment = /((?<![\w-])[\w-]*(?:password|passwd|passphrase|secret|token|api[-_]?key|access[-_]?key|signature)=)[^\s&"';]+/gi;
+/** `--password VALUE` in a command line. */
+const flagWithValue =
+  /((?:^|\s)--?[\w-]*(?:pass|password|passwd|passphrase|token|secret|credential|api[-_]?key|access[-_]?key)\s+)[^\s-]\S*/gi;
 const maxDepth = 6;
 const maxItems = 100;
 
 /** Masks what looks like a secret in a text: the user part of an address, `password=…` and the like. */
 export function redactText(text: string): string {
-  return text.replaceAll(addressWithUser, `$1${mask}@`).replaceAll(authorization, `$1${mask}`).replaceAll(assignment, `$1${mask}`);
+  return text
+    .replaceAll(addressWithUser, `$1${mask}@`)
+    .replaceAll(authorization, `$1${mask}`)
+    .replaceAll(assignment, `$1${mask}`)
+    .replaceAll(flagWithValue, `$1${mask}`);
 }
 
 /** A plain copy for logs and messages: secrets masked by type, by name and in texts; errors, cycles and depth told in JSON. Never throws. */

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { formatInstant } from "../../base/clock.ts";
 import { describeCause, HoldfastError } from "../../base/errors.ts";
-import { maskDeclared } from "../../config/declared-config.ts";
+import { maskSections } from "../../config/declared-config.ts";
 import { openAddressed, openDestination } from "../verify.ts";
 import type { OfflineBackup, OfflineView } from "./open-view.ts";
 import { reconstructConfig } from "./reconstruct-config.ts";
@@ -79,8 +79,8 @@ async function readSource(found: OfflineBackup, signal: AbortSignal): Promise<Jo
   if (!copy.success) return { reason: "it carries no config" };
   const declared = declaredSchema.safeParse(copy.data.declared);
   const { timezone } = copy.data.job;
-  if (declared.success) return { found, declared: maskDeclared(declared.data), timezone, form: "complete" };
-  return { found, declared: maskDeclared({ ...reconstructConfig(copy.data), notify: {} }), timezone, form: "effective" };
+  if (declared.success) return { found, declared: maskSections(declared.data), timezone, form: "complete" };
+  return { found, declared: maskSections({ ...reconstructConfig(copy.data), notify: {} }), timezone, form: "effective" };
 }
 
 function merge(sources: readonly JobSource[], view: OfflineView, passedOver: CollectedConfig["passedOver"]): CollectedConfig {
