@@ -12,7 +12,7 @@ import type { RedisConnection } from "./redis-connection.ts";
 import { describeEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { explainRedisError } from "./explain-error.ts";
 import { noteFeedPort, readFeedPorts } from "./feed-ports.ts";
-import { followScratch, promote, waitUntilKept } from "./follow.ts";
+import { followScratch, promote } from "./follow.ts";
 import { chooseTargetOptions } from "./live-target.ts";
 import { redisOptions, type RedisOptions } from "./options.ts";
 import { openWritePause, type WritePause } from "./pause-writes.ts";
@@ -22,6 +22,7 @@ import { isViaLost, readSource } from "./source-address.ts";
 import { parseStep, type RedisStep, type ReplaceStep } from "./swap-steps.ts";
 import { assertNothingAside, hasReplacedFiles, isThere, undoMove, undoPlace } from "./undo-files.ts";
 import { removeWorkDirectory } from "./work-directory.ts";
+import { waitUntilKept } from "./wait-until-kept.ts";
 
 const pollMs = 50;
 
