@@ -22,7 +22,7 @@ import type { QueriedDatastore } from "./run-check.ts";
 import { assertNew, isForeign, nameTargets, stageMember } from "./restore-elsewhere.ts";
 import { runHook } from "./run-hook.ts";
 import { runLanes, type LaneItem } from "./run-lanes.ts";
-import { isSaved, savePresent } from "./save-present.ts";
+import { createUnsavableError, isSaved, savePresent } from "./save-present.ts";
 import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
 import { startRestored, type Aftermath } from "./start-restored.ts";
@@ -224,7 +224,11 @@ async function assertFits(
 ): Promise<void> {
   await using saveTo = unsavable === "raw" ? undefined : await openDestination(preRestore.destination);
   const demands = targets.map(({ member, facts }) => ({ datastore: member.datastore, plainBytes: countPlain(member), facts }));
-  assertRestoreFits(await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal));
+  const needs = await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal).catch((error: unknown) => {
+    // Only the destination of what is there now can fail here.
+    throw signal.aborted ? error : createUnsavableError(error);
+  });
+  assertRestoreFits(needs);
 }
 
 const countPlain = ({ entries }: ManifestMember): number => entries.reduce((sum, { plain }) => sum + plain.bytes, 0);

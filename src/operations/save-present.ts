@@ -41,11 +41,15 @@ export async function savePresent(
       ports.log("warn", `The present data cannot be backed up and is left aside as it is: ${describeCause(error)}`);
       return undefined;
     }
-    throw new HoldfastError("restore-failed", `The present data cannot be saved first: ${describeCause(error)}`, {
-      cause: error,
-      hint: "If it is damaged, or its server is stopped, and you want it moved aside as it is, restore with --unsavable=raw.",
-    });
+    throw createUnsavableError(error);
   }
+}
+
+export function createUnsavableError(error: unknown): HoldfastError {
+  return new HoldfastError("restore-failed", `The present data cannot be saved first: ${describeCause(error)}`, {
+    cause: error,
+    hint: "If it is damaged, or its server is stopped, and you want it moved aside as it is, restore with --unsavable=raw.",
+  });
 }
 
 /** Whether what was put aside may go. What a partial backup had to leave out is nowhere else. */
