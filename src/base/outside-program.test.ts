@@ -51,6 +51,13 @@ test("a failure tells the end of the output", async () => {
   await assert.rejects(runOutside({ ...shell(""), command: ["/no/such/program"] }, signal), /ENOENT/);
 });
 
+test("P9 a failure tells no colours and nothing else that a terminal obeys: pm2 colours what it says to anybody", async () => {
+  await assert.rejects(runOutside(shell(String.raw`printf '\033[31m[PM2][ERROR] \033[39mnot found\007\033]0;x\007\n'; exit 1`), signal), {
+    code: "tool-failed",
+    message: "it exited with 1: [PM2][ERROR] not found",
+  });
+});
+
 test("input, environment, directory and account reach the command; the task's marker does not", async () => {
   const out = join(directory, "out");
   process.env["HOLDFAST_TASK"] = "marker";

@@ -4,6 +4,7 @@ import { existsSync } from "node:fs";
 import { open, rm, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { stripVTControlCharacters } from "node:util";
 import { HoldfastError } from "./errors.ts";
 import { Secret } from "./secret.ts";
 import { createAbortError, createChildEnvironment, runProgram } from "./subprocess.ts";
@@ -235,6 +236,7 @@ async function follow(
 
 function createFailure(end: BadEnd, output: string): HoldfastError {
   if ("error" in end) return end.error;
-  const last = output.trim().split("\n").slice(-3).join("; ");
+  const plain = stripVTControlCharacters(output).replaceAll(/[^\P{Cc}\n\t]/gu, "");
+  const last = plain.trim().split("\n").slice(-3).join("; ");
   return new HoldfastError(end.code, last === "" ? end.message : `${end.message}: ${last}`);
 }

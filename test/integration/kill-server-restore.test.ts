@@ -14,12 +14,12 @@ interface Kind {
 }
 
 const kinds: Readonly<Record<string, Kind>> = {
-  "PostgreSQL, custom": { open: () => openPostgresData({ options: { database: "shop" } }), bounded: 4 },
+  "PostgreSQL, custom": { open: () => openPostgresData({ options: { database: "shop" } }), bounded: 2 },
   "PostgreSQL, plain": { open: () => openPostgresData({ options: { database: "shop", format: "plain" } }), bounded: 2 },
   "PostgreSQL, cluster": { open: () => openPostgresData({ options: { format: "cluster" } }), bounded: 1 },
-  "PostgreSQL, one table": { open: () => openPostgresData({ options: { database: "shop" }, parts: ["note"] }), bounded: 3 },
+  "PostgreSQL, one table": { open: () => openPostgresData({ options: { database: "shop" }, parts: ["note"] }), bounded: 2 },
   "PostgreSQL, SQLite export": { open: () => openPostgresData({ options: { database: "shop", format: "sqlite" } }), bounded: 2 },
-  "Redis, running": { open: () => openRedisData({ during: "running", config: ["appendonly yes"] }), bounded: 4 },
+  "Redis, running": { open: () => openRedisData({ during: "running", config: ["appendonly yes"] }), bounded: 2 },
   "Redis, stopped, RDB": { open: () => openRedisData({ during: "stopped", config: ["save 3600 1"] }), bounded: 2 },
   "Redis, stopped, append-only files": { open: () => openRedisData({ during: "stopped", config: ["appendonly yes"] }), bounded: 2 },
 };
@@ -30,12 +30,12 @@ const both: Kind = {
       () => openPostgresData({ options: { database: "shop" } }),
       () => openRedisData({ during: "running", config: ["save 3600 1"] }),
     ]),
-  bounded: 3,
+  bounded: 2,
 };
 
 const all = Object.entries({ ...kinds, "PostgreSQL and Redis together": both });
 // Every kind takes a while even for one point: a bounded run has some of them.
-const chosen = isLong || process.env["HOLDFAST_POINT"] !== undefined ? all : pickPoints(all, 3, readSeed());
+const chosen = isLong || process.env["HOLDFAST_POINT"] !== undefined ? all : pickPoints(all, 2, readSeed());
 
 describe("restore of a server, stopped at each record, program, statement and command", () => {
   for (const [title, { open, bounded }] of chosen) {

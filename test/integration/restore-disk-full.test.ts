@@ -140,7 +140,8 @@ function removeDisk(disk: SmallDisk, path: string): void {
 }
 
 const mib = 1024 * kib;
-const serverFull = /No space left|ENOSPC|could not write|checkpoint request failed|background save failed|MISCONF|refuses|could not extend/;
+const serverFull =
+  /No space left|ENOSPC|could not write|checkpoint request failed|background save failed|MISCONF|refuses|append-only file|could not extend/;
 
 test("F14 F39 F59 G6 PostgreSQL: the server's own disk is full", { timeout }, async (t) => {
   const path = mkdtempSync(join(tmpdir(), "tablespace-"));
@@ -159,7 +160,7 @@ test("F14 F47 F59 G6 Redis: the server's own disk is full", { timeout }, async (
   using disk = openSmallDisk(path, 16 * mib);
   const open = () => openRedisData({ during: "running", config: ["appendonly yes"], directory: join(path, "redis") });
   await using world = await openServerWorld(open);
-  await tryAll(t, world, pick([0, 4, 8, 1024].map((size) => size * kib)), async (bytes) => {
+  await tryAll(t, world, [16 * kib, ...pick([0, 4, 8, 32, 64, 1024].map((size) => size * kib))], async (bytes) => {
     disk.leave(bytes);
     return { setup: describeServerRestore(world), told: serverFull, [Symbol.dispose]: () => disk.leave(16 * mib) };
   });

@@ -64,14 +64,14 @@ const title = (kind: string): string =>
   `F62 D6 prop-P4 G6 ${kind}: backup ∘ restore ∘ backup has equal contents, and undo ∘ restore is the identity, absence included`;
 
 test(title("a tree"), { timeout }, async (t) => {
-  await runProperty(t, await openGeneratedTree(), generatedFiles, { bounded: 6, long: 200 });
+  await runProperty(t, await openGeneratedTree(), generatedFiles, { bounded: 3, long: 200 });
 });
 test(title("loose files"), { timeout }, async (t) => {
   const some = generatedFiles.filter((files) => files.some(({ path, form }) => /^[^/]*\.bin$/.test(path) && form === "file"));
-  await runProperty(t, await openGeneratedLoose(), some, { bounded: 6, long: 200 });
+  await runProperty(t, await openGeneratedLoose(), some, { bounded: 3, long: 200 });
 });
 test(title("SQLite"), { timeout }, async (t) => {
-  await runProperty(t, await openGeneratedSqlite(), generatedDatabase, { bounded: 3, long: 60 });
+  await runProperty(t, await openGeneratedSqlite(), generatedDatabase, { bounded: 1, long: 60 });
 });
 test(title("PostgreSQL"), { timeout }, async (t) => {
   await runProperty(t, await openGeneratedPostgres({}), generatedServed, { bounded: 1, long: 40 });
@@ -82,5 +82,5 @@ if (isLong) {
   });
 }
 test(title("Redis"), { timeout }, async (t) => {
-  await runProperty(t, await openGeneratedRedis(["appendonly yes"]), generatedKeys, { bounded: 2, long: 60 });
+  await runProperty(t, await openGeneratedRedis(["appendonly yes"]), generatedKeys, { bounded: 1, long: 60 });
 });

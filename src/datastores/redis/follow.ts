@@ -5,7 +5,7 @@ import type { RedisConnection } from "./redis-connection.ts";
 import type { Following } from "./live-target.ts";
 import type { WritePause } from "./pause-writes.ts";
 import type { ScratchServer } from "./scratch-server.ts";
-import { parseKeyspace, readInfo, readSetting, type Info, type Keyspace } from "./server-facts.ts";
+import { parseKeyspace, readInfo, type Keyspace } from "./server-facts.ts";
 
 const pollMs = 20;
 /** For the target to get through to the private server at all. */
@@ -109,37 +109,6 @@ export async function promote(
   if (setPassword) await target.call("CONFIG", "SET", "masterauth", "");
   if (setPlain) await target.call("CONFIG", "SET", "tls-replication", "yes");
   if (setReadOnly === true) await target.call("CONFIG", "SET", "replica-read-only", "no");
-}
-
-/** What the server has taken over is on its disk when this returns, as far as it keeps its data there. */
-export async function waitUntilKept(target: RedisConnection, timeoutMs: number, signal: AbortSignal): Promise<void> {
-  const limitMs = performance.now() + timeoutMs;
-  const hasSaves = ((await readSetting(target, "save").catch(() => "")) ?? "") !== "";
-  let asked = false;
-  for (;;) {
-    const info = await readInfo(target, "persistence");
-    if (performance.now() > limitMs)
-      throw new HoldfastError("timeout", `the server at ${target.where} did not write the restored data to its disk in time`);
-    if (!isBusy(info)) {
-      if (info.get("aof_enabled") === "1") {
-        if (info.get("aof_last_bgrewrite_status") === "ok") return;
-        throw new HoldfastError("restore-failed", `the server at ${target.where} cannot write its append-only file; its log says why`);
-      }
-      if (!hasSaves) return;
-      if (asked) {
-        if (info.get("rdb_last_bgsave_status") === "ok") return;
-        throw new HoldfastError("restore-failed", `the server at ${target.where} cannot save its data; its log says why`);
-      }
-      await target.call("BGSAVE");
-      asked = true;
-      continue;
-    }
-    await wait(signal);
-  }
-}
-
-function isBusy(info: Info): boolean {
-  return ["rdb_bgsave_in_progress", "aof_rewrite_in_progress", "aof_rewrite_scheduled"].some((name) => info.get(name) === "1");
 }
 
 function createTakenError({ where }: RedisConnection): HoldfastError {

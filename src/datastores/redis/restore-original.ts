@@ -10,7 +10,7 @@ import { requireSingleRdb, scanRdbFile, syncFile, writeAndScan } from "./check-r
 import type { RedisConnection } from "./redis-connection.ts";
 import { describeEndpoint, resolveEndpoint, type Endpoint } from "./endpoint.ts";
 import { explainRedisError, targetCodes } from "./explain-error.ts";
-import { promote, waitUntilKept } from "./follow.ts";
+import { promote } from "./follow.ts";
 import { inspectServer } from "./inspect-target.ts";
 import {
   awaitsStop,
@@ -36,6 +36,7 @@ import { readInfo } from "./server-facts.ts";
 import { assertStartedFrom, findServerFiles, readAofSettings, type AofSettings, type ServerFiles } from "./server-files.ts";
 import { describeSource } from "./source-address.ts";
 import { assertRoom, findServerDirectory, isWritable, makeWorkDirectory, removeWorkDirectory } from "./work-directory.ts";
+import { waitUntilKept } from "./wait-until-kept.ts";
 
 const contentSections = ["keyspace", "memory"] as const;
 

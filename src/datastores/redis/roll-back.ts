@@ -13,7 +13,7 @@ import { describeEndpoint, resolveEndpoint } from "./endpoint.ts";
 import { identifyServer } from "./identify.ts";
 import { explainRedisError } from "./explain-error.ts";
 import { noteFeedPort, readFeedPorts } from "./feed-ports.ts";
-import { followScratch, promote, waitUntilKept } from "./follow.ts";
+import { followScratch, promote } from "./follow.ts";
 import { chooseTargetOptions } from "./live-target.ts";
 import { redisOptions, type RedisOptions } from "./options.ts";
 import { openWritePause, type WritePause } from "./pause-writes.ts";
@@ -23,6 +23,7 @@ import { isViaLost, readSource } from "./source-address.ts";
 import { parseStep, type RedisStep, type ReplaceStep } from "./swap-steps.ts";
 import { assertNothingAside, hasReplacedFiles, isThere, undoMove, undoPlace } from "./undo-files.ts";
 import { removeWorkDirectory } from "./work-directory.ts";
+import { waitUntilKept } from "./wait-until-kept.ts";
 
 const pollMs = 50;
 
