@@ -33,7 +33,9 @@ export async function saveInBackground(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<SavedRdb> {
-  const askedAtSeconds = await readServerSeconds(connection);
+  // The clock that a server dates its files by lags some milliseconds behind the one that it tells (CLOCK_REALTIME_COARSE), so one second is
+  // forgiven: that the save is a new one is known by its count, and that the file is, by its inode.
+  const askedAtSeconds = (await readServerSeconds(connection)) - 1;
   const limitMs = performance.now() + timeoutMs;
   const before = await waitForChildren(connection, limitMs, signal);
   const former = await identifyFile(path);
