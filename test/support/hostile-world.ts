@@ -41,7 +41,7 @@ export async function tryAll(world: SmallWorld, backup: BackupResult, datastores
   const drill = await tellCode(() => runDrill(setup, quietPorts, never));
   assert.equal(readTree(app, "times"), data, "the drill touched the data");
   const restore = await tellCode(() => runRestore(describeRestore(world, backup, datastores), quietPorts, never));
-  if (restore !== "ok") assert.equal(readTree(app, "times"), data, `refused with ${restore}, but the data was touched`);
+  if (restore !== "ok") assert.equal(timeless(readTree(app, "times")), timeless(data), `refused with ${restore}, but the data was touched`);
   assert.equal(readTree(canaryOf(world), "times"), canary, "something outside was touched");
   assert.deepEqual(listOutside(root), outside, "something was written beside the data");
   for (const name of listTree(app)) {
@@ -51,6 +51,11 @@ export async function tryAll(world: SmallWorld, backup: BackupResult, datastores
     if (stats.isFile()) assert.equal(stats.mode & 0o6000, 0, `set-id: ${name}`);
   }
   return { verify, drill, restore };
+
+  // The copy of a database is staged beside it and taken away again, which the directory's time shows, and nothing else.
+  function timeless(tree: string): string {
+    return datastores.includes("memory") ? tree.replace(/^( \d+ \S+ directory) \d+/m, "$1") : tree;
+  }
 }
 
 /** The journals of restores may appear. */
