@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createId } from "../src/base/ids.ts";
 import { findDestinationDriver } from "../src/destinations/registry.ts";
 import type { BackupSetup, DatastoreSetup } from "../src/operations/setup.ts";
-import type { RestoreSetup } from "../src/operations/restore.ts";
+import type { RestoreSetup } from "../src/operations/restore-setup.ts";
 
 /** Directories of one benchmark, made anew. */
 export class BenchPlace {

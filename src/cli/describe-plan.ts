@@ -4,7 +4,8 @@ import { describeNeed } from "../operations/forecast-restore.ts";
 import { describePassedOver } from "../operations/passed-over.ts";
 import { describeDuration } from "../base/parse-duration.ts";
 import { describeParts } from "../operations/parts.ts";
-import type { PlannedDatastore, RestorePlan } from "../operations/plan-restore.ts";
+import type { RestorePlan } from "../operations/plan-restore.ts";
+import type { PlannedDatastore } from "../operations/planned-datastore.ts";
 import { describeAgo } from "./describe-status.ts";
 import type { Terminal } from "./terminal.ts";
 

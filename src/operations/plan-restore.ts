@@ -4,7 +4,7 @@ import { HoldfastError } from "../base/errors.ts";
 import { createId } from "../base/ids.ts";
 import type { Note } from "../base/note.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
-import { compareCounts, describeCounts, type CountDifference } from "../base/describe-contents.ts";
+import { compareCounts, describeCounts } from "../base/describe-contents.ts";
 import type { TargetFacts } from "../datastores/contract.ts";
 import { findExpectedTime, type ExpectedTime } from "./expected-time.ts";
 import { findUnreadable } from "./find-unreadable.ts";
@@ -24,6 +24,7 @@ import {
 } from "./choose-restore-targets.ts";
 import type { Core } from "./core.ts";
 import { describeCheck, describeHook } from "./describe-hook.ts";
+import { describeNow, listLosses, listVanishing } from "./describe-target.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
 import { describeDestination } from "./find-config.ts";
 import type { InspectedTarget, Inspection, InspectionSetup } from "./inspect-targets.ts";
@@ -31,46 +32,12 @@ import { listDoubts } from "./list-doubts.ts";
 import { identifyTargets, isAnythingThere, listOriginDoubts } from "./list-origin-doubts.ts";
 import { assertParts, describeRestoring, listParts, type PartsRequest } from "./parts.ts";
 import { readRatios } from "./prepare-task.ts";
+import type { PlannedDatastore } from "./planned-datastore.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
 
 /** Longer than looking takes; a target on a dead mount must not keep the asker. */
 const inspectionMs = 30_000;
-
-export interface PlannedDatastore {
-  readonly datastore: string;
-  readonly kind: string;
-  /** Where it goes when that is not where it came from: a datastore of the config, or `database:NAME`. */
-  readonly to: string | null;
-  /** In the backup. */
-  readonly status: ManifestMember["status"];
-  readonly plainBytes: number;
-  readonly entries: number;
-  /** Where it lives by the config. */
-  readonly places: readonly string[];
-  /** What is there now; null when that cannot be told, see `problem`. */
-  readonly now: {
-    readonly summary: string;
-    readonly present: boolean;
-    readonly bytes: number;
-    /** The newest change that was seen; null where it is not known. */
-    readonly newestChangeAt: string | null;
-    /** What else is known of when it changed. */
-    readonly changes: string | null;
-    /** `3 tables, 1,204 rows`; null where it was not counted. */
-    readonly contents: string | null;
-  } | null;
-  /** What will be there; null where nothing is counted. */
-  readonly contents: string | null;
-  /** Where both sides are counted. */
-  readonly differences: readonly CountDifference[];
-  readonly method: string | null;
-  readonly neededBytes: number | null;
-  /** Process ids that have it open. */
-  readonly users: readonly number[];
-  readonly notes: readonly Note[];
-  readonly problem: string | null;
-}
 
 /** What a restore would do. Nothing has been touched, and nothing is promised: it is looked at again when it is done. */
 export interface RestorePlan {
@@ -274,40 +241,4 @@ function describeMember(
 function describePresent(database: string | undefined, facts: TargetFacts | null): string | null {
   if (database === undefined || facts?.present !== true) return null;
   return `The database ${database} is there already, and database:NAME overwrites nothing`;
-}
-
-/** What a driver has found, for a plan. */
-export function describeNow(facts: TargetFacts, counts: InspectedTarget["counts"]): NonNullable<PlannedDatastore["now"]> {
-  const { summary, present, bytes, newestChangeAtMs, changes } = facts;
-  return {
-    summary,
-    present,
-    bytes,
-    newestChangeAt: newestChangeAtMs === undefined ? null : formatInstant(newestChangeAtMs),
-    changes: changes ?? null,
-    contents: counts === null ? null : (describeCounts(counts) ?? null),
-  };
-}
-
-/** What the backup does not have and is there now: tables that are newer than it. */
-export function listVanishing(
-  { datastore, kind }: Pick<PlannedDatastore, "datastore" | "kind">,
-  differences: readonly CountDifference[],
-): readonly string[] {
-  const gone = differences.filter(({ coming, what }) => coming === null && what === "rows");
-  if (gone.length === 0) return [];
-  const names = gone.slice(0, 10).map(({ name, now }) => `${name} (${now ?? 0} row${now === 1 ? "" : "s"})`);
-  const more = gone.length > names.length ? ` and ${gone.length - names.length} more` : "";
-  return [
-    `${datastore}: the backup does not have ${kind === "sqlite" ? "the table" : "table"}${gone.length === 1 ? "" : "s"} ${names.join(", ")}${more}, which will be gone`,
-  ];
-}
-
-export function listLosses(member: ManifestMember): readonly string[] {
-  const { datastore, status, notes } = member;
-  return [
-    ...(status === "absent" ? [`${datastore} was not there at that time: what is there now is put aside`] : []),
-    ...(status === "failed" ? [`${datastore} is not in this backup and stays as it is now`] : []),
-    ...notes.filter(({ level }) => level !== "info").map(({ message }) => `${datastore}: ${message}`),
-  ];
 }

@@ -12,7 +12,7 @@ import { describeDestination, findDatastore, findJob, listQueried } from "./find
 import { listParts } from "./parts.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import type { OperationKind, OperationSetup } from "./run-task.ts";
-import type { RestoreMember } from "./restore.ts";
+import type { RestoreMember } from "./restore-setup.ts";
 import { chooseScratchTargets } from "./scratch/request-scratch.ts";
 import { readScratch } from "./scratch/scratch-record.ts";
 import type { BackupSetup, DatastoreSetup, Surroundings } from "./setup.ts";

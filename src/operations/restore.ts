@@ -1,72 +1,27 @@
 import type { BackupReader } from "../archive/backup-reader.ts";
-import type { ManifestMember } from "../archive/manifest.ts";
-import type { ConcurrencyKey } from "../base/concurrency-key.ts";
 import { formatInstant } from "../base/clock.ts";
-import { compareContents, pickContents, type Contents } from "../base/contents.ts";
 import { describeCause, HoldfastError } from "../base/errors.ts";
 import { pickDefined } from "../base/pick-defined.ts";
-import type { Check, Hook } from "../config/config.ts";
-import type { RestoreSession, SwapStep, TargetFacts } from "../datastores/contract.ts";
-import { findDatastoreDriver } from "../datastores/registry.ts";
+import type { Hook } from "../config/config.ts";
 import { assertSaved } from "./assert-saved.ts";
 import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { endCommitted, undoAttempt } from "./end-attempt.ts";
-import { findRatio } from "./forecast.ts";
-import { assertRestoreFits, forecastRestore } from "./forecast-restore.ts";
 import { assertNoneUnfinished, type FindOptions } from "./finish-restore.ts";
-import { createRestoreJournal, restoreAsideDir, type RestoreRecord } from "./restore-journal.ts";
 import { createDoubtError } from "./list-doubts.ts";
 import { isAnythingThere } from "./list-origin-doubts.ts";
-import { describeRestoring } from "./parts.ts";
-import type { QueriedDatastore } from "./run-check.ts";
-import { assertNew, isForeign, nameTargets, stageMember } from "./restore-elsewhere.ts";
-import { identifyMembers } from "./same-server.ts";
+import { assertNew, nameTargets } from "./restore-elsewhere.ts";
+import { createRestoreJournal, type RestoreRecord } from "./restore-journal.ts";
+import type { RestoreSetup } from "./restore-setup.ts";
+import { assertFits, assertSame, openTarget, stageTarget, verifyFirst, type Target } from "./restore-target.ts";
 import { runHook } from "./run-hook.ts";
-import { runLanes, type LaneItem } from "./run-lanes.ts";
-import { createUnsavedError, isSaved, savePresent } from "./save-present.ts";
-import type { BackupSetup, Surroundings, TaskPorts } from "./setup.ts";
-import { openStagingDirectory } from "./staging.ts";
+import { runLanes } from "./run-lanes.ts";
+import { identifyMembers } from "./same-server.ts";
+import { isSaved, savePresent } from "./save-present.ts";
+import type { TaskPorts } from "./setup.ts";
 import { startRestored, type Aftermath } from "./start-restored.ts";
-import { openAddressed, openDestination, verifyBackup, verifyBytes, type BackupAddress } from "./verify.ts";
-
-export interface RestoreMember {
-  readonly datastore: string;
-  /** From the config; without a config what the driver derives from the manifest is taken. */
-  readonly options: unknown;
-  /** The member of the backup that goes there, where it has another name. */
-  readonly from?: string;
-  /** A database of this name is made, and nothing that is there is touched. */
-  readonly mustBeNew?: string;
-}
-
-export interface RestoreSetup extends Surroundings {
-  readonly restoreId: string;
-  readonly address: BackupAddress;
-  readonly job: string;
-  readonly members: readonly RestoreMember[];
-  readonly stop: readonly Hook[];
-  readonly start: readonly Hook[];
-  readonly check: readonly Check[];
-  /** What checks by SQL are asked of, by name. */
-  readonly queried?: readonly QueriedDatastore[];
-  /** Whether the restored data stays when a check fails; `no` by default. */
-  readonly keep?: "yes" | "no";
-  readonly journalDir: string;
-  /** Where restores that others make have theirs: what is unfinished there is put back later, over whatever is there then. */
-  readonly otherJournalDirs?: readonly string[];
-  /** How the present data is saved first. */
-  readonly preRestore: BackupSetup;
-  /** `raw`: where the present data cannot be backed up (damaged) it is left aside as it is, after an explicit word. */
-  readonly unsavable: "refuse" | "raw";
-  /** Why the backup may not belong there: refused where something is replaced. */
-  readonly origin?: readonly string[];
-  /** Only these of the one member, the rest of it untouched. */
-  readonly parts?: readonly string[];
-  /** How many datastores are staged side by side at most. */
-  readonly lanes?: number;
-}
+import { openAddressed, openDestination } from "./verify.ts";
 
 /** More than that and they wait for the same disk. */
 const defaultLanes = 3;
@@ -80,13 +35,6 @@ export interface RestoreResult extends Aftermath {
   /** The destination that has it. */
   readonly savedTo: string;
   readonly tookMs: number;
-}
-
-interface Target extends LaneItem {
-  readonly member: ManifestMember;
-  readonly session: RestoreSession;
-  /** Before the stop; from then on of after it. */
-  facts: TargetFacts;
 }
 
 /**
@@ -186,106 +134,8 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   };
 }
 
-/** What is staged whole and read by its format then, is compared with the manifest before anything is stopped: here its hashes are enough. */
-async function verifyFirst(
-  { parts, stagingDir }: RestoreSetup,
-  backup: BackupReader,
-  members: readonly ManifestMember[],
-  ports: TaskPorts,
-  signal: AbortSignal,
-): Promise<void> {
-  const isChecked = ({ kind }: ManifestMember): boolean => parts === undefined && findDatastoreDriver(kind).stageChecks === "format";
-  const { bytes = [], format = [] } = Object.groupBy(members, (member) => (isChecked(member) ? "bytes" : "format"));
-  await verifyBytes(backup, bytes, ports, signal);
-  if (format.length > 0) await verifyBackup(backup, format, stagingDir, ports, signal);
-}
-
 type ReachedPhase = Extract<RestoreRecord, { type: "reached" }>["phase"];
 type Reach = (phase: ReachedPhase, datastore?: string) => Promise<void>;
-
-interface OpenedWith {
-  readonly resources: AsyncDisposableStack;
-  readonly record: (entry: RestoreRecord) => Promise<void>;
-  readonly keys: ReadonlyMap<string, ConcurrencyKey>;
-}
-
-async function openTarget(
-  setup: RestoreSetup,
-  backup: BackupReader,
-  member: ManifestMember,
-  { resources, record, keys }: OpenedWith,
-  ports: TaskPorts,
-  signal: AbortSignal,
-): Promise<Target> {
-  const { datastore, kind, entries } = member;
-  const driver = findDatastoreDriver(kind);
-  const options = setup.members.find((candidate) => candidate.datastore === datastore)?.options ?? driver.deriveOptions(entries);
-  const staging = resources.use(await openStagingDirectory(setup.stagingDir, `${datastore}-restore`));
-  const context = {
-    name: datastore,
-    stagingDir: staging.path,
-    progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }),
-  };
-  const configured = driver.configure(options);
-  const opened = resources.use(await configured.open(context));
-  const application = setup.stop.length > 0 ? ("stopped" as const) : ("may-run" as const);
-  const restoring = {
-    absent: member.status === "absent",
-    application,
-    ...describeRestoring(setup.parts, backup.manifest.class),
-    ...(isForeign(setup, datastore) ? { foreign: true } : {}),
-    record: (step: SwapStep) => record({ type: "step", datastore, kind, step }),
-    asideDir: restoreAsideDir(setup.journalDir, setup.restoreId),
-  };
-  const session = resources.use(await opened.openRestore({ kind: "original" }, restoring, signal));
-  const facts = await session.inspect(signal);
-  assertNew(setup, datastore, facts);
-  return { member, session, key: keys.get(datastore), facts };
-}
-
-/** What need not be saved (`raw`) needs no room. */
-async function assertFits(
-  { preRestore, stagingDir, unsavable }: RestoreSetup,
-  targets: readonly Target[],
-  signal: AbortSignal,
-): Promise<void> {
-  await using saveTo = unsavable === "raw" ? undefined : await openDestination(preRestore.destination);
-  const demands = targets.map(({ member, facts }) => {
-    const { datastore } = member;
-    return { datastore, plainBytes: countPlain(member), facts, ratio: findRatio(datastore, preRestore) };
-  });
-  const needs = await forecastRestore(demands, { stagingDir, saveTo, layout: preRestore.layout }, signal).catch((error: unknown) => {
-    signal.throwIfAborted();
-    throw createUnsavedError(error); // its destination is what is asked
-  });
-  assertRestoreFits(needs);
-}
-
-const countPlain = ({ entries }: ManifestMember): number => entries.reduce((sum, { plain }) => sum + plain.bytes, 0);
-
-async function stageTarget(
-  setup: RestoreSetup,
-  backup: BackupReader,
-  { member, session }: Target,
-  ports: TaskPorts,
-  signal: AbortSignal,
-): Promise<void> {
-  ports.progress({ phase: "staging", datastore: member.datastore });
-  const contents = await stageMember(setup, backup, member, session, signal);
-  if (member.status !== "absent") assertSame(setup, { member, session }, contents, "the staged copy");
-}
-
-function assertSame({ parts }: RestoreSetup, { member, session }: Pick<Target, "member" | "session">, found: Contents, what: string): void {
-  const told = parts === undefined ? undefined : session.expectedOfParts?.();
-  const expected = parts === undefined ? member.contents : (told ?? pickContents(member.contents, found));
-  const isEmpty = parts !== undefined && told === undefined && Object.keys({ ...expected.counts, ...expected.digests }).length === 0;
-  const differences = isEmpty ? [`nothing of ${parts.join(", ")} was counted`] : compareContents(expected, found);
-  if (differences.length === 0) return;
-  throw new HoldfastError(
-    "backup-damaged",
-    `Of "${member.datastore}" ${what} does not hold what the manifest states: ${differences.slice(0, 5).join("; ")}`,
-  );
-}
 
 async function stopApplication(
   setup: RestoreSetup,

@@ -5,7 +5,8 @@ import { after, before, describe, test } from "node:test";
 import { HoldfastError } from "../../src/base/errors.ts";
 import type { BackupResult } from "../../src/operations/backup.ts";
 import { finishRestores } from "../../src/operations/finish-restore.ts";
-import { runRestore, type RestoreSetup } from "../../src/operations/restore.ts";
+import { runRestore } from "../../src/operations/restore.ts";
+import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
 import {
   backUp,
   changeWorld,

@@ -7,7 +7,8 @@ import type { BackupResult } from "../../src/operations/backup.ts";
 import { finishRestores } from "../../src/operations/finish-restore.ts";
 import { readRestoreJournal, type RestoreRecord } from "../../src/operations/restore-journal.ts";
 import { runCheck } from "../../src/operations/run-check.ts";
-import { runRestore, type RestoreSetup } from "../../src/operations/restore.ts";
+import { runRestore } from "../../src/operations/restore.ts";
+import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
 import { hasCode, journalOf } from "../support/restore-journals.ts";
 import {
   backUp,

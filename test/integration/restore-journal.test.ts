@@ -10,7 +10,7 @@ import {
   resumeRestoreJournal,
   type RestoreRecord,
 } from "../../src/operations/restore-journal.ts";
-import type { RestoreSetup } from "../../src/operations/restore.ts";
+import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
 import { checkInvariants, restartWorld } from "../support/check-invariants.ts";
 import { isLong, makeCompileCache } from "../support/kill-campaign.ts";
 import { listKillPoints, operate } from "../support/kill-points.ts";

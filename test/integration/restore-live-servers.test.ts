@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { RestoreSetup } from "../../src/operations/restore.ts";
+import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
 import { pickPoints, readSeed } from "../support/fault-points.ts";
 import { isLong } from "../support/kill-campaign.ts";
 import { openPostgres, type PostgresServer } from "../support/postgres.ts";

@@ -2,7 +2,8 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { createId } from "../../src/base/ids.ts";
 import type { BackupResult } from "../../src/operations/backup.ts";
-import { runRestore, type RestoreResult, type RestoreSetup } from "../../src/operations/restore.ts";
+import { runRestore, type RestoreResult } from "../../src/operations/restore.ts";
+import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
 import type { Progress } from "../../src/operations/setup.ts";
 import { openBackupBed } from "./backup-bed.ts";
 

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { HoldfastError } from "../../src/base/errors.ts";
-import type { RestoreSetup } from "../../src/operations/restore.ts";
+import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
 
 /** Where a restore of a small world keeps its journal. */
 export function journalOf(setup: RestoreSetup): string {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { createId } from "../../src/base/ids.ts";
 import type { Hook } from "../../src/config/config.ts";
 import type { BackupResult } from "../../src/operations/backup.ts";
-import type { RestoreSetup } from "../../src/operations/restore.ts";
+import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
 import type { DatastoreSetup } from "../../src/operations/setup.ts";
 import { openBackupBed, type BackupBed } from "./backup-bed.ts";
 import { listLeftovers } from "./datastore.ts";

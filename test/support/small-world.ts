@@ -20,7 +20,7 @@ import { localDestination } from "../../src/destinations/local/local-destination
 import type { BackupResult } from "../../src/operations/backup.ts";
 import { runBackup } from "../../src/operations/backup.ts";
 import type { RemovalSetup } from "../../src/operations/remove-backups.ts";
-import type { RestoreSetup } from "../../src/operations/restore.ts";
+import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
 import type { BackupSetup, DatastoreSetup, TaskPorts } from "../../src/operations/setup.ts";
 import type { BackupAddress } from "../../src/operations/verify.ts";
 import { runOrThrow } from "./local-place.ts";

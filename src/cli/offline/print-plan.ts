@@ -5,7 +5,8 @@ import { describeCheck } from "../../operations/describe-hook.ts";
 import { describeParts } from "../../operations/parts.ts";
 import type { OfflinePlan, PlannedMember } from "../../operations/offline/plan-restore.ts";
 import { describePassedOver } from "../../operations/passed-over.ts";
-import { describeNow, listLosses, listVanishing, type PlannedDatastore } from "../../operations/plan-restore.ts";
+import { describeNow, listLosses, listVanishing } from "../../operations/describe-target.ts";
+import type { PlannedDatastore } from "../../operations/planned-datastore.ts";
 import { describeContentsLines, describeSpace, describeStaleness } from "../describe-plan.ts";
 import type { Terminal } from "../terminal.ts";
 

@@ -140,7 +140,10 @@ export async function requestScratchRemoval(core: Core, id: string, request: Req
   const record = scratches.find((each) => each.id === id);
   if (record === undefined) {
     throw new HoldfastError("unknown-name", `There is no scratch place ${id}`, {
-      hint: scratches.length === 0 ? "There is none." : `There are: ${scratches.map((each) => each.id).join(", ")}.`,
+      hint:
+        scratches.length === 0
+          ? "There are none; `holdfast restore NAME --to scratch` makes one."
+          : `There are: ${scratches.map((each) => each.id).join(", ")}.`,
     });
   }
   // One that is being made ends first: its keys are taken.
