@@ -32,6 +32,8 @@ export const payloadSchema = z.discriminatedUnion("operation", [
     /** Only these of the one datastore. */
     tables: z.array(z.string()).exactOptional(),
     paths: z.array(z.string()).exactOptional(),
+    /** What each datastore meant when this was asked for, as describeMeaning tells it: a reload may bring another place or server. */
+    meant: z.record(z.string(), z.string()).exactOptional(),
     /** Why the backup may not belong there, which nobody has accepted: refused where something is replaced. */
     origin: z.array(z.string()).exactOptional(),
     unsavable: z.enum(["refuse", "raw"]),

@@ -8,6 +8,7 @@ import { listOccupied } from "../config/occupied-places.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import { listDueRemovals } from "./apply-retention.ts";
 import type { Core } from "./core.ts";
+import { assertMeaning } from "./describe-meaning.ts";
 import { describeDestination, findDatastore, findJob, listQueried } from "./find-config.ts";
 import { listParts } from "./parts.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
@@ -176,7 +177,8 @@ export function readRatios({ catalog, config }: Core, { name, destination }: Job
   return catalog.backups.readHistory({ job: name, destination, host: config.settings.hostname }, historyLength).ratios;
 }
 
-function prepareMember(core: Core, { from, databases }: PayloadOf<"restore">, datastore: string): RestoreMember {
+function prepareMember(core: Core, { from, databases, meant }: PayloadOf<"restore">, datastore: string): RestoreMember {
+  assertMeaning(core.config, datastore, meant?.[datastore]);
   const { kind, options } = findDatastore(core.config, datastore);
   const source = from?.[datastore];
   const name = databases?.[datastore];

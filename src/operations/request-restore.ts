@@ -6,6 +6,7 @@ import type { Enqueued } from "../queue/contract.ts";
 import { chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
 import { chooseRestoreJob, chooseRestoreTargets, listMoved, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
+import { describeMeaning } from "./describe-meaning.ts";
 import { createBackupKey } from "./find-config.ts";
 import { createDoubtError, listDoubts } from "./list-doubts.ts";
 import { identifyTargets, listOriginDoubts } from "./list-origin-doubts.ts";
@@ -53,6 +54,7 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     datastores,
     ...elsewhere,
     ...parts,
+    meant: Object.fromEntries(datastores.map((name) => [name, describeMeaning(core.config, name)])),
     ...(origin.length === 0 ? {} : { origin: [...origin] }),
     unsavable: request.unsavable,
     start: request.start,

@@ -19,6 +19,24 @@ const put = (bed: RunBed, name: string, value: string): void =>
 const makeBackup = async (bed: RunBed): Promise<string> =>
   (await bed.json<{ readonly details: { readonly name: string } }>(["backup", "nightly"])).details.name;
 
+test("F61 G6 a restore that waits while its datastore comes to mean another place is refused, and neither place is touched", async () => {
+  await using bed = await createRunBed("  nightly: { datastores: [one], destination: local }\n");
+  await bed.start();
+  put(bed, "one", "old");
+  const name = await makeBackup(bed);
+  put(bed, "one", "new");
+  put(bed, "two", "other");
+  await bed.json(["pause"]);
+  const { task } = await bed.json<Detached>(["restore", name, "--yes", "--detach"]);
+  await bed.writeConfig(readFileSync(bed.configPath, "utf8").replaceAll("one.db", "two.db"));
+  await bed.json(["reload"]);
+  await bed.json(["resume"]);
+  const end = await bed.end(task);
+  assert.equal(end.state, "failed");
+  assert.match(JSON.stringify(end), /The config of \\"one\\" has changed since this restore was asked for/);
+  assert.deepEqual([values(bed, "one"), values(bed, "two")], ["new", "other"]);
+});
+
 test("F60 G2 G3 while a restore reads: retention and deletion leave its backup alone; a backup and another restore wait for it", async () => {
   const job = `  nightly: { datastores: [one], destination: local, retention: { keepLast: 1 } }\n`;
   await using bed = await createRunBed(job.replace(", retention: { keepLast: 1 }", ""));
