@@ -15,7 +15,7 @@ import type { LaneItem } from "./run-lanes.ts";
 import { createUnsavedError } from "./save-present.ts";
 import type { TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
-import { openDestination, verifyBackup, verifyBytes } from "./verify.ts";
+import { openDestination, verifyForStaging } from "./verify.ts";
 
 export interface Target extends LaneItem {
   readonly member: ManifestMember;
@@ -32,10 +32,8 @@ export async function verifyFirst(
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<void> {
-  const isChecked = ({ kind }: ManifestMember): boolean => parts === undefined && findDatastoreDriver(kind).stageChecks === "format";
-  const { bytes = [], format = [] } = Object.groupBy(members, (member) => (isChecked(member) ? "bytes" : "format"));
-  await verifyBytes(backup, bytes, ports, signal);
-  if (format.length > 0) await verifyBackup(backup, format, stagingDir, ports, signal);
+  const isRead = ({ kind }: ManifestMember): boolean => parts === undefined && findDatastoreDriver(kind).stageChecks === "format";
+  await verifyForStaging(backup, members, { stagingDir, isRead }, ports, signal);
 }
 
 export interface OpenedWith {

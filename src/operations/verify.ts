@@ -78,40 +78,52 @@ export async function verifyBackup(
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<void> {
-  await verifyMembers(backup, members, ports, signal, async (member) => {
-    await using staging = await openStagingDirectory(stagingDir, `${member.datastore}-verify`);
-    const context = {
-      name: member.datastore,
-      stagingDir: staging.path,
-      progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: member.datastore }),
-    };
-    const { contents } = await findDatastoreDriver(member.kind).check(backup.readMember(member), context, signal);
-    const differences = compareContents(member.contents, contents);
-    if (differences.length > 0) {
-      throw new HoldfastError(
-        "backup-damaged",
-        `${backup.manifest.name}: "${member.datastore}" does not hold what its manifest states: ${differences.slice(0, 5).join("; ")}`,
-        {
-          hint: "Use another backup; `holdfast verify --all` tells which ones are good.",
-        },
-      );
-    }
-  });
+  await verifyMembers(backup, members, ports, signal, (member) => verifyContents(backup, member, stagingDir, ports, signal));
 }
 
 /**
- * Verifies the frame and every byte of the given members by its hashes. For who reads formats and contents from a copy of them all the
- * same before anything is touched.
+ * The same for who stages all of it before anything is touched: of a member whose format and contents are read from the staged copy all the
+ * same (`isRead`) only the hashes.
  */
-export async function verifyBytes(
+export async function verifyForStaging(
   backup: BackupReader,
   members: readonly ManifestMember[],
+  { stagingDir, isRead }: { readonly stagingDir: string; readonly isRead: (member: ManifestMember) => boolean },
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<void> {
-  await verifyMembers(backup, members, ports, signal, async (member) => {
-    for await (const entry of backup.readMember(member)) for await (const _ of entry.open(signal)) signal.throwIfAborted();
-  });
+  await verifyMembers(backup, members, ports, signal, (member) =>
+    isRead(member) ? verifyBytes(backup, member, signal) : verifyContents(backup, member, stagingDir, ports, signal),
+  );
+}
+
+async function verifyContents(
+  backup: BackupReader,
+  member: ManifestMember,
+  stagingDir: string,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<void> {
+  await using staging = await openStagingDirectory(stagingDir, `${member.datastore}-verify`);
+  const context = {
+    name: member.datastore,
+    stagingDir: staging.path,
+    progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: member.datastore }),
+  };
+  const { contents } = await findDatastoreDriver(member.kind).check(backup.readMember(member), context, signal);
+  const differences = compareContents(member.contents, contents);
+  if (differences.length === 0) return;
+  throw new HoldfastError(
+    "backup-damaged",
+    `${backup.manifest.name}: "${member.datastore}" does not hold what its manifest states: ${differences.slice(0, 5).join("; ")}`,
+    {
+      hint: "Use another backup; `holdfast verify --all` tells which ones are good.",
+    },
+  );
+}
+
+async function verifyBytes(backup: BackupReader, member: ManifestMember, signal: AbortSignal): Promise<void> {
+  for await (const entry of backup.readMember(member)) for await (const _ of entry.open(signal)) signal.throwIfAborted();
 }
 
 async function verifyMembers(
