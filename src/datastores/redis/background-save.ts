@@ -5,6 +5,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { describeCause, HoldfastError, readErrno } from "../../base/errors.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { RedisConnection } from "./redis-connection.ts";
+import { readRefusal } from "./explain-error.ts";
 import { readRdbHeader } from "./scan-rdb.ts";
 import { readInfo, readServerSeconds, readSetting, type Info } from "./server-facts.ts";
 
@@ -78,8 +79,9 @@ async function startSave(connection: RedisConnection, limitMs: number, signal: A
     } catch (error) {
       // Another child may have started since: somebody else's save is no use, it is waited for.
       if (!/already in progress|child process is active|Another child/i.test(describeCause(error))) {
-        if (error instanceof HoldfastError) throw error;
-        throw new HoldfastError("source-unreadable", `the server does not start a background save: ${describeCause(error)}`, {
+        const refusal = readRefusal(error);
+        if (refusal === undefined) throw error;
+        throw new HoldfastError("source-unreadable", `the server does not start a background save: ${refusal}`, {
           cause: error,
           hint: "Its log says why: usually it may not fork (vm.overcommit_memory, a limit of memory or processes). method: replication needs a fork too.",
         });

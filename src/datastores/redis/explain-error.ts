@@ -75,7 +75,15 @@ function explainRefusal(said: string, cause: unknown, where: string): HoldfastEr
   return new HoldfastError("source-unreadable", `the server at ${where} refuses: ${said}`, {
     cause,
     hint: "Its log may say more; `redis-cli INFO` tells how it is.",
+    details: { refusal: said },
   });
+}
+
+/** What a server said that no rule knows; whoever knows what it was asked for can say more. Undefined for anything else. */
+export function readRefusal(error: unknown): string | undefined {
+  if (error instanceof ReplyError) return describeCause(error);
+  const refusal = error instanceof HoldfastError ? error.details?.["refusal"] : undefined;
+  return typeof refusal === "string" ? refusal : undefined;
 }
 
 /** What is wrong with a source is, in the place to be restored to, wrong with the target. */
