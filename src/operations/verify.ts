@@ -3,6 +3,7 @@ import { openBackup, openLoneArchive, type BackupReader } from "../archive/backu
 import type { ManifestMember } from "../archive/manifest.ts";
 import { compareContents } from "../base/contents.ts";
 import { HoldfastError } from "../base/errors.ts";
+import { prefixError } from "../base/prefix-error.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import type { Destination } from "../destinations/contract.ts";
 import { findDestinationDriver } from "../destinations/registry.ts";
@@ -123,7 +124,11 @@ async function verifyContents(
 }
 
 async function verifyBytes(backup: BackupReader, member: ManifestMember, signal: AbortSignal): Promise<void> {
-  for await (const entry of backup.readMember(member)) for await (const _ of entry.open(signal)) signal.throwIfAborted();
+  try {
+    for await (const entry of backup.readMember(member)) for await (const _ of entry.open(signal)) signal.throwIfAborted();
+  } catch (error) {
+    throw signal.aborted ? error : prefixError(`Cannot check "${member.datastore}"`, error);
+  }
 }
 
 async function verifyMembers(

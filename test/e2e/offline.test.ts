@@ -243,6 +243,7 @@ test("D10 beside a running daemon the offline restore says so, takes the locks, 
     id: "1m7yrrtn9fr87erk61yx",
     backup: "x",
     job: "night",
+    datastores: ["another"],
     start: [],
     stop: [],
   };

@@ -133,8 +133,8 @@ describe("services that are not there", { timeout: 600_000 }, () => {
       assert.equal(status, 2);
       return stderr;
     };
-    assert.match(await call(), /Tables are restored of one datastore, and the backup has 2\n.*--only graph, or --only notes/);
-    assert.match(await call("--only", "graph"), /Of "graph" no single table can be restored: it is of the kind sqlite/);
+    assert.match(await call(), /Single tables are restored of one datastore, and the backup has 2\n.*--only graph, or --only notes/);
+    assert.match(await call("--only", "notes"), /Of "notes" no single table can be restored: it is of the kind files\n.*--path/);
     assert.match(await call("--plan", "--only", "notes"), /it is of the kind files/);
   });
 });
