@@ -89,7 +89,7 @@ test(
     assert.match(await run(installation, ...to, "--plan"), /into +lab/);
     assert.equal(await querySqlite(join(dir, "lab/other.db"), count), "7");
 
-    assert.match(await run(installation, ...to, "--yes"), /`holdfast undo` brings it back/);
+    assert.match(await run(installation, ...to, "--yes"), /To take it back: `holdfast undo /);
     assert.equal(await querySqlite(join(dir, "lab/other.db"), count), "30");
     assert.equal(readHooks(dir), "stop-lab\nstart-lab\n");
     const pre = await installation.json<readonly { readonly job: string; readonly members: readonly { readonly datastore: string }[] }[]>([
