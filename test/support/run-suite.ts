@@ -54,7 +54,7 @@ class Tally {
 async function runSuite(): Promise<number> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { long: { type: "boolean", default: false } } });
   const selection = positionals.map((path) => resolve(path));
-  const minutes = values.long ? 24 * 60 : 40;
+  const minutes = values.long ? 24 * 60 : 75;
   const watchdog = AbortSignal.timeout(minutes * 60_000);
   const interrupted = new AbortController();
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(name, () => interrupted.abort());
