@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -51,7 +51,10 @@ ${layouts.map((layout) => `  ${layout}: { datastores: [memory, uploads, caches, 
     for (const job of layouts) names.set(job, (await installation.json<{ details: { name: string } }>(["backup", job])).details.name);
     await daemon.kill();
   });
-  after(() => installation[Symbol.asyncDispose]());
+  after(async () => {
+    await installation[Symbol.asyncDispose]();
+    rmSync(dir, { recursive: true, force: true });
+  });
 
   /** Runs it with standard output as bytes, for whoever may be at its end. */
   function extract(args: readonly string[], tail = "cat"): { readonly stdout: Buffer; readonly stderr: string; readonly status: number } {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { chmodSync, mkdirSync, mkdtempSync } from "node:fs";
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
@@ -42,7 +42,10 @@ jobs:
     daemon = await installation.start();
     backup = (await installation.json<{ details: { name: string } }>(["backup", "nightly"])).details.name;
   });
-  after(() => installation[Symbol.asyncDispose]());
+  after(async () => {
+    await installation[Symbol.asyncDispose]();
+    rmSync(dir, { recursive: true, force: true });
+  });
 
   function query(sql: string): unknown {
     const opened = new Database(database, { timeout: 10_000 });
