@@ -51,10 +51,17 @@ export function describeStaleness(createdAt: string): string {
   return `what was written since ${createdAt}, ${describeAgo(createdAt)}, is lost unless you undo`;
 }
 
-/** What is typed before it is overwritten: the datastore where it is one, else the job. */
-export function findConfirmedName({ datastores, backup }: RestorePlan): string {
+/** What is typed before it is overwritten: the datastore that is replaced, or the database that is made, where it is one; else the job. */
+export function findConfirmedName({
+  datastores,
+  backup,
+}: {
+  readonly datastores: readonly Pick<PlannedDatastore, "datastore" | "to">[];
+  readonly backup: Pick<RestorePlan["backup"], "job">;
+}): string {
   const [only] = datastores;
-  return only !== undefined && datastores.length === 1 ? only.datastore : backup.job;
+  if (only === undefined || datastores.length > 1) return backup.job;
+  return only.to?.replace(/^database:/, "") ?? only.datastore;
 }
 
 /** Where the figure comes from is said: it is no promise. */

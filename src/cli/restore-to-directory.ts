@@ -7,7 +7,7 @@ import type { ControlClient } from "../control/client.ts";
 import { assertApart, assertEmpty } from "../operations/assert-target-directory.ts";
 import { chooseMembers } from "../operations/choose-members.ts";
 import { createBackupKey, describeDestination } from "../operations/find-config.ts";
-import { listDoubts } from "../operations/list-doubts.ts";
+import { createDoubtError, listDoubts } from "../operations/list-doubts.ts";
 import { openScratch } from "../operations/offline/open-restore-work.ts";
 import { restoreInto } from "../operations/restore-into.ts";
 import { acquireLocks, type HeldLocks } from "../queue/locks.ts";
@@ -55,9 +55,7 @@ export async function restoreToDirectory(
   await assertApart(directory, config, { settings, backupDir: undefined });
   if (options.plan === true) return tellPlan({ backup, manifest }, datastores, directory, terminal);
   if (doubts.length > 0 && options.acceptDoubtful !== true) {
-    throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, {
-      hint: "Restore `latest`, or say --accept-doubtful to take it as it is.",
-    });
+    throw createDoubtError(backup.name, doubts);
   }
   if (terminal.json === "text") for (const line of describeIntent({ backup, manifest }, datastores, directory)) terminal.tell(line);
   await confirmOrFail(terminal, { message: `Restore into ${directory}?`, yes: options.yes === true }, signal);

@@ -3,6 +3,7 @@ import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { assertRestoreFits } from "../operations/forecast-restore.ts";
 import { describePassedOver } from "../operations/passed-over.ts";
+import { createDoubtError } from "../operations/list-doubts.ts";
 import { pickParts } from "../operations/parts.ts";
 import type { RestorePlan } from "../operations/plan-restore.ts";
 import { askYesNo, confirmNameOrFail } from "./ask.ts";
@@ -166,9 +167,7 @@ function describeQuestion({ tables, paths, to, datastores, backup }: RestorePlan
 
 function refuseDoubtful({ backup, doubts }: RestorePlan, { acceptDoubtful }: Options): void {
   if (doubts.length === 0 || acceptDoubtful === true) return;
-  throw new HoldfastError("backup-unverified", `The backup ${backup.name} is ${doubts.join(" and ")}`, {
-    hint: "Restore `latest`, or say --accept-doubtful to take it as it is.",
-  });
+  throw createDoubtError(backup.name, doubts);
 }
 
 /** D5: asked before, because the restore ends with the start and the health checks; unattended the application is started. */
@@ -199,7 +198,7 @@ function describeAfter(outcome: TaskOutcome, plan: RestorePlan, start: "yes" | "
         ]
       : removals !== undefined
         ? []
-        : ["There was nothing before, so nothing was saved."]),
+        : ["Nothing was saved before it, so it cannot be undone; what could not be saved lies aside beside the data."]),
     ...(start === "no" && plan.start.length > 0 ? [`The application is stopped. To start it: ${plan.start.join("; ")}`] : []),
   ];
 }

@@ -201,7 +201,8 @@ async function restoreInPlace(
   terminal.print(`restored: ${result.backup}, in ${describeTook(result.tookMs)}`);
   for (const line of describePassedOver(plan.passedOver)) terminal.print(`  ${line}`);
   for (const { datastore, method } of result.members) terminal.print(`  ${datastore}: ${method}`);
-  if (undo === null) terminal.print("There was no data before; nothing was saved.");
+  if (undo === null)
+    terminal.print("Nothing was saved before it, so it cannot be undone; what could not be saved lies aside beside the data.");
   else {
     terminal.print(`The data before it is kept in ${result.savedAt ?? ""}`);
     terminal.print(`To undo: ${undo}`);
