@@ -1,6 +1,7 @@
 /**
  * Compares Holdfast with the raw tools, interleaved in one run, and prints ratios: `npm run bench [-- --quick] [-- CASE...]` with the cases
- * sqlite, tree, postgresql, redis, memory, daemon; BENCH_ROUNDS=N rounds, BENCH_PHASES=1 shows where the time goes. What Holdfast does beyond the raw tools (integrity check, contents, read-back) is shown
+ * sqlite, tree, postgresql (or postgresql-custom, -plain, -directory), redis, memory, daemon; BENCH_ROUNDS=N rounds, BENCH_SCALE=0.3 smaller data,
+ * BENCH_PHASES=1 shows where the time goes. What Holdfast does beyond the raw tools (integrity check, contents, read-back) is shown
  * in columns of its own. A whole run writes bench/RESULTS.md, one of some cases their rows in it (not those of a restore's parts, which it prints).
  */
 import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -17,7 +18,7 @@ import { BenchPlace } from "./setups.ts";
 const quick = process.argv.includes("--quick");
 const chosen = process.argv.slice(2).filter((word) => !word.startsWith("-"));
 const rounds = quick ? 1 : Number(process.env["BENCH_ROUNDS"] ?? 5);
-const scale = quick ? 0.1 : 1;
+const scale = Number(process.env["BENCH_SCALE"] ?? (quick ? 0.1 : 1));
 const results = new URL("RESULTS.md", import.meta.url);
 const lines: string[] = [];
 const parts: string[] = [];
@@ -72,10 +73,11 @@ async function main(): Promise<void> {
     printHead();
     if (wants("sqlite")) await run(createSqliteCase(directory, scale));
     if (wants("tree")) await run(createTreeCase(directory, scale));
-    if (wants("postgresql")) {
+    const isOfPostgres = (one: Case): boolean => wants("postgresql") || chosen.includes(one.job);
+    if (wants("postgresql") || chosen.some((name) => name.startsWith("postgresql-"))) {
       await using server = await openPostgres(15, { config: ["shared_buffers = 256MB", "max_wal_size = 4GB", "autovacuum = off"] });
       fillPostgres(server, scale);
-      for (const one of createPostgresCases(directory, server)) await run(one);
+      for (const one of createPostgresCases(directory, server).filter(isOfPostgres)) await run(one);
     }
     if (wants("redis")) {
       await using redis = new BenchRedis(directory);
@@ -86,7 +88,7 @@ async function main(): Promise<void> {
     if (wants("memory")) await measureMemory(place, directory);
     if (wants("daemon")) for (const line of await measureDaemon(directory, createDaemonInput(directory), quick ? 10 : 60)) print(line);
     if (chosen.length === 0) writeFileSync(results, `${lines.join("\n")}\n`);
-    else if (!quick) replaceRows();
+    else if (scale === 1) replaceRows();
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }

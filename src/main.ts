@@ -6,6 +6,9 @@ if (process.argv[2] === "worker") {
   const { serveWorker } = await import("./worker/serve-worker.ts");
   const { runOperation } = await import("./operations/run-task.ts");
   await serveWorker(runOperation);
+} else if (process.argv[2] === "guard") {
+  const { serveGuard } = await import("./operations/hold/serve-guard.ts");
+  await serveGuard();
 } else {
   const { runCli } = await import("./cli/run-cli.ts");
   process.exitCode = await runCli(process.argv.slice(2));

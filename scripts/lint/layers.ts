@@ -20,12 +20,17 @@ export const rows: readonly (readonly string[])[] = [
 /** Rooms whose subfolders are drivers: a driver sees its own folder and the room's contract, and only the registry sees inside drivers. */
 export const driverRooms: readonly string[] = ["datastores", "destinations"];
 
+/** Folders of those rooms that are no drivers: what several drivers are made of. They see no driver and no registry. */
+export const sharedFolders: readonly string[] = ["sqlite-files", "trees"];
+
 /** Where a file under src/ stands. */
 interface Place {
   readonly room: string;
   readonly row: number;
   /** The driver's folder, for files inside one. */
   readonly driver: string | undefined;
+  /** In a folder that several drivers share. */
+  readonly isShared: boolean;
   readonly isRegistry: boolean;
 }
 
@@ -50,12 +55,14 @@ export function findBreach(root: string, importer: string, specifier: string): s
   if (there === undefined) return `${to.join("/")} belongs to no room: add its folder to scripts/lint/layers.ts`;
   if (here.room === there.room) return findDriverBreach(here, there);
   if (there.row <= here.row) return `${here.room} may not import ${there.room}: only rooms of lower rows (${describeLower(here.row)})`;
+  if (there.isShared) return `${here.room} may not import what the drivers of ${there.room} share`;
   if (there.driver !== undefined)
     return `${here.room} may not import the driver ${there.room}/${there.driver}: only ${there.room}/registry.ts may`;
   return undefined;
 }
 
 function findDriverBreach(here: Place, there: Place): string | undefined {
+  if (here.isShared && there.isRegistry) return `what the drivers of ${here.room} share may not import its registry`;
   if (here.driver === undefined) {
     if (there.driver === undefined || here.isRegistry) return undefined;
     return `only ${here.room}/registry.ts may import the driver ${there.room}/${there.driver}`;
@@ -73,8 +80,10 @@ function locate(path: readonly string[]): Place | undefined {
   const room = path.length === 2 ? name.replace(/(\.test)?\.ts$/, "") : (path[1] ?? "");
   const row = rows.findIndex((rooms) => rooms.includes(room));
   if (row === -1) return undefined;
-  const driver = driverRooms.includes(room) && path.length > 3 ? path[2] : undefined;
-  return { room, row, driver, isRegistry: driver === undefined && /^registry(\.test)?\.ts$/.test(name) };
+  const folder = driverRooms.includes(room) && path.length > 3 ? path[2] : undefined;
+  const isShared = folder !== undefined && sharedFolders.includes(folder);
+  const driver = isShared ? undefined : folder;
+  return { room, row, driver, isShared, isRegistry: driver === undefined && /^registry(\.test)?\.ts$/.test(name) };
 }
 
 function describeLower(row: number): string {

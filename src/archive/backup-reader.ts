@@ -64,6 +64,17 @@ export class BackupReader {
     }
   }
 
+  /**
+   * Reads a member as it is stored, and compares its hashes; nothing is decompressed. Bytes that are those of the manifest are the ones from
+   * which its plain bytes were read back when it was made.
+   */
+  async verifyStored(member: ManifestMember, signal: AbortSignal): Promise<void> {
+    for (const { object, stored, offset } of member.entries) {
+      const body = this.#openStored(object, { stored, offset }, signal);
+      for await (const _ of checkBytes(body, stored, `stored bytes of ${this.manifest.name}: ${object}`)) signal.throwIfAborted();
+    }
+  }
+
   /** Reads what is not a member's entry: the archive as a whole, or the texts. */
   async verifyFrame(signal: AbortSignal): Promise<void> {
     const { manifest, location } = this;
@@ -106,10 +117,12 @@ export class BackupReader {
   }
 
   #readPart(object: string, part: ManifestPart, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    const { manifest, location } = this;
-    const key = objectKey(location, manifest.archive?.object ?? object);
-    const range = part.offset === null ? undefined : { offset: part.offset, bytes: part.stored.bytes };
-    return restoreBytes((inner) => this.#source.get(key, range, inner), part, `${manifest.name}: ${object}`, signal);
+    return restoreBytes((inner) => this.#openStored(object, part, inner), part, `${this.manifest.name}: ${object}`, signal);
+  }
+
+  #openStored(object: string, { stored, offset }: Pick<ManifestPart, "stored" | "offset">, signal: AbortSignal): AsyncIterable<Uint8Array> {
+    const key = objectKey(this.location, this.manifest.archive?.object ?? object);
+    return this.#source.get(key, offset === null ? undefined : { offset, bytes: stored.bytes }, signal);
   }
 }
 

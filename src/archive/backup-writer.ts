@@ -34,6 +34,8 @@ export interface WriterOptions {
   /** The visible name. */
   readonly name: string;
   readonly compression: Compression;
+  /** By datastore, of those with another one; in an archive the method is the same. */
+  readonly compressions?: Readonly<Record<string, Compression>>;
   /** Of the run's start, for tar headers. */
   readonly startedAtMs: number;
 }
@@ -66,8 +68,8 @@ export class BackupWriter {
 
   /** Stores one entry of a datastore's member and gives what the manifest says of it. */
   async store(datastore: string, entry: NewEntry, onPlain: (bytes: number) => void, signal: AbortSignal): Promise<ManifestEntry> {
-    const { compression } = this.#options;
-    const object = this.#reserveObject(datastore, entry.name);
+    const compression = this.#chooseCompression(datastore);
+    const object = this.#reserveObject(datastore, entry.name, compression.method);
     const { stored, plain, spool } = await this.#storeBytes(object, entry.body, compression, onPlain, signal);
     const { name, form, sourcePath, attributes } = entry;
     const manifestEntry: ManifestEntry = {
@@ -197,10 +199,17 @@ export class BackupWriter {
     throw createDamage(`The destination gave back other bytes of ${name} than were stored`);
   }
 
-  #reserveObject(datastore: string, entry: string): string {
-    const { layout, name, compression } = this.#options;
-    if (this.#names !== undefined)
-      return this.#names.reserve(datastore, entry, layout === "archive" ? "" : compressionSuffix(compression.method));
+  #chooseCompression(datastore: string): Compression {
+    const { layout, compression, compressions } = this.#options;
+    const own = compressions?.[datastore] ?? compression;
+    if (layout === "archive" && own.method !== compression.method)
+      throw new HoldfastError("internal", `Bug: "${datastore}" is compressed by ${own.method} in an archive of ${compression.method}`);
+    return own;
+  }
+
+  #reserveObject(datastore: string, entry: string, method: CompressionMethod): string {
+    const { layout, name } = this.#options;
+    if (this.#names !== undefined) return this.#names.reserve(datastore, entry, layout === "archive" ? "" : compressionSuffix(method));
     if (this.#entries.size === 0) return name;
     throw new HoldfastError("config-invalid", `The layout "file" holds one file; "${datastore}" has a further one, ${entry}`, {
       hint: "Use the layout `directory` or `archive`.",

@@ -9,6 +9,9 @@ const inProcessBytes = 1 << 16;
 /** Up to level 19 windows have at most 8 MiB: what asks for more was not made by us. */
 const windowLimit = { [constants.ZSTD_d_windowLogMax]: 23 };
 const pieceBytes = 1 << 18;
+/** Of zstd, which is fast enough that handing over each piece costs a third of its time; and how far it goes on meanwhile. */
+const zstdPieceBytes = 1 << 20;
+const zstdAheadBytes = 8 * zstdPieceBytes;
 
 export interface StoredPart {
   readonly stored: Measure;
@@ -58,7 +61,8 @@ export async function* checkBytes(
 function decompress(open: OpenBody, part: StoredPart, signal: AbortSignal): AsyncIterable<Uint8Array> {
   if (part.stored.bytes <= inProcessBytes && part.plain.bytes <= inProcessBytes) return decompressSmall(open, part, signal);
   if (part.compression === "zstd") {
-    return pipeTransform("zstd", createZstdDecompress({ params: windowLimit, chunkSize: pieceBytes }), open, signal);
+    const options = { params: windowLimit, chunkSize: zstdPieceBytes, readableHighWaterMark: zstdAheadBytes };
+    return pipeTransform("zstd", createZstdDecompress(options), open, signal);
   }
   return pipeTransform("gunzip", createGunzip({ chunkSize: pieceBytes }), open, signal);
 }

@@ -75,7 +75,7 @@ test("W2 backup_info.txt of a directory tells date, directory, type, and each se
     /^Directory: +?duck_backup_20240101_120000$/m,
     /^Type: +backup/m,
     /^memory \(sqlite\): ok/m,
-    /^ {2}duck_memory\.db\.gz {2}4\.0 KiB$/m,
+    /^ {2}duck_memory\.db\.gz {2}\d+ B \(4\.0 KiB unpacked\)$/m,
     /^voice \(sqlite\): failed$/m,
   ])
     assert.match(text, line);

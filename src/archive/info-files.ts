@@ -1,6 +1,7 @@
 import type { ManifestDraft } from "./manifest-schema.ts";
 import type { CompressionMethod } from "./compression.ts";
 import { describeBytes } from "../base/describe-amount.ts";
+import { describeGroup, describeSnapshot } from "./describe-snapshot.ts";
 import { describeServerEntry, quote } from "./restore-commands.ts";
 import { formatArchiveFolder } from "./archive-folder.ts";
 
@@ -33,25 +34,35 @@ function formatBackupInfo({ draft, name, layout, timezone }: InfoContext): strin
     ["Host", draft.host],
     ["Status", draft.status],
     ...(draft.note === null ? [] : [["Note", draft.note] as const]),
+    ...(draft.group === undefined ? [] : [["Group", describeGroup(draft.group)] as const]),
   ];
   const lines = fields.map(([title, value]) => `${`${title}:`.padEnd(11)}${makeLine(value)}`);
-  for (const member of draft.members) lines.push("", ...describeMember(member));
+  for (const member of draft.members) lines.push("", ...describeMember(member, layout));
   return `${lines.join("\n")}\n`;
 }
 
 /** The outcome, each file with its size, and the statistics: rows per table, keys, files. */
-function describeMember({ datastore, kind, status, entries, contents, notes }: Member): readonly string[] {
+function describeMember(member: Member, layout: InfoContext["layout"]): readonly string[] {
+  const { datastore, kind, status, entries, contents, notes } = member;
   const bytes = entries.reduce((sum, { plain }) => sum + plain.bytes, 0);
   const lines = [
     `${datastore} (${kind}): ${status}${entries.length === 0 ? "" : `, ${describeCount("file", entries.length)}, ${describeBytes(bytes)}`}`,
   ];
+  const copied = describeSnapshot(member);
+  if (copied !== undefined) lines.push(`  ${copied}`);
   const counts = Object.entries(contents.counts).toSorted(([one], [other]) => (one < other ? -1 : 1));
   const rows = counts.filter(([count]) => count.startsWith(rowsPrefix));
-  for (const { object, plain } of entries) lines.push(`  ${makeLine(object)}  ${describeBytes(plain.bytes)}`);
+  for (const entry of entries) lines.push(`  ${makeLine(entry.object)}  ${describeSize(entry, layout)}`);
   for (const [count, value] of rows) lines.push(`  ${makeLine(count.slice(rowsPrefix.length))}: ${describeCount("row", value)}`);
   for (const [count, value] of counts) if (!count.startsWith(rowsPrefix)) lines.push(`  ${makeLine(count)}: ${value}`);
   for (const { level, message } of notes) lines.push(`  ${level}: ${makeLine(message)}`);
   return lines;
+}
+
+/** What `ls` shows, where the files are unpacked with the archive what that gives. */
+function describeSize({ stored, plain, compression }: Entry, layout: InfoContext["layout"]): string {
+  if (layout === "archive" || compression === "none") return describeBytes(plain.bytes);
+  return `${describeBytes(stored.bytes)} (${describeBytes(plain.bytes)} unpacked)`;
 }
 
 const rowsPrefix = "rows.";

@@ -64,6 +64,8 @@ const memberSchema = z.strictObject({
   index: z.string().nullable(),
   notes: z.array(note),
   tookMs: count,
+  /** When its state was fixed, where that was before it was dumped or while it was held still; how its source stood, and how long for it. */
+  snapshot: z.strictObject({ at: instant, copying: z.enum(["live", "paused", "stopped"]), heldMs: count.optional() }).optional(),
 });
 
 export const manifestSchema = z.strictObject({
@@ -90,6 +92,8 @@ export const manifestSchema = z.strictObject({
   /** The archive file. `head` is all before the manifest's own tar header; `stored`, all of it, is absent in the copy inside. */
   archive: z.strictObject({ object: safePath, head: measure, stored: measure.optional() }).nullable(),
   members: z.array(memberSchema),
+  /** Members that share one restore point: all their snapshots were taken within these instants, while the application was frozen. */
+  group: z.strictObject({ firstAt: instant, lastAt: instant, frozenMs: count }).optional(),
   texts: z.array(z.strictObject({ name: safePath, ...partShape })),
   config: z.unknown(),
 });

@@ -25,3 +25,21 @@ test("D10 W1 RESTORE.txt puts a Redis file where its server reads it, and warns 
   assert.match(describe("redis", "dump.rdb", "redis://localhost:6379"), /CONFIG GET dir[^]*> \/var\/lib\/redis\/dump\.rdb/);
   assert.equal(describeServerEntry("sqlite", { name: "a.db", form: "file", sourcePath: "/a.db" }, "cat x"), undefined);
 });
+
+test("D10 W1 RESTORE.txt loads a dump of Neo4j under the name that its tool looks for, and gives the files their owner", () => {
+  const text = describe("neo4j", "neo4j_backup.dump", "/srv/my graph/databases/people");
+  assert.match(
+    text,
+    /^# stop the server first\nmkdir -m 700 \/var\/tmp\/people\.restore\ncat x > \/var\/tmp\/people\.restore\/people\.dump\n/,
+  );
+  assert.match(text, /\nneo4j-admin database load people --from-path=\/var\/tmp\/people\.restore --overwrite-destination=true\n/);
+  assert.match(text, /chown -R --reference='\/srv\/my graph' '\/srv\/my graph\/databases\/people'/);
+  assert.equal(describeServerEntry("neo4j", { name: "neo4j_backup.tar", form: "tree", sourcePath: "/data" }, "cat x"), undefined);
+});
+
+test("D10 RESTORE.txt says where the records of a Chroma export go; a directory is unpacked as a tree", () => {
+  const text = describe("chroma", "api.jsonl", "http://localhost:8000/?tenant=default_tenant&database=my%20db");
+  assert.match(text, /\ncat x > \/var\/tmp\/api\.jsonl\n/);
+  assert.match(text, /http:\/\/localhost:8000\/api\/v2\/tenants\/default_tenant\/databases\/my%20db\/collections/);
+  assert.equal(describe("chroma", "data.tar", "/srv/chroma", "tree"), "");
+});

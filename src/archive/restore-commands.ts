@@ -18,6 +18,9 @@ export function quote(text: string): string {
  */
 export function describeServerEntry(kind: string, entry: ServerEntry, read: string): readonly string[] | undefined {
   if (kind === "postgresql") return describePostgresql(entry, read);
+  // The tar of a data directory is unpacked like any other.
+  if (kind === "neo4j") return entry.form === "tree" ? undefined : describeNeo4j(entry, read);
+  if (kind === "chroma" && entry.form === "file") return describeChroma(entry, read);
   return kind === "redis" ? describeRedis(entry, read) : undefined;
 }
 
@@ -52,5 +55,33 @@ function describeRedis({ sourcePath }: ServerEntry, read: string): readonly stri
     `redis-check-rdb ${target}`,
     `chown --reference="$(dirname ${target})" ${target}`,
     "# with `appendonly yes` move its appendonlydir away, start it once with --appendonly no, then CONFIG SET appendonly yes",
+  ];
+}
+
+/** `sourcePath` is the directory of the database, in `databases` of a data directory. */
+function describeNeo4j({ name, sourcePath }: ServerEntry, read: string): readonly string[] {
+  const [, data = "/var/lib/neo4j/data", database = "neo4j"] = /^(.+)\/databases\/([^/]+)$/.exec(sourcePath) ?? [];
+  const directory = `/var/tmp/${quote(database)}.restore`;
+  const archive = name.endsWith(".backup") ? `${database}-2000-01-01T00-00-00.backup` : `${database}.dump`;
+  return [
+    "# stop the server first",
+    `mkdir -m 700 ${directory}`,
+    `${read} > ${directory}/${quote(archive)}`,
+    `neo4j-admin database load ${quote(database)} --from-path=${directory} --overwrite-destination=true`,
+    `chown -R --reference=${quote(data)} ${quote(`${data}/databases/${database}`)} ${quote(`${data}/transactions/${database}`)}`,
+  ];
+}
+
+function describeChroma({ name, sourcePath }: ServerEntry, read: string): readonly string[] {
+  const url = URL.parse(sourcePath);
+  const part = (key: string): string => encodeURIComponent(url?.searchParams.get(key) ?? key.toUpperCase());
+  const place = `${url?.origin ?? "http://SERVER"}/api/v2/tenants/${part("tenant")}/databases/${part("database")}/collections`;
+  return [
+    "# lines of JSON; a `records` line is the body by which the server takes records, for the collection named above it:",
+    `${read} > /var/tmp/${quote(name)}`,
+    "# make each collection from its name, metadata and schema (or configuration_json as `configuration`); the server tells its id:",
+    `#   curl -X POST -H 'content-type: application/json' ${quote(place)} -d '{"name": ..., "metadata": ..., "schema": ...}'`,
+    "# then, for each line of its records:",
+    `#   curl -X POST -H 'content-type: application/json' ${quote(`${place}/ID/add`)} -d '{"ids": ..., "embeddings": ..., ...}'`,
   ];
 }

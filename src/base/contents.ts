@@ -20,12 +20,13 @@ export function pickContents({ counts, digests, facts }: Contents, found: Conten
   return { counts: pick(counts, found.counts), digests: pick(digests, found.digests), facts };
 }
 
-/** Rows, and keys that stay until somebody removes them; undefined where neither is counted. */
+/** Rows, records of collections, nodes and relationships, and keys that stay until somebody removes them; undefined where none is counted. */
 export function countItems({ counts }: Contents): number | undefined {
   const named = Object.entries(counts);
   const sum = (prefix: string): number => named.reduce((all, [name, count]) => (name.startsWith(prefix) ? all + count : all), 0);
-  if (!named.some(([name]) => name.startsWith("rows.") || name.startsWith("keys."))) return undefined;
-  return sum("rows.") + sum("keys.") - sum("expires.");
+  if (counts["nodes"] !== undefined) return counts["nodes"] + (counts["relationships"] ?? 0);
+  if (!named.some(([name]) => ["rows.", "keys.", "records."].some((prefix) => name.startsWith(prefix)))) return undefined;
+  return sum("rows.") + sum("keys.") + sum("records.") - sum("expires.");
 }
 
 /** One difference per line, for people; none when a restored copy holds what was backed up. */

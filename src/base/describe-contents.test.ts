@@ -7,6 +7,7 @@ test("what is counted, in a few words; what is not, not at all", () => {
   assert.equal(describeCounts({ "keys.db0": 1, "expires.db0": 0, functions: 0 }), "1 key");
   assert.equal(describeCounts({ "keys.db0": 1, "keys.db3": 2 }), "3 keys in 2 databases");
   assert.equal(describeCounts({ files: 1, bytes: 2048, directories: 4 }), "1 file, 2.0 KiB");
+  assert.equal(describeCounts({ "records.a": 5, "records.b": 1, files: 9 }), "2 collections, 6 records, 9 files");
   assert.equal(describeCounts({ largeObjects: 0 }), undefined);
 });
 

@@ -6,7 +6,7 @@ type Counts = Readonly<Record<string, number>>;
 export interface CountDifference {
   /** `messages`, `db0`, `files`. */
   readonly name: string;
-  readonly what: "rows" | "keys" | "files" | "bytes";
+  readonly what: "rows" | "keys" | "records" | "files" | "bytes";
   readonly now: number | null;
   readonly coming: number | null;
 }
@@ -21,12 +21,16 @@ const listNamed = (counts: Counts, prefix: string): readonly (readonly [string, 
 export function describeCounts(counts: Counts): string | undefined {
   const tables = listNamed(counts, "rows.");
   const databases = listNamed(counts, "keys.");
+  const collections = listNamed(counts, "records.");
   const sum = (named: readonly (readonly [string, number])[]): number => named.reduce((all, [, count]) => all + count, 0);
   const parts = [
     ...(tables.length === 0 ? [] : [plural(tables.length, "table"), plural(sum(tables), "row")]),
     ...(databases.length === 0
       ? []
       : [`${plural(sum(databases), "key")}${databases.length === 1 ? "" : ` in ${databases.length} databases`}`]),
+    ...(collections.length === 0 ? [] : [plural(collections.length, "collection"), plural(sum(collections), "record")]),
+    ...(counts["nodes"] === undefined ? [] : [plural(counts["nodes"], "node")]),
+    ...(counts["relationships"] === undefined ? [] : [plural(counts["relationships"], "relationship")]),
     ...(counts["files"] === undefined ? [] : [plural(counts["files"], "file")]),
     ...(counts["bytes"] === undefined ? [] : [describeBytes(counts["bytes"])]),
   ];
@@ -38,6 +42,7 @@ export function compareCounts(now: Counts, then: Counts): readonly CountDifferen
   const kinds = [
     ["rows.", "rows"],
     ["keys.", "keys"],
+    ["records.", "records"],
   ] as const;
   const named = kinds.flatMap(([prefix, what]) => {
     const [present, coming] = [new Map(listNamed(now, prefix)), new Map(listNamed(then, prefix))];

@@ -62,6 +62,12 @@ export const errorPolicies = {
   "tool-missing": policy(1, 500, "operator", "a program that this job needs is not installed"),
   "tool-failed": policy(1, 500, "operator", "a program that was run exited with an error"),
   "hook-failed": policy(1, 500, "operator", "a stop, start or check command failed"),
+  "hold-exceeded": policy(
+    1,
+    504,
+    "operator",
+    "a service stood still for as long as it may while it was copied; it goes on, and the copy is not used",
+  ),
   "check-failed": policy(1, 500, "operator", "the health check after a restore failed"),
   "restore-failed": policy(1, 500, "operator", "the restore failed; the data is as it was"),
   "restore-stuck": policy(1, 500, "operator", "the restore failed and its rollback needs a person; the message says where both copies are"),

@@ -39,7 +39,7 @@ const askTimeoutMs = 10_000;
  * Runs a command to its end: as a transient unit under systemd, whose output is in the journal; otherwise as a process in a session of its
  * own. What it leaves running survives the end of the command, of the task and of Holdfast.
  * @returns the beginning of its standard output where that is captured, else nothing
- * @throws tool-failed with the end of its output, timeout, cancelled
+ * @throws tool-failed with the end of its output and `details.exitCode`, timeout, cancelled
  */
 export async function runOutside(command: OutsideCommand, signal: AbortSignal): Promise<string> {
   if (signal.aborted) throw createAbortError(signal, "the command was not started");
@@ -49,7 +49,7 @@ export async function runOutside(command: OutsideCommand, signal: AbortSignal): 
 }
 
 /** Only root may ask for transient units, and only the bus tells when they end. */
-function usesSystemd(): boolean {
+export function usesSystemd(): boolean {
   const possible = process.env["HOLDFAST_HOOKS"] !== "direct" && process.getuid?.() === 0 && existsSync("/run/systemd/system");
   return possible && existsSync("/run/dbus/system_bus_socket");
 }
@@ -197,7 +197,9 @@ async function openOutputFile(): Promise<OutputFile> {
 }
 
 /** How a command ended other than well. */
-type BadEnd = { readonly code: "timeout" | "tool-failed"; readonly message: string } | { readonly error: HoldfastError };
+type BadEnd =
+  | { readonly code: "timeout" | "tool-failed"; readonly message: string; readonly exitCode?: number }
+  | { readonly error: HoldfastError };
 
 /** Waits for the end of the command itself: what it started may go on and keep its output open. */
 async function follow(
@@ -214,11 +216,13 @@ async function follow(
   for (const each of [limit, signal]) each.addEventListener("abort", onAbort, { once: true });
   try {
     const good = command.status ?? 0;
+    let exitCode: number | undefined;
     const ended = new Promise<string | undefined>((resolve) => {
       child.once("error", (error) => resolve(error.message));
-      child.once("exit", (code, by) =>
-        resolve(code === good ? undefined : by === null ? `it exited with ${code}` : `it was killed by ${by}`),
-      );
+      child.once("exit", (code, by) => {
+        exitCode = code ?? undefined;
+        resolve(code === good ? undefined : by === null ? `it exited with ${code}` : `it was killed by ${by}`);
+      });
     });
     // It need not read its input.
     child.stdin?.on("error", () => undefined);
@@ -227,7 +231,7 @@ async function follow(
     await killing;
     if (signal.aborted) return { error: createAbortError(signal, "the command was stopped") };
     if (limit.aborted) return { code: "timeout", message: `it did not end within ${command.timeoutMs} ms` };
-    return message === undefined ? undefined : { code: "tool-failed", message };
+    return message === undefined ? undefined : { code: "tool-failed", message, ...(exitCode === undefined ? {} : { exitCode }) };
   } finally {
     for (const each of [limit, signal]) each.removeEventListener("abort", onAbort);
     child.stderr?.destroy();
@@ -238,5 +242,6 @@ function createFailure(end: BadEnd, output: string): HoldfastError {
   if ("error" in end) return end.error;
   const plain = stripVTControlCharacters(output).replaceAll(/[^\P{Cc}\n\t]/gu, "");
   const last = plain.trim().split("\n").slice(-3).join("; ");
-  return new HoldfastError(end.code, last === "" ? end.message : `${end.message}: ${last}`);
+  const details = end.exitCode === undefined ? {} : { details: { exitCode: end.exitCode } };
+  return new HoldfastError(end.code, last === "" ? end.message : `${end.message}: ${last}`, details);
 }

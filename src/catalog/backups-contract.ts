@@ -28,6 +28,8 @@ export interface BackupFacts {
   readonly storedBytes: number;
   readonly plainBytes: number;
   readonly members: readonly CatalogMember[];
+  /** One restore point of all members: between these instants, while the application was frozen. */
+  readonly group?: { readonly firstAtMs: number; readonly lastAtMs: number; readonly frozenMs: number };
 }
 
 export interface CatalogMember {
@@ -40,6 +42,8 @@ export interface CatalogMember {
   readonly entries: number;
   /** Rows, or keys without a time to live; absent where they are not counted, or not known. */
   readonly items?: number;
+  /** When its state was fixed, where that was before it was dumped or while it was held still, and for how long it was. */
+  readonly snapshot?: { readonly atMs: number; readonly copying: "live" | "paused" | "stopped"; readonly heldMs?: number };
 }
 
 /** What came later, from the events file. */

@@ -13,6 +13,9 @@ export function describeStatus(status: Status, terminal: Terminal): readonly str
   return [
     `${colors.bold(`Holdfast ${status.version}`)} on ${status.host}: ${paintState(terminal, status.state)}`,
     ...status.problems.map((problem) => `  ${colors.yellow("!")} ${problem}`),
+    ...status.holds.flatMap(({ what, until, problem }) =>
+      problem === null ? [`  ${what} for a copy${until === null ? "" : `, until ${until} at the latest`}`] : [],
+    ),
     ...status.restores.flatMap((restore) => ["", ...describeRestore(restore, terminal)]),
     ...status.pauses.map((pause) => `  ${colors.yellow("!")} ${pause}`),
     ...status.jobs.flatMap((job) => ["", ...describeJob(job, terminal)]),

@@ -9,6 +9,7 @@ import { chooseMembers } from "../operations/choose-members.ts";
 import { createBackupKey, describeDestination } from "../operations/find-config.ts";
 import { createDoubtError, listDoubts } from "../operations/list-doubts.ts";
 import { openScratch } from "../operations/offline/open-restore-work.ts";
+import { pickConfigured } from "../operations/pick-configured.ts";
 import { restoreInto } from "../operations/restore-into.ts";
 import { acquireLocks, type HeldLocks } from "../queue/locks.ts";
 import { confirmOrFail } from "./ask.ts";
@@ -63,7 +64,7 @@ export async function restoreToDirectory(
   await using scratch = await openScratch(settings);
   const address = { destination: place, folder: backup.folder, key: backup.manifestKey, lone: false };
   const { paths, notes } = await restoreInto(
-    { address, datastores, directory, stagingDir: scratch.path },
+    { address, datastores, directory, stagingDir: scratch.path, configured: pickConfigured(config, manifest.members) },
     createRunPorts(terminal),
     signal,
   );

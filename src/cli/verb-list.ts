@@ -14,7 +14,7 @@ export const listVerb: Verb = {
   name: "list",
   help: {
     exits: { 4: "no such job or destination" },
-    json: "[{id, name, job, class, destination, folder, createdAtMs, storedBytes, plainBytes, status, suspect, note, members: [{datastore, kind, status, plainBytes, entries}], pinned, verifiedAtMs, drilledAtMs, drillMs, damaged, accepted, missingSinceMs, …}], newest first",
+    json: "[{id, name, job, class, destination, folder, createdAtMs, storedBytes, plainBytes, status, suspect, note, members: [{datastore, kind, status, plainBytes, entries, snapshot?: {atMs, copying, heldMs}}], group?: {firstAtMs, lastAtMs, frozenMs}, pinned, verifiedAtMs, drilledAtMs, drillMs, damaged, accepted, missingSinceMs, …}], newest first",
     examples: [
       "holdfast list",
       "holdfast list nightly | cut -f1    # on a pipe: name, job, destination, time, bytes, states, datastores, note; tabs between",

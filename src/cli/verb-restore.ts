@@ -13,7 +13,6 @@ import { describePlan, findConfirmedName } from "./describe-plan.ts";
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
 import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { TaskOutcome } from "./follow-task.ts";
-import { restoreToDirectory } from "./restore-to-directory.ts";
 import { restoreToScratch } from "./restore-to-scratch.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
@@ -113,7 +112,10 @@ async function restore(backup: string | undefined, options: Options, context: Ve
     given === undefined ? await chooseRestore(client, options, context) : { text: given, scope: pickScope(options) };
   const only = chosen.only ?? options.only;
   const elsewhere = { ...options, ...(only === undefined ? {} : { only }), scope: chosen.scope };
-  if (place?.kind === "directory") return await restoreToDirectory(client, chosen.text, place.path, elsewhere, context);
+  if (place?.kind === "directory") {
+    const { restoreToDirectory } = await import("./restore-to-directory.ts");
+    return await restoreToDirectory(client, chosen.text, place.path, elsewhere, context);
+  }
   if (place?.kind === "scratch") return await restoreToScratch(client, chosen.text, elsewhere, context);
   const query = {
     ...chosen.scope,

@@ -1,4 +1,5 @@
 import { HoldfastError } from "../base/errors.ts";
+import { describeGroup, describeSnapshot } from "../archive/describe-snapshot.ts";
 import type { Manifest, ManifestMember } from "../archive/manifest.ts";
 import { describeBytes } from "../base/describe-amount.ts";
 import { describeDuration } from "../base/parse-duration.ts";
@@ -102,6 +103,7 @@ export function describeShown({ backup, manifest }: Shown, terminal: Terminal): 
     ...(backup.note === null ? [] : [line("note", backup.note)]),
     line("verified", instant(backup.verifiedAtMs)),
     line("drilled", `${instant(backup.drilledAtMs)}${took}`),
+    ...(manifest.group === undefined ? [] : [line("group", describeGroup(manifest.group))]),
     ...(backup.pinned === null ? [] : [line("pinned", backup.pinned === "" ? "yes" : backup.pinned)]),
     ...backup.suspect.map((reason) => line("suspect", `${reason}${backup.accepted === null ? "" : " (accepted)"}`)),
     ...(backup.damaged === null ? [] : [line("damaged", colors.red(backup.damaged))]),
@@ -113,11 +115,13 @@ export function describeShown({ backup, manifest }: Shown, terminal: Terminal): 
 function describeMember(member: ManifestMember, { colors }: Terminal): readonly string[] {
   const { datastore, kind, status, entries, contents, notes } = member;
   const bytes = entries.reduce((sum, { plain }) => sum + plain.bytes, 0);
+  const copied = describeSnapshot(member);
   const counts = Object.entries(contents.counts).toSorted(([one], [other]) => one.localeCompare(other));
   return [
     `  ${colors.bold(datastore)} (${kind})${status === "ok" ? "" : `  ${status}`}  ${describeBytes(bytes)}`,
     ...entries.map(({ object, plain, stored }) => `    ${object}  ${describeBytes(plain.bytes)}, ${describeBytes(stored.bytes)} stored`),
     ...(counts.length === 0 ? [] : [`    ${counts.map(([name, count]) => `${name.replace(/^rows\./, "rows of ")}: ${count}`).join(", ")}`]),
+    ...(copied === undefined ? [] : [`    ${copied}`]),
     ...notes.map(({ level, message }) => `    ${level}: ${message}`),
   ];
 }

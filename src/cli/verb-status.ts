@@ -10,7 +10,7 @@ export const statusVerb: Verb = {
       1: "with --check: warning",
       2: "with --check: failed, or a wrong call or config",
     },
-    json: "{version, host, startedAt, state: ok|warning|failed, summary, jobs: [{job, enabled, state, problems, lastRun, newestGood, lastVerifiedAt, lastDrill, backups, storedBytes, next, frozen}], tasks: [{id, kind, job, state, requester, enqueuedAt, attempt, progress, waitingBecause}], unfinishedRestores, restores: [{id, job, backup, state: running|stuck, phase, startedAt, since, datastores: [{datastore, phase, swapped: no|partly|yes}], application: untouched|stopped|starting|started, preRestore, places, journal, problem, next}], scratches: [{id, state, backup, job, createdAt, until, bytes, members}], pauses, configProblem, problems}; with --check {state, summary}",
+    json: "{version, host, startedAt, state: ok|warning|failed, summary, jobs: [{job, enabled, state, problems, lastRun, newestGood, lastVerifiedAt, lastDrill, backups, storedBytes, next, frozen}], tasks: [{id, kind, job, state, requester, enqueuedAt, attempt, progress, waitingBecause}], unfinishedRestores, restores: [{id, job, backup, state: running|stuck, phase, startedAt, since, datastores: [{datastore, phase, swapped: no|partly|yes}], application: untouched|stopped|starting|started, preRestore, places, journal, problem, next}], holds: [{id, what, since, until, problem}], scratches: [{id, state, backup, job, createdAt, until, bytes, members}], pauses, configProblem, problems}; with --check {state, summary}",
     examples: ["holdfast status", "holdfast status --check    # for monitoring: one line, and the exit status says it"],
   },
   define(command, run) {

@@ -54,6 +54,13 @@ function checkFixedCopies({ jobs, datastores, destinations }: ConfigParts, refus
 }
 
 function checkLayout(job: JobConfig, parts: ConfigParts, refuse: Refuse): void {
+  for (const name of job.layout === "archive" ? job.datastores : []) {
+    const { method = job.compression.method } = parts.datastores.get(name)?.compression ?? {};
+    if (method === job.compression.method) continue;
+    refuse(["datastores", name, "compression"], {
+      message: `the job ${JSON.stringify(job.name)} packs it into one archive, compressed as a whole by ${job.compression.method}, so ${method} cannot be had; leave it out, or give the job the layout directory`,
+    });
+  }
   if (job.layout !== "file") return;
   const path = ["jobs", job.name, "layout"];
   const [name = ""] = job.datastores;

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { Secret } from "../base/secret.ts";
-import { maskJob, pickDeclared } from "./declared-config.ts";
+import { maskDatastore, maskJob, pickDeclared } from "./declared-config.ts";
 import type { Config, ConfigParts } from "./config.ts";
 
 /** Plain JSON of anything in a Config: Maps as objects, keys sorted, secrets as `***`. */
@@ -38,7 +38,12 @@ export function createConfigCopy(
   return createPlainCopy({
     fingerprint: config.fingerprint,
     job: maskJob(job, config, config.declared),
-    datastores: pick(config.datastores, [...new Set([...job.datastores, ...others])]),
+    datastores: Object.fromEntries(
+      [...new Set([...job.datastores, ...others])].flatMap((name) => {
+        const found = config.datastores.get(name);
+        return found === undefined ? [] : [[name, maskDatastore(found, config, config.declared)]];
+      }),
+    ),
     destinations: pick(config.destinations, [job.destination, ...job.copies]),
     declared: pickDeclared(config.declared, job),
   }) as Readonly<Record<string, unknown>>;

@@ -1,6 +1,7 @@
 import type { Compression } from "../archive/compression.ts";
 import type { ChannelEvent } from "../base/channel-events.ts";
 import type { Secret } from "../base/secret.ts";
+import type { Copying } from "../datastores/contract.ts";
 import type { RetentionPolicy } from "../retention/policy.ts";
 import type { Schedule } from "../schedule/parse-schedule.ts";
 
@@ -51,6 +52,12 @@ export interface DatastoreConfig {
   readonly onMissing?: "fail" | "skip";
   /** Overrides what the job says. */
   readonly shrink?: "off" | { readonly ratio: number };
+  /** Whose server it is. */
+  readonly service?: ServiceConfig;
+  /** How it stands while it is copied; `live` when absent. Anything else is something that its service, which is there then, can do. */
+  readonly copy?: Exclude<Copying, "live">;
+  /** Overrides what the job says. In an archive only its level may differ. */
+  readonly compression?: Compression;
 }
 
 export interface DestinationConfig {
@@ -71,6 +78,31 @@ export interface Hook {
   /** Secrets all: nothing tells which of them is one. */
   readonly env?: Readonly<Record<string, string | Secret>>;
   readonly timeoutMs: number;
+}
+
+/** Asks how a service stands. */
+export interface StateQuestion extends Hook {
+  /**
+   * How the answer is read: the properties of a systemd unit, the state of a container, the containers of docker compose as JSON, or an exit
+   * status: 0 it runs, 1 or 3 it does not, everything else is no answer.
+   */
+  readonly answer: "unit" | "container" | "compose" | "status";
+}
+
+/** The server of a datastore, and how it is made to stand still and to go on. What it cannot do has no hooks. */
+export interface ServiceConfig {
+  /** Two with one key are one service: only one task at a time makes it stand still. */
+  readonly key: string;
+  /** For people: `the unit neo4j.service`. */
+  readonly what: string;
+  readonly stop: readonly Hook[];
+  readonly start: readonly Hook[];
+  readonly pause: readonly Hook[];
+  readonly resume: readonly Hook[];
+  /** Absent where nobody can be asked; then it is taken to run. */
+  readonly ask?: StateQuestion;
+  /** How long it may stand still for a copy. */
+  readonly maxDowntimeMs: number;
 }
 
 export interface HttpCheck {
@@ -137,6 +169,13 @@ export interface JobConfig {
   readonly datastores: readonly string[];
   /** What a datastore that is not there, or whose server does not run, does to a backup: fails it, or is left out of it. */
   readonly onMissing: "fail" | "skip";
+  /** `group`: all datastores have one restore point. `each`: each has its own. */
+  readonly consistency: "each" | "group";
+  /** Of a group: what stops the application from writing while the snapshots are taken, and lets it go on; else empty. */
+  readonly freeze: readonly Hook[];
+  readonly thaw: readonly Hook[];
+  /** Of a group. */
+  readonly maxFreezeMs?: number;
   readonly schedule?: Schedule;
   /** IANA zone of the schedules, the names (unless `nameZone` is utc) and the calendar rules of retention. */
   readonly timezone: string;

@@ -22,6 +22,11 @@ jobs:
     datastores: [crm, orders, stock, cache]
     destination: local
     notify: [list, hook, twice]
+    consistency: group
+    freeze:
+      - [/bin/freeze, "--password=canary20", "X: known-canary1", kept]
+      - { shell: "PGPASSWORD=canary21 freeze --token canary22", env: { A: canary23 } }
+    thaw: { command: [/bin/thaw, { env: CC, default: "https://u:canary24@h/" }], env: { B: { env: BB, default: canary25 } } }
     restore:
       stop:
         - [/bin/stop, "--password=canary7", "--url=https://u:can@ry@h/", "--api-key", canary8, "X: known-canary1", kept]
@@ -49,6 +54,8 @@ test("F71 what backups carry of the config has no secret, wherever in the files 
     const words = restore.stop.map(({ command }) => command);
     assert.deepEqual(words[0], ["/bin/stop", "--password=***", "--url=https://***@h/", "--api-key", "***", "X: ***", "kept"]);
     assert.deepEqual(words[3], ["systemctl", "stop", "crm.service"]);
+    const { freeze } = copy["job"] as { readonly freeze: readonly { readonly command: readonly string[] }[] };
+    assert.deepEqual(freeze[0]?.command, ["/bin/freeze", "--password=***", "X: ***", "kept"]);
   });
 });
 

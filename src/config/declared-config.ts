@@ -1,6 +1,6 @@
 import { Secret, secretMask } from "../base/secret.ts";
 import { redactText } from "../telemetry/redact.ts";
-import type { ConfigParts, DeclaredConfig, JobConfig } from "./config.ts";
+import type { ConfigParts, DatastoreConfig, DeclaredConfig, JobConfig } from "./config.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -8,16 +8,41 @@ type Fields = Readonly<Record<string, unknown>>;
 const shortestKnown = 6;
 /** Within other texts only longer ones are looked for, and only in what is run or asked: paths, units and names must stay what they are. */
 const shortestWithin = 10;
-const askedKeys = new Set(["command", "shell", "http", "sql", "stop", "start", "check"]);
+const askedKeys = new Set([
+  "command",
+  "shell",
+  "http",
+  "sql",
+  "stop",
+  "start",
+  "check",
+  "pause",
+  "resume",
+  "running",
+  "ask",
+  "freeze",
+  "thaw",
+]);
+/** Of a job: what it runs and asks. */
+const ranKeys = new Set(["restore", "freeze", "thaw"]);
 const plainKeys = new Set(["unit", "dockerCompose", "runAs", "cwd", "directory", "file", "project", "datastore"]);
 const secretFlag = /^--?[\w-]*(?:pass|password|passwd|passphrase|token|secret|credential|api[-_]?key|access[-_]?key)$/i;
 
 /** What hooks and checks are made of besides what the file says. */
 const ownWords =
-  "command http sql /bin/sh -c systemctl start stop is-active --quiet docker compose -f -p ps --status running --services".split(" ");
+  "command http sql /bin/sh -c systemctl start stop freeze thaw pause unpause is-active --quiet docker compose -f -p ps --status running --services".split(
+    " ",
+  );
 
 /** How far a known secret is looked for: as the whole of a text, or within it too. */
 type Reach = "whole" | "within";
+
+/** What the hooks of services are made of besides. */
+const ownServiceWords = [
+  ..."pause resume freeze thaw unpause inspect show --all --format json --type=container unit container compose status".split(" "),
+  ...["LoadState", "ActiveState", "FreezerState", "InactiveExitTimestampMonotonic"].map((each) => `--property=${each}`),
+  "--format={{.State.Status}} {{.State.StartedAt}}",
+];
 
 /**
  * The sections as they are written in the files, for whoever must write them again: references stay references, and a secret that stands in
@@ -44,7 +69,21 @@ export function maskJob(job: JobConfig, parts: ConfigParts, declared: DeclaredCo
   const written = collectTexts(declared.jobs[job.name], new Set(ownWords));
   const show = (value: unknown): unknown => showOnly(value, written, known);
   const { stop, start, check } = job.restore;
-  return { ...job, restore: { ...job.restore, stop: show(stop), start: show(start), check: show(check) } };
+  return {
+    ...job,
+    freeze: show(job.freeze),
+    thaw: show(job.thaw),
+    restore: { ...job.restore, stop: show(stop), start: show(start), check: show(check) },
+  };
+}
+
+/** A datastore as it is in force; of the hooks of its service the same is shown as of a job's. */
+export function maskDatastore({ service, ...rest }: DatastoreConfig, parts: ConfigParts, declared: DeclaredConfig): unknown {
+  if (service === undefined) return rest;
+  const written = collectTexts(declared.datastores[rest.name], new Set([...ownWords, ...ownServiceWords]));
+  const units = [...written].map((text) => `${text}.service`);
+  const { key: _, what: __, maxDowntimeMs, ...hooks } = service;
+  return { ...rest, service: { maxDowntimeMs, ...(showOnly(hooks, new Set([...written, ...units]), collectSecrets(parts)) as Fields) } };
 }
 
 /** Besides what it runs and asks a job has names and times, which may happen to be somebody's password. */
@@ -52,7 +91,10 @@ function maskRun(job: unknown, known: ReadonlySet<string>): unknown {
   if (!isFields(job)) return job;
   const none: ReadonlySet<string> = new Set();
   return Object.fromEntries(
-    Object.entries(job).map(([key, value]) => [key, maskValue(value, undefined, key === "restore" ? known : none, "whole")]),
+    Object.entries(job).map(([key, value]) => [
+      key,
+      maskValue(value, undefined, ranKeys.has(key) ? known : none, askedKeys.has(key) ? "within" : "whole"),
+    ]),
   );
 }
 
@@ -79,10 +121,21 @@ export function maskSections<Sections extends object>(sections: Sections, parts?
   const none: ReadonlySet<string> = new Set();
   const known = parts === undefined ? none : collectSecrets(parts);
   const mask = (name: string, section: unknown): unknown => {
+    if (name === "datastores" && isFields(section))
+      return Object.fromEntries(Object.entries(section).map(([each, value]) => [each, maskServed(value, known)]));
     if (name !== "jobs" || !isFields(section)) return maskValue(section, undefined, name === "notify" ? known : none, "whole");
     return Object.fromEntries(Object.entries(section).map(([job, value]) => [job, maskRun(value, known)]));
   };
   return Object.fromEntries(Object.entries(sections).map(([name, section]) => [name, mask(name, section)])) as Sections;
+}
+
+/** A datastore has paths and names; its service has commands, as a job has. */
+function maskServed(datastore: unknown, known: ReadonlySet<string>): unknown {
+  const none: ReadonlySet<string> = new Set();
+  if (!isFields(datastore) || !isFields(datastore["service"])) return maskValue(datastore, undefined, none, "whole");
+  const { service, ...rest } = datastore;
+  const { key: _, ...shown } = service;
+  return { ...(maskValue(rest, undefined, none, "whole") as Fields), service: maskValue(shown, undefined, known, "whole") };
 }
 
 /** Of a job and what it names. */

@@ -102,7 +102,14 @@ test("W1 W2 W4 W5 W6 W9 W10 the example of WhisperEngine", async () => {
   const job = await loadJob("whisperengine");
   assert.deepEqual(
     [job.datastores, job.layout, job.compression, job.nameTemplate, job.folder, job.infoFiles],
-    [["postgres", "redis"], "directory", { method: "none" }, "whisperengine_backup_{YYYYMMDD}_{HHmmss}", ".", ["backup_info.txt"]],
+    [
+      ["postgres", "redis", "chromadb", "neo4j"],
+      "directory",
+      { method: "none" },
+      "whisperengine_backup_{YYYYMMDD}_{HHmmss}",
+      ".",
+      ["backup_info.txt"],
+    ],
   );
   assert.ok(job.schedule?.kind === "cron" && job.schedule.cron === "0 2 * * *");
   assert.deepEqual([job.onMissing, job.retention], ["skip", { keepWithinMs: 30 * 86_400_000 }]);

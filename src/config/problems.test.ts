@@ -48,6 +48,18 @@ const cases: Readonly<
     title: "F67 unknown and missing keys of a job",
     files: { "holdfast.yaml": `${base}jobs:\n  nightly:\n    datastores: [crm]\n    corn: "0 3 * * *"\n    keep: 5\n    schedul: daily\n` },
   },
+  "job-group": {
+    title: "F67 a group without what freezes or thaws, and hooks of a group without one",
+    files: {
+      "holdfast.yaml": `${base}jobs:
+  one: { datastores: [crm, log], destination: local, consistency: group, freeze: [[/bin/freeze]] }
+  two: { datastores: [crm, log], destination: local, consistency: group, thaw: [[/bin/thaw]], freeze: [] }
+  three: { datastores: [crm], destination: local, consistency: group }
+  four: { datastores: [crm], destination: local, freeze: [[/bin/freeze]], maxFreeze: 5s }
+  five: { datastores: [crm], destination: local, consistency: groups, maxFreeze: soon }
+`,
+    },
+  },
   "server-references": {
     title: "F67 a server whose address and password are in variables that are not set",
     files: {

@@ -1,16 +1,18 @@
 import { z } from "zod";
 import { findClosest } from "../base/closest-name.ts";
 import { pickDefined } from "../base/pick-defined.ts";
-import { listDatastoreDrivers } from "../datastores/registry.ts";
+import type { Copying } from "../datastores/contract.ts";
+import { findDatastoreDriver, listDatastoreDrivers } from "../datastores/registry.ts";
 import { listDestinationDrivers } from "../destinations/registry.ts";
 import { checkValue, type CheckContext } from "./check-value.ts";
-import type { ChannelConfig, DatastoreConfig, DestinationConfig, JobConfig, Settings } from "./config.ts";
+import type { ChannelConfig, DatastoreConfig, DestinationConfig, JobConfig, ServiceConfig, Settings } from "./config.ts";
 import { hideSecrets } from "./hide-secrets.ts";
 import { describeFound } from "../base/describe-found.ts";
 import { resolveJob } from "./resolve-job.ts";
 import { channelKinds, channelSchemas, createChannel } from "./schema/channel.ts";
 import { namePattern } from "./schema/fields.ts";
-import { jobSchema, onMissingField, shrinkRatioField } from "./schema/job.ts";
+import { serviceConfigField } from "./schema/service.ts";
+import { compressionField, jobSchema, onMissingField, shrinkRatioField } from "./schema/job.ts";
 import type { Path } from "./source-index.ts";
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -25,6 +27,12 @@ export const datastoreFields = z.strictObject({
   optional: z.boolean().optional().describe("Its absence is no failure."),
   onMissing: onMissingField.optional(),
   shrink: shrinkRatioField.optional(),
+  service: serviceConfigField.optional(),
+  copy: z
+    .enum(["live", "paused", "stopped"])
+    .optional()
+    .describe("How its service stands while it is copied: at work, frozen in mid-air, or shut down; by default what its kind takes best."),
+  compression: compressionField.describe("Of its files in the backup: overrides the job's.").optional(),
 });
 export const destinationFields = z.strictObject({
   required: z.boolean().optional().describe("false: its absence (an unplugged disk) is only a warning."),
@@ -33,16 +41,56 @@ export const destinationFields = z.strictObject({
 export function readDatastores(section: Fields, context: CheckContext): ReadonlyMap<string, DatastoreConfig> {
   return readEntries("datastores", section, context, (name, entry, path) => {
     const split = checkDriven(listDatastoreDrivers(), datastoreFields, entry, path, context);
-    return (
-      split && {
-        name,
-        kind: split.kind,
-        options: split.options,
-        optional: split.own.optional ?? false,
-        ...pickDefined({ onMissing: split.own.onMissing, shrink: split.own.shrink }),
-      }
-    );
+    if (split === undefined) return undefined;
+    const { onMissing, shrink, service, compression, optional = false } = split.own;
+    const copying = chooseCopying(name, split, path, context);
+    if (copying === undefined) return undefined;
+    const copy = copying === "live" ? undefined : copying;
+    return { name, kind: split.kind, options: split.options, optional, ...pickDefined({ onMissing, shrink, service, copy, compression }) };
   });
+}
+
+interface CopiedEntry {
+  readonly kind: string;
+  readonly options: unknown;
+  readonly own: { readonly copy?: Copying | undefined; readonly service?: ServiceConfig | undefined };
+}
+
+/** Undefined where its options cannot be used, which has been told. */
+function listWays(kind: string, options: unknown, context: CheckContext): readonly [Copying, ...Copying[]] | undefined {
+  try {
+    return findDatastoreDriver(kind).configure(options).waysToCopy;
+  } catch (error) {
+    if (context.problems.length > 0) return undefined;
+    throw error;
+  }
+}
+
+/** How the datastore is copied; undefined where that cannot be, which has been told. */
+function chooseCopying(name: string, { kind, options, own }: CopiedEntry, path: Path, context: CheckContext): Copying | undefined {
+  const ways = listWays(kind, options, context);
+  if (ways === undefined) return own.copy ?? "live";
+  const copying = own.copy ?? ways[0];
+  const refuse = (message: string, facts: { readonly allowed?: readonly string[] } = {}): undefined => {
+    const isWritten = own.copy !== undefined;
+    const problem = context.index.createProblem(
+      isWritten ? [...path, "copy"] : path,
+      isWritten ? "value" : "key",
+      { message, ...facts },
+      context.mainFile,
+    );
+    context.problems.push(problem);
+    return undefined;
+  };
+  if (!ways.includes(copying))
+    return refuse(`a datastore of kind ${kind} with these options cannot be copied ${copying}`, { allowed: ways });
+  const able = { live: true, paused: (own.service?.pause.length ?? 0) > 0, stopped: (own.service?.stop.length ?? 0) > 0 };
+  if (able[copying]) return copying;
+  const verb = copying === "paused" ? "pause and resume" : "stop and start";
+  if (own.service !== undefined) return refuse(`"${name}" is to be ${copying} while it is copied, but its service has no ${verb}`);
+  return refuse(
+    `"${name}" is to be ${copying} while it is copied, which needs its service; write service: {unit: NAME.service}, {dockerCompose: NAME}, {docker: NAME}, or the commands to ${verb} it`,
+  );
 }
 
 export function readDestinations(section: Fields, context: CheckContext): ReadonlyMap<string, DestinationConfig> {

@@ -145,7 +145,7 @@ export const adminRoutes: readonly Route[] = [
       const job = overrideRetention(findJob(core.config, params.job), body.olderThan);
       const destination = body.destination ?? job.destination;
       return Promise.resolve({
-        task: requestRemovals(core, job.name, destination, planRetention(core, job, destination), "retention") ?? null,
+        task: requestRemovals(core, job.name, destination, planRetention(core, job, destination), "retention", body.olderThan) ?? null,
       });
     },
   }),

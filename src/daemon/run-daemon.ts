@@ -12,6 +12,7 @@ import { endInterruptedRemovals } from "../operations/end-interrupted-removals.t
 import { endInterruptedRestores } from "../operations/end-interrupted-restores.ts";
 import { openDestination } from "../operations/verify.ts";
 import { describeDestination } from "../operations/find-config.ts";
+import { HoldWatch } from "../operations/hold/watch-holds.ts";
 import { readStatus } from "../operations/read-status.ts";
 import { RestoreRetry } from "../operations/retry-restores.ts";
 import { runStartJobs, ScheduleWatch } from "../operations/run-schedules.ts";
@@ -58,13 +59,15 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   const manager = resources.use(await openServiceManager(process.env));
   const { core } = resources.use(await openCore(options.config, options.program, stop.signal));
   core.log.info(`Holdfast ${core.version} starts`, { config: core.config.path, jobs: [...core.config.jobs.keys()] });
-  await recover(core);
+  const holds = resources.use(new HoldWatch(core));
+  await recover(core, holds);
 
   const dispatcher = new Dispatcher(core);
   const retry = resources.use(new RestoreRetry(core));
   const reloadAll = async (): Promise<{ readonly changed: boolean }> => {
     const applied = await reload(core, manager, options.loadConfig);
     retry.tryNow();
+    holds.tryNow();
     return applied;
   };
   const context: ControlContext = { core, reload: reloadAll };
@@ -75,7 +78,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   onReload(resources, context, core);
 
   await runStartJobs(core, stop.signal);
-  openTicks(resources, core, manager, retry);
+  openTicks(resources, core, manager, { retry, holds });
   dispatcher.pump();
   await manager.ready(readStatus(core).summary);
   manager.startWatchdog();
@@ -97,10 +100,12 @@ function keepSmall(): void {
   setFlagsFromString("--optimize-for-size");
 }
 
-/** Mends what the last end left: restores half-way, tasks half-way, publications half-way; then the catalog is compared with the destinations. */
-async function recover(core: Core): Promise<void> {
+/** Mends what the last end left: services that stand still, restores half-way, tasks half-way, publications half-way; then the catalog is compared with the destinations. */
+async function recover(core: Core, holds: HoldWatch): Promise<void> {
   const signal = AbortSignal.timeout(10 * 60_000);
   await recoverTasks(core, signal);
+  // Not waited for: what does not start must not keep the daemon from starting.
+  holds.tryNow();
   for (const run of core.catalog.runs.interruptAll(core.clock.now())) core.log.warn(`The ${run.kind} run ${run.id} was interrupted`);
   await endInterruptedRestores(core, signal);
   await sweepStaging(core);
@@ -125,7 +130,12 @@ async function recover(core: Core): Promise<void> {
 }
 
 /** Which slots are due is decided from the catalog's memory. */
-function openTicks(resources: AsyncDisposableStack, core: Core, manager: ServiceManager, retry: RestoreRetry): void {
+function openTicks(
+  resources: AsyncDisposableStack,
+  core: Core,
+  manager: ServiceManager,
+  { retry, holds }: { readonly retry: RestoreRetry; readonly holds: HoldWatch },
+): void {
   const clock = new ClockWatch(core.clock);
   const schedules = new ScheduleWatch(core);
   let statusAtMs = -Infinity;
@@ -135,6 +145,7 @@ function openTicks(resources: AsyncDisposableStack, core: Core, manager: Service
       core.clockJump = clock.look();
       await schedules.look(AbortSignal.timeout(30_000));
       retry.look();
+      holds.look();
       const nowMs = core.clock.monotonic();
       if (nowMs - housekeptAtMs >= housekeepingEveryMs) {
         housekeptAtMs = nowMs;

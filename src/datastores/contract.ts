@@ -3,7 +3,18 @@ import type { ConcurrencyKey } from "../base/concurrency-key.ts";
 import type { Contents } from "../base/contents.ts";
 import type { Note } from "../base/note.ts";
 import type { z } from "zod";
+import type { RestoreOptions, RestoreSession, RestoreTarget, SwapStep } from "./restore-session.ts";
 import type { OtherName, Retarget, Retargeted } from "./retarget.ts";
+import type { FileAttributes, StoredEntry } from "./stored-entry.ts";
+
+export type { RestoreOptions, RestoreSession, RestoreTarget, SavedMember, SwapStep, TargetFacts } from "./restore-session.ts";
+export type { FileAttributes, StoredEntry } from "./stored-entry.ts";
+
+/**
+ * How the source stands while it is copied: `live`, at work; `paused`, frozen in mid-air, so that the copy is what a power cut would leave
+ * (crash-consistent); `stopped`, shut down in good order.
+ */
+export type Copying = "live" | "paused" | "stopped";
 
 /** What a driver is given besides its options. */
 export interface DriverContext {
@@ -11,18 +22,10 @@ export interface DriverContext {
   readonly name: string;
   /** A private, empty directory (mode 0700, root's) for this datastore and task; whoever made it removes it afterwards. */
   readonly stagingDir: string;
+  /** How whoever asks keeps the source while `snapshot`, or else `dump`, runs; `live` when absent. */
+  readonly copying?: Copying;
   /** Nothing about progress may throw. `bytes` counts plain bytes of the source read so far. */
   readonly progress: (progress: { readonly phase: string; readonly bytes?: number; readonly totalBytes?: number }) => void;
-}
-
-/** Attributes of a source file; a restore gives them back. */
-export interface FileAttributes {
-  /** Permission bits including set-uid, set-gid and sticky: `mode & 0o7777`. */
-  readonly mode: number;
-  readonly uid: number;
-  readonly gid: number;
-  /** Nanoseconds since the epoch, decimal text (it does not fit a double). */
-  readonly mtimeNs: string;
 }
 
 /** One file of a member, as it goes into the backup. */
@@ -61,22 +64,12 @@ export interface ProbeFacts {
   readonly estimatedBytes?: number;
   /** Bytes that a dump needs in the staging directory. */
   readonly stagingBytes: number;
+  /** The same of a dump after `snapshot`, where that is more. */
+  readonly snapshotBytes?: number;
   /** The device number (`stat.dev`) of the source, for the same-disk warning. */
   readonly device?: number;
   readonly absent: boolean;
   readonly notes: readonly Note[];
-}
-
-/** A stored entry on its way back; bodies are decompressed and already verified against the manifest. Read each body before the next. */
-export interface StoredEntry {
-  readonly name: string;
-  readonly form: "file" | "tree";
-  readonly bytes: number;
-  readonly sourcePath: string;
-  readonly attributes?: FileAttributes;
-  /** Of the member that it belongs to, where a manifest has told them. */
-  readonly contents?: Contents;
-  readonly open: (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
 
 export interface CheckResult {
@@ -86,121 +79,15 @@ export interface CheckResult {
   readonly indexPath?: string;
 }
 
-/** One step of a swap, recorded durably before it is done. Its shape is the driver's own; it must survive JSON. */
-export type SwapStep = Readonly<Record<string, string | number | boolean | null>>;
-
-/** What is there now, before a restore. */
-export interface TargetFacts {
-  readonly summary: string;
-  readonly present: boolean;
-  /** Said of what is there and empty: a dump may call it absent, and loses nothing by that. */
-  readonly holds?: "nothing";
-  readonly bytes: number;
-  /** How the restore will be made, for people: "replaces the file", "writes into the live database in one transaction". */
-  readonly method: string;
-  /** Bytes needed beside the target for the staging copy. */
-  readonly neededBytes: number;
-  readonly notes: readonly Note[];
-  /** Process ids that have the target open. */
-  readonly users: readonly number[];
-  /** The newest change that was seen in what is there; absent where it is not known. Never a guess. */
-  readonly newestChangeAtMs?: number;
-  /** What else is known of when it changed, for people, where no instant is. */
-  readonly changes?: string;
-  /** A directory on the disk that `neededBytes` are needed of; absent where that is a server's own. */
-  readonly neededAt?: string;
-  /** What a backup of it holds at most, in plain bytes, where that is not `bytes`: holes of files are not stored. */
-  readonly saveBytes?: number;
-  /** What a backup of it needs in the staging directory. */
-  readonly saveStagingBytes?: number;
-}
-
-/**
- * `original`: where the datastore lives, by its options. `directory`: a place of its own, made by us, that gets the files of the backup
- * (`--to`). `scratch`: the same for a drill, where a server's data is loaded into a server of its own, started there and gone when the
- * session is closed.
- */
-export type RestoreTarget = { readonly kind: "original" } | { readonly kind: "directory" | "scratch"; readonly path: string };
-
-export interface RestoreOptions {
-  readonly absent: boolean;
-  /**
-   * The backup is of another datastore: what this one would not back up itself is refused, because its undo would not take it away.
-   * False by default.
-   */
-  readonly foreign?: boolean;
-  /**
-   * Only these parts (tables, or paths and globs) of the datastore, the rest untouched; all of it when absent. Never given to drivers that
-   * declare none. Then `stage` and `summarize` tell the contents of the parts alone, under the names that the manifest has for them, or as
-   * `expectedOfParts` tells them.
-   */
-  readonly parts?: readonly string[];
-  /** What becomes of that which is there now, belongs to the parts and is not in the backup; `keep` by default. */
-  readonly beyond?: "keep" | "remove";
-  /**
-   * `may-run`: nobody has stopped the application. That nothing has the target open now proves nothing: a program that opens it for each
-   * operation may come at any moment, so no name may be free or hold half of the data even for an instant. `stopped` by default.
-   */
-  readonly application?: "stopped" | "may-run";
-  /**
-   * Makes a step durable before a staging copy is made beside the target, so that a roll-back finds it when the process dies; absent for
-   * targets that go away as a whole.
-   */
-  readonly record?: (step: SwapStep) => Promise<void>;
-  /**
-   * Where what was there may be put aside that cannot stay beside the target: it outlives the task, until the restore has ended. Made by
-   * the driver that needs it (mode 0700), which leaves it empty when it has settled or rolled back. Absent where `record` is.
-   */
-  readonly asideDir?: string;
-}
-
-/** What the backup that is made before a restore holds of a datastore. */
-export interface SavedMember {
-  /** `absent`: there was nothing to save. */
-  readonly status: "ok" | "partial" | "absent";
-  readonly contents: Contents;
-  readonly entries: readonly { readonly name: string; readonly sourcePath: string }[];
-}
-
-/**
- * A restore of one member into one target: inspect, stage, then swap. Until `swap` is called the target is untouched.
- * Closing removes the staging copy unless it has been swapped in; it never removes what `swap` put aside.
- */
-export interface RestoreSession extends AsyncDisposable {
-  inspect(signal: AbortSignal): Promise<TargetFacts>;
-  /**
-   * Counts what is there now, under the names that a manifest has for it (`rows.T`, `keys.dbN`, `files`), for the plan of a restore. Changes
-   * nothing, and holds nobody up for long: undefined where that cannot be had. Drivers whose `inspect` counts nothing have none.
-   */
-  count?(signal: AbortSignal): Promise<Readonly<Record<string, number>> | undefined>;
-  /** Writes the staging copy (beside the target where a rename is to follow), makes it durable, and reads its contents from the copy. */
-  stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents>;
-  /** What the parts must hold, where a manifest tells only the whole: told by the stored bytes themselves. Valid after `stage`. */
-  expectedOfParts?(): Contents | undefined;
-  /**
-   * Compares what `swap` is about to replace with what has been saved of the present data, and changes nothing. Called once, between `stage`
-   * and `swap`, unless the user has given up what cannot be saved. Drivers whose dump reads just what their restore replaces have none.
-   * @throws target-unsafe naming what is there and is not saved; target-in-use for what has come into being meanwhile
-   */
-  assertSaved?(saved: SavedMember, signal: AbortSignal): Promise<void>;
-  /**
-   * Puts the staged copy in place. `record` makes a step durable; every change of the target is recorded before it is made.
-   * What was there is put aside, not removed. For an absent member (`stage` was given no entries and `absent` is set) it puts aside only.
-   */
-  swap(record: (step: SwapStep) => Promise<void>, signal: AbortSignal): Promise<void>;
-  /** Reads the contents of the target itself, after the swap. */
-  summarize(signal: AbortSignal): Promise<Contents>;
-  /**
-   * Called when the application has been started again, by drivers whose server may start from something else than what was put in place.
-   * Others may have written by then. `unknown`: it does not run, so nothing is proven.
-   * @throws restore-failed when it runs on other data
-   */
-  confirm?(signal: AbortSignal): Promise<"proven" | "unknown">;
-}
-
 /** A configured datastore. */
 export interface Datastore extends AsyncDisposable {
   probe(signal: AbortSignal): Promise<ProbeFacts>;
+  /**
+   * Fixes the state that `dump` is to hand over; called at most once, before `dump`, where the source is held still only so long, or where
+   * several are to share an instant. When it returns the source may go on: what `dump` reads lies in the staging directory, or in a session of
+   * its own. A driver without it has to be dumped while the source is held.
+   */
+  snapshot?(signal: AbortSignal): Promise<void>;
   /** May be called once. Ending early stops its children. Everything it stages lies in the context's staging directory. */
   dump(signal: AbortSignal): AsyncGenerator<DumpEntry, DumpFacts, undefined>;
   openRestore(target: RestoreTarget, options: RestoreOptions, signal: AbortSignal): Promise<RestoreSession>;
@@ -231,10 +118,14 @@ export interface DatastoreSpec<Options> {
   /** What can be restored alone; absent when the driver restores a datastore as a whole only. */
   readonly parts?: PartsKind;
   /**
-   * `stage` reads the format of what it is given to its end and refuses what `check` refuses; absent where a staged copy of hostile bytes
-   * could do harm by being unpacked. Then a restore need not have the bytes checked by `check` first.
+   * `stage` reads what it is given to its end, its hashes and its format, and refuses what `check` refuses, before anything is replaced;
+   * absent where a staged copy of hostile bytes could do harm by being unpacked. Then a restore only compares first what is stored.
    */
   readonly stageChecks?: "format";
+  /** How its source may stand while it is copied, the usual way first; absent where every way is good and `live` the usual one. */
+  waysToCopy?(options: Options): readonly [Copying, ...Copying[]];
+  /** Whether what is there can be replaced only while its server stands still, which the config's `service` is then stopped for. */
+  restoresStopped?(options: Options): boolean;
   /** The language in which an open datastore can be asked (`query`); absent when it cannot. */
   readonly queries?: "sql";
   /** Paths that a datastore reads or replaces, as the config names them (globs as their fixed part), for checks of unit sandboxes and overlaps. */
@@ -252,8 +143,15 @@ export interface DatastoreSpec<Options> {
    * own. @throws usage for a name that cannot be, or options that mean several
    */
   readonly retarget?: (options: Options, to: OtherName) => Retarget;
-  /** The options with which a backup can be restored to where it came from when there is no config: from what the manifest holds. */
-  deriveOptions(entries: readonly { readonly name: string; readonly form: "file" | "tree"; readonly sourcePath: string }[]): unknown;
+  /**
+   * The options with which a backup can be restored to where it came from when there is no config: from what the manifest holds.
+   * @param own how the datastore is configured now, where that is known, perhaps for another place than the backup's: of that only what
+   * tells of programs on this machine is taken over
+   */
+  deriveOptions(
+    entries: readonly { readonly name: string; readonly form: "file" | "tree"; readonly sourcePath: string }[],
+    own?: unknown,
+  ): unknown;
   /** Reads stored entries to their end and checks their format; needs no live datastore. */
   check(entries: AsyncIterable<StoredEntry>, context: DriverContext, signal: AbortSignal): Promise<CheckResult>;
   /** Chooses paths of a stored tree, which is read to its end and refused where it is hostile; for kinds that have trees. */
@@ -271,6 +169,8 @@ export interface DatastoreSpec<Options> {
 export interface ConfiguredDatastore {
   readonly kind: string;
   readonly sourcePaths: readonly string[];
+  readonly waysToCopy: readonly [Copying, ...Copying[]];
+  readonly restoresStopped: boolean;
   identify(signal: AbortSignal): Promise<ConcurrencyKey>;
   open(context: DriverContext): Promise<Datastore>;
 }

@@ -27,7 +27,7 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
             const { changes, ...rest } = retarget(parse(raw), to);
             return { ...rest, options: { ...(raw as object), ...changes } };
           },
-    deriveOptions: (entries) => spec.deriveOptions(entries),
+    deriveOptions: (entries, own) => spec.deriveOptions(entries, own),
     selectInTree: spec.selectInTree?.bind(spec),
     check: (entries, context, signal) => spec.check(entries, context, signal),
     // Options that do not fit any more are as good as none: what can be put back without them must not fail for it.
@@ -38,6 +38,8 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
       return {
         kind: spec.kind,
         sourcePaths: spec.sourcePaths(options),
+        waysToCopy: spec.waysToCopy?.(options) ?? ["live", "paused", "stopped"],
+        restoresStopped: spec.restoresStopped?.(options) ?? false,
         identify: (signal) => spec.identify(options, signal),
         open: (context) => spec.open(options, context),
       };

@@ -1,12 +1,14 @@
 import { HoldfastError } from "../base/errors.ts";
+import { chromaDriver } from "./chroma/chroma.ts";
 import type { DatastoreDriver } from "./contract.ts";
 import { filesDatastore } from "./files/files-datastore.ts";
+import { neo4jDriver } from "./neo4j/neo4j.ts";
 import { postgresqlDriver } from "./postgresql/postgresql.ts";
 import { redisDriver } from "./redis/redis.ts";
 import { sqliteDriver } from "./sqlite/sqlite.ts";
 
 /** Every datastore kind. A driver is added here, and nowhere else. */
-const drivers: readonly DatastoreDriver[] = [filesDatastore, sqliteDriver, postgresqlDriver, redisDriver];
+const drivers: readonly DatastoreDriver[] = [filesDatastore, sqliteDriver, postgresqlDriver, redisDriver, chromaDriver, neo4jDriver];
 
 export function listDatastoreDrivers(): readonly DatastoreDriver[] {
   return drivers;

@@ -87,7 +87,8 @@ function wrapByCommand(outer: readonly string[], { program, args, env = {}, secr
   return { program: first, args: [...rest, ...(variables.length === 0 ? [] : ["env", ...variables]), program, ...args], env: {} };
 }
 
-function readClientVariables(): Record<string, string> {
+/** For the Docker client: which engine to talk to. */
+export function readClientVariables(): Record<string, string> {
   return Object.fromEntries(
     clientVariables.flatMap((name) => {
       const value = process.env[name];

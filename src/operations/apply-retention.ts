@@ -1,3 +1,4 @@
+import { pickDefined } from "../base/pick-defined.ts";
 import type { CatalogBackup, CatalogMember } from "../catalog/contract.ts";
 import type { JobConfig } from "../config/config.ts";
 import { decideRetention } from "../retention/decide-retention.ts";
@@ -5,6 +6,7 @@ import { decideUndoRetention } from "../retention/decide-undo-retention.ts";
 import type { Verdict } from "../retention/verdict.ts";
 import type { Core } from "./core.ts";
 import { createBackupKey, createRemovalKey } from "./find-config.ts";
+import { overrideRetention } from "./override-retention.ts";
 import { usesBackup, type PayloadOf, type TaskPayload } from "./payload.ts";
 import { listPendingRemovals } from "./pending-removals.ts";
 
@@ -71,6 +73,7 @@ export function requestRemovals(
   destination: string,
   verdicts: readonly Verdict[],
   why: "retention" | "delete",
+  olderThan?: string,
 ): string | undefined {
   const removals = verdicts
     .filter(({ action }) => action === "remove")
@@ -80,7 +83,7 @@ export function requestRemovals(
       return backup === undefined ? [] : [{ id, folder: backup.folder, manifestKey: backup.manifestKey, reasons: [...reasons] }];
     });
   if (removals.length === 0) return undefined;
-  const payload: TaskPayload = { operation: "remove", job, destination, removals, why };
+  const payload: TaskPayload = { operation: "remove", job, destination, removals, why, ...pickDefined({ olderThan }) };
   const { task } = core.queue.enqueue({
     kind: "remove",
     job,
@@ -99,13 +102,14 @@ export function requestRemovals(
  */
 export function listDueRemovals(
   core: Core,
-  { job: name, destination, removals, why }: PayloadOf<"remove">,
+  { job: name, destination, removals, why, olderThan }: PayloadOf<"remove">,
 ): PayloadOf<"remove">["removals"] {
   const known = removals.filter(({ id }) => core.catalog.backups.get(destination, id) !== undefined);
   if (why === "delete") return known;
   const job = core.config.jobs.get(name);
   if (job === undefined) return [];
-  const verdicts = [...planRetention(core, job, destination), ...(destination === job.destination ? planUndoRetention(core, job) : [])];
+  const meant = overrideRetention(job, olderThan);
+  const verdicts = [...planRetention(core, meant, destination), ...(destination === job.destination ? planUndoRetention(core, job) : [])];
   const given = new Set(verdicts.filter(({ action }) => action === "remove").map(({ id }) => id));
   return known.filter(({ id }) => given.has(id));
 }

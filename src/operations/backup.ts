@@ -8,8 +8,9 @@ import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { Destination, Publication } from "../destinations/contract.ts";
 import { findDestinationDriver } from "../destinations/registry.ts";
+import { planCompression } from "./choose-compression.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
-import { collectMember, type CollectedMember } from "./collect-member.ts";
+import { collectMembers } from "./collect-members.ts";
 import { assertSpace } from "./forecast.ts";
 import { detectShrink } from "./detect-shrink.ts";
 import { openSource, type LeftOutSource, type OpenedSource } from "./open-source.ts";
@@ -52,7 +53,8 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
   /** The visible name of a `file` backup has its entry's extension, so nothing is opened before the first entry is known. */
   const openWriter = async (firstEntry: string): Promise<BackupWriter> => {
     if (writer !== undefined) return writer;
-    name = await chooseName(destination, setup, stem, formatEnding(setup.layout, setup.compression.method, firstEntry), signal);
+    const { compression, compressions } = planCompression(setup);
+    name = await chooseName(destination, setup, stem, formatEnding(setup.layout, compression.method, firstEntry), signal);
     const opened = await destination.openPublication(
       setup.folder,
       name,
@@ -66,17 +68,15 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
       spoolDir: join(setup.stagingDir, "spool"),
       layout: setup.layout,
       name,
-      compression: setup.compression,
+      compression,
+      compressions,
       startedAtMs,
     });
     return writer;
   };
 
-  const members: CollectedMember[] = [];
-  for (const source of sources) {
-    if ("member" in source) members.push({ member: source.member, plainBytes: 0 });
-    else members.push(await collectMember({ ...source, openWriter, stagingDir: setup.stagingDir }, ports, signal));
-  }
+  const found = sources.map((source) => ("member" in source ? source : { ...source, openWriter, stagingDir: setup.stagingDir }));
+  const { members, group } = await collectMembers(found, setup, ports, signal);
   if (!mayBeNothing && members.every(({ member }) => member.status === "absent" || member.status === "failed"))
     throw createNothingError(setup.job, sources);
   const finished = await openWriter("");
@@ -102,6 +102,7 @@ export async function runBackup(setup: BackupSetup, ports: TaskPorts, signal: Ab
     host: setup.host,
     tools: { holdfast: setup.version, node: process.version },
     members: members.map(({ member }) => member),
+    ...(group === undefined ? {} : { group }),
     config: setup.config,
   };
   const info = { draft, name, layout: setup.layout, timezone: setup.timezone };

@@ -9,7 +9,8 @@ import { openWorker } from "../worker/open-worker.ts";
 import type { Core, LiveTask } from "./core.ts";
 import { endInterruptedRestore } from "./end-interrupted-restores.ts";
 import type { TaskPayload } from "./payload.ts";
-import { prepareTask } from "./prepare-task.ts";
+import { findHalfRestored } from "./find-blocking.ts";
+import { offlineJournalDir, prepareTask, restoreJournalDir, type PreparedTask } from "./prepare-task.ts";
 
 /** A lock that an outside program holds is tried again this often. */
 const lockRetryMs = 1_000;
@@ -30,7 +31,7 @@ export async function carryOutTask(
   stagingDir: string,
   locks: HeldLocks,
 ): Promise<unknown> {
-  const { kind, setup, job } = prepareTask(core, payload, stagingDir);
+  const { kind, setup, job } = await addDoubts(core, prepareTask(core, payload, stagingDir), entry.controller.signal);
   const worker = openWorker(
     {
       entry: core.entry,
@@ -58,6 +59,16 @@ export async function carryOutTask(
   } catch (error) {
     throw kind === "restore" ? await endRestore(core, setup.restoreId, error) : error;
   }
+}
+
+/** What a restore has left half done is backed up like anything else, and told as what it is. */
+async function addDoubts(core: Core, prepared: PreparedTask, signal: AbortSignal): Promise<PreparedTask> {
+  if (prepared.kind !== "backup") return prepared;
+  const { setup } = prepared;
+  const names = setup.datastores.map(({ name }) => name);
+  const { stateDir } = core.config.settings;
+  const halfRestored = await findHalfRestored(core.config, [restoreJournalDir(stateDir), offlineJournalDir(stateDir)], names, signal);
+  return { ...prepared, setup: { ...setup, history: { ...setup.history, halfRestored } } };
 }
 
 /** A worker that died in the middle of a restore leaves the application stopped and the data half replaced: ended while the locks are held. */

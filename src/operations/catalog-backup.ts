@@ -1,7 +1,8 @@
-import { countPlainBytes, countStoredBytes, type Manifest } from "../archive/manifest.ts";
+import { countPlainBytes, countStoredBytes, type Manifest, type ManifestMember } from "../archive/manifest.ts";
 import { foldEvents, type BackupEvent } from "../archive/events.ts";
 import { countItems, type Contents } from "../base/contents.ts";
-import type { BackupMarks, CatalogBackup } from "../catalog/contract.ts";
+import { pickDefined } from "../base/pick-defined.ts";
+import type { BackupMarks, CatalogBackup, CatalogMember } from "../catalog/contract.ts";
 
 interface Found {
   readonly destination: string;
@@ -36,7 +37,7 @@ export function describeBackup(
     trigger: manifest.trigger,
     storedBytes: countStoredBytes(manifest),
     plainBytes: countPlainBytes(manifest),
-    members: manifest.members.map(({ datastore, kind, status, entries, contents }) => ({
+    members: manifest.members.map(({ datastore, kind, status, entries, contents, snapshot }) => ({
       datastore,
       kind,
       status,
@@ -44,9 +45,23 @@ export function describeBackup(
       storedBytes: entries.reduce((sum, entry) => sum + entry.stored.bytes, 0),
       entries: entries.length,
       ...describeItems(contents),
+      ...describeSnapshot(snapshot),
     })),
+    ...describeGroup(manifest.group),
     ...describeMarks(events, manifest.finishedAt),
   };
+}
+
+function describeSnapshot(snapshot: ManifestMember["snapshot"]): Pick<CatalogMember, "snapshot"> {
+  if (snapshot === undefined) return {};
+  const { at, copying, heldMs } = snapshot;
+  return { snapshot: { atMs: Date.parse(at), copying, ...pickDefined({ heldMs }) } };
+}
+
+function describeGroup(group: Manifest["group"]): Pick<CatalogBackup, "group"> {
+  if (group === undefined) return {};
+  const { firstAt, lastAt, frozenMs } = group;
+  return { group: { firstAtMs: Date.parse(firstAt), lastAtMs: Date.parse(lastAt), frozenMs } };
 }
 
 function describeItems(contents: Contents): { readonly items?: number } {

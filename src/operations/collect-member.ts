@@ -3,7 +3,7 @@ import type { ManifestEntry, ManifestMember } from "../archive/manifest.ts";
 import { compareContents, emptyContents, type Contents } from "../base/contents.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { Note } from "../base/note.ts";
-import type { Datastore, DumpEntry, ProbeFacts, StoredEntry } from "../datastores/contract.ts";
+import type { DumpEntry, DumpFacts, StoredEntry } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
 import { createUnreadError, type OpenedSource } from "./open-source.ts";
 import type { TaskPorts } from "./setup.ts";
@@ -14,22 +14,28 @@ export interface CollectedMember {
   readonly plainBytes: number;
 }
 
-interface Source {
-  readonly datastore: string;
-  readonly kind: string;
-  /** The datastore id. */
-  readonly id: string;
-  readonly opened: Datastore;
-  /** As it was found when the run began. */
-  readonly facts: ProbeFacts;
-  readonly known: OpenedSource["known"];
+export interface MemberSource extends OpenedSource {
   readonly openWriter: (firstEntry: string) => Promise<BackupWriter>;
   readonly stagingDir: string;
 }
 
+/** What has been dumped and stored of a datastore, and not been read back yet. */
+export interface StoredMember {
+  readonly facts: DumpFacts;
+  readonly entries: ManifestEntry[];
+  readonly notes: readonly Note[];
+  readonly plainBytes: number;
+  readonly startedAtMs: number;
+}
+
 /** Dumps one datastore into the backup and reads back what was stored. */
-export async function collectMember(source: Source, ports: TaskPorts, signal: AbortSignal): Promise<CollectedMember> {
-  const { datastore, kind, id, opened } = source;
+export async function collectMember(source: MemberSource, ports: TaskPorts, signal: AbortSignal): Promise<CollectedMember> {
+  return await finishMember(source, await storeMember(source, ports, signal), ports, signal);
+}
+
+/** Dumps one datastore into the backup. */
+export async function storeMember(source: MemberSource, ports: TaskPorts, signal: AbortSignal): Promise<StoredMember> {
+  const { datastore, opened } = source;
   const startedAtMs = ports.now();
   const totalBytes = source.facts.estimatedBytes;
   const entries: ManifestEntry[] = [];
@@ -53,12 +59,22 @@ export async function collectMember(source: Source, ports: TaskPorts, signal: Ab
   } finally {
     if (step.done !== true) await dump.return({ checked: false, notes: [], absent: false });
   }
-  const facts = step.value;
-  notes.push(...facts.notes);
+  return { facts: step.value, entries, notes: [...notes, ...step.value.notes], plainBytes, startedAtMs };
+}
+
+/** Reads back what was stored of one datastore, and gives what the manifest says of it. */
+export async function finishMember(
+  source: MemberSource,
+  { facts, entries, notes: told, plainBytes, startedAtMs }: StoredMember,
+  ports: TaskPorts,
+  signal: AbortSignal,
+): Promise<CollectedMember> {
+  const { datastore, kind, id } = source;
+  const notes: Note[] = [...told];
 
   if (facts.absent) {
     if (entries.length > 0) throw new HoldfastError("internal", `Bug: "${datastore}" was dumped and called absent`);
-    if (source.known === "present") throw createUnreadError(datastore, source.facts.summary);
+    if (source.setup.known === "present") throw createUnreadError(datastore, source.facts.summary);
     return {
       plainBytes: 0,
       member: {
@@ -105,7 +121,7 @@ export async function collectMember(source: Source, ports: TaskPorts, signal: Ab
  * enough; otherwise the driver reads the format as well.
  */
 async function readBack(
-  { datastore, kind, openWriter, stagingDir }: Source,
+  { datastore, kind, openWriter, stagingDir }: MemberSource,
   entries: readonly ManifestEntry[],
   known: Contents | undefined,
   signal: AbortSignal,

@@ -7,17 +7,19 @@ import type { BackupHistory, DatastoreSetup } from "./setup.ts";
 const fewItems = 20;
 
 /**
- * Why a backup is suspect: each datastore that shrank below its rule, with figures. No history, no suspicion. What is deleted need not make
+ * Why a backup is suspect: each datastore that may be half restored, or that shrank below its rule, with figures. No history, no suspicion. What is deleted need not make
  * a database smaller, so its rows or keys are compared as well.
  * @param found what is in this backup; a datastore that was left out has not shrunk
  */
 export function detectShrink(
   datastores: readonly DatastoreSetup[],
   found: readonly { readonly member: Pick<ManifestMember, "datastore" | "status" | "contents">; readonly bytes: number }[],
-  { sizes, items }: Pick<BackupHistory, "sizes" | "items">,
+  { sizes, items, halfRestored = {} }: Pick<BackupHistory, "sizes" | "items" | "halfRestored">,
 ): readonly string[] {
   return datastores.flatMap(({ name, shrink }) => {
     const now = found.find(({ member }) => member.datastore === name);
+    const doubt = halfRestored[name];
+    if (doubt !== undefined && now !== undefined && now.member.status !== "failed") return [doubt];
     if (shrink === "off" || now === undefined || now.member.status === "failed") return [];
     const least = Math.max(1, shrink.minHistory);
     const compare = (

@@ -15,11 +15,16 @@ export interface DrillResult {
   readonly tookMs: number;
 }
 
+export interface DrillSetup extends VerifySetup {
+  /** How datastores of the backup are configured now, by name, for what this machine's programs are; none without a config. */
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
 /**
  * Proves that a backup can be restored: restores every member into a scratch directory and compares its contents with the manifest.
  * @throws backup-damaged when the restored contents differ
  */
-export async function runDrill(setup: VerifySetup, ports: TaskPorts, signal: AbortSignal): Promise<DrillResult> {
+export async function runDrill(setup: DrillSetup, ports: TaskPorts, signal: AbortSignal): Promise<DrillResult> {
   await using destination = await openDestination(setup.address.destination);
   const startedAtMs = ports.now();
   const backup = await openAddressed(destination, setup.address, signal);
@@ -36,7 +41,7 @@ export async function runDrill(setup: VerifySetup, ports: TaskPorts, signal: Abo
       stagingDir: await makeInside(scratch.path, "staging"),
       progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }),
     };
-    await using opened = await driver.configure(driver.deriveOptions(entries)).open(context);
+    await using opened = await driver.configure(driver.deriveOptions(entries, setup.options?.[datastore])).open(context);
     await using session = await opened.openRestore(
       { kind: "scratch", path: await makeInside(scratch.path, "restored") },
       { absent: false },

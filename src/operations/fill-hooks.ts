@@ -6,9 +6,26 @@ import type { RestoreRecord } from "./restore-journal.ts";
 /** The hooks of a job as the config has them now; none where it does not know it. */
 export type FindHooks = (job: string) => readonly Hook[];
 
-export function listRestoreHooks({ jobs }: Pick<Config, "jobs">, job: string): readonly Hook[] {
-  const restore = jobs.get(job)?.restore;
-  return restore === undefined ? [] : [...restore.stop, ...restore.start];
+/** Those of the services of all datastores too: which of them a restore stops, its target decides. */
+export function listRestoreHooks(config: Pick<Config, "jobs" | "datastores">, job: string): readonly Hook[] {
+  const restore = config.jobs.get(job)?.restore;
+  return [...(restore === undefined ? [] : [...restore.stop, ...restore.start]), ...listServiceHooks(config)];
+}
+
+/** What makes the servers of datastores, and the applications of groups, stand still, and lets them go on. */
+export function listHoldHooks({ datastores, jobs }: Pick<Config, "datastores" | "jobs">): readonly Hook[] {
+  return [...listServiceHooks({ datastores }), ...[...jobs.values()].flatMap(({ freeze, thaw }) => [...freeze, ...thaw])];
+}
+
+function listServiceHooks({ datastores }: Pick<Config, "datastores">): readonly Hook[] {
+  const services = [...datastores.values()].flatMap(({ service }) => service ?? []);
+  return services.flatMap(({ stop, start, pause, resume, ask }) => [
+    ...stop,
+    ...start,
+    ...pause,
+    ...resume,
+    ...(ask === undefined ? [] : [ask]),
+  ]);
 }
 
 type Warn = (message: string) => void;
@@ -25,6 +42,11 @@ export function fillHooks(records: readonly RestoreRecord[], findHooks: FindHook
     });
     return { ...record, start: record.start.map(fill), stop: record.stop.map(fill) };
   });
+}
+
+/** A hook from a record, with the values of its variables as they are known now. */
+export function fillHook<Filled extends Hook>(hook: Filled, known: readonly Hook[], warn: Warn): Filled {
+  return { ...hook, ...fillVariables(hook, known, warn) };
 }
 
 function fillVariables({ command, runAs, env }: Hook, known: readonly Hook[], warn: Warn): Pick<Hook, "env"> {

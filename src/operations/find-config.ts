@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { isAbsolute } from "node:path";
 import { findClosest } from "../base/closest-name.ts";
 import { HoldfastError } from "../base/errors.ts";
@@ -66,6 +67,13 @@ export async function identifyDatastores(
     if (datastore !== undefined) keys.push(await findDatastoreDriver(datastore.kind).configure(datastore.options).identify(signal));
   }
   return keys;
+}
+
+/** Those of the servers that datastores belong to: whoever copies one must not start it while another replaces what else it has. */
+export function identifyServices({ datastores }: Pick<Config, "datastores">, names: readonly string[]): readonly ConcurrencyKey[] {
+  const keys = names.flatMap((name) => datastores.get(name)?.service?.key ?? []);
+  // What is run may hold what was a secret elsewhere.
+  return [...new Set(keys)].map((key) => ({ id: `service:${createHash("sha256").update(key).digest("hex").slice(0, 16)}`, paths: [] }));
 }
 
 /** Held by whoever uses a backup and by whoever removes it. */

@@ -159,12 +159,12 @@ async function finishRestore(
       : `finished after an interruption: the restored data is in place${unwell === undefined ? "" : `, but ${unwell}`}`;
   try {
     await using journal = await resumeRestoreJournal(directory, id);
-    const unstarted = committed === undefined ? await rollBackOrTell(records, journal, findOptions, ports, signal) : undefined;
+    const untold = committed === undefined ? await rollBackOrTell(records, journal, findOptions, ports, signal) : undefined;
     if (committed?.settle === true) await settleSteps(records, findOptions, signal);
     await removeAsideDir(directory, id);
-    const trouble = unwell ?? (unstarted === undefined ? undefined : `the application could not be started: ${unstarted}`);
-    const told = unstarted === undefined ? message : `${message}, but ${trouble}`;
-    if (unstarted !== undefined) ports.log("error", `The restore ${id} was ${told}`);
+    const trouble = unwell ?? untold;
+    const told = untold === undefined ? message : `${message}, but ${untold}`;
+    if (untold !== undefined) ports.log("error", `The restore ${id} was ${told}`);
     await journal.append({ type: "end", at: formatInstant(ports.now()), outcome, message: told.slice(0, 500) });
     return { ...base, outcome, message: told, ...(trouble === undefined ? {} : { unwell: trouble }) };
   } catch (error) {
@@ -192,9 +192,10 @@ async function rollBackOrTell(
   if (!isUntouched && findRecord(records, "starting") === undefined) await stopAgain(begin?.stop ?? [], ports, signal);
   try {
     await rollBackRestore(records, journal, findOptions, ports, signal);
-    return undefined;
+    const isStopped = findRecord(records, "stopping") !== undefined;
+    return isStopped && begin !== undefined ? describeLeftStopped(begin)?.message : undefined;
   } catch (error) {
-    if (isStartFailure(error)) return describeCause(error);
+    if (isStartFailure(error)) return `the application could not be started: ${describeCause(error)}`;
     throw error;
   }
 }
@@ -215,21 +216,18 @@ function describeSaved(records: readonly RestoreRecord[]): FinishedRestore["preR
   return saved === undefined ? undefined : { destination: saved.destination, id: saved.id, name: saved.name };
 }
 
-/** Half a restore must not become what the next one saves, or puts back. @throws restore-stuck */
-export async function assertNoneUnfinished(directory: string, datastores: readonly string[]): Promise<void> {
-  const { unfinished, unreadable } = await findUnfinishedRestores(directory);
-  const stuck =
-    unreadable[0]?.id ??
-    unfinished.find(
-      ({ records }) =>
-        findRecord(records, "rolled-back") === undefined &&
-        findRecord(records, "begin")?.datastores.some((name) => datastores.includes(name)) === true,
-    )?.id;
-  if (stuck === undefined) return;
-  throw new HoldfastError("restore-stuck", `The restore ${stuck} was neither finished nor rolled back; no other can begin`, {
-    hint: "`holdfast status` says what is in the way; Holdfast tries again by itself, and at once with `holdfast reload`. One that was made with --offline is ended by the next restore with --offline.",
-    details: { blockedBy: stuck },
-  });
+/** What a restore that is undone leaves behind where there is something that stops the application and nothing that starts it (--no-start). */
+export function describeLeftStopped({
+  stop,
+  start,
+  application,
+}: {
+  readonly stop: readonly unknown[];
+  readonly start: readonly unknown[];
+  readonly application?: "stays-stopped";
+}): { readonly message: string; readonly hint: string } | undefined {
+  if (application === undefined && (stop.length === 0 || start.length > 0)) return undefined;
+  return { message: "the application stays stopped, because nothing was to start it", hint: "Start the application by hand." };
 }
 
 /** The error of a restore whose rollback failed too: the only state that needs a person. */

@@ -35,7 +35,14 @@ async function fits(probed: Record<string, ProbeFacts>, freeMib: number, space: 
   medium.marker = "local";
   medium.freeBytes = freeMib * mib;
   const history = { sequence: 0, previous: null, sizes: {}, ...space.history };
-  const setup = { compression: gzip, layout: "directory" as const, ...space, history, stagingDir: join(stagingDir, "small") };
+  const setup = {
+    compression: gzip,
+    layout: "directory" as const,
+    datastores: [],
+    ...space,
+    history,
+    stagingDir: join(stagingDir, "small"),
+  };
   try {
     await assertSpace({ setup, probed: new Map(Object.entries(probed)), destination: new MemoryDestination("local", medium) }, never);
     return true;

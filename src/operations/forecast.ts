@@ -3,6 +3,7 @@ import { describeBytes } from "../base/describe-amount.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { ProbeFacts } from "../datastores/contract.ts";
 import type { Destination } from "../destinations/contract.ts";
+import { chooseCompression } from "./choose-compression.ts";
 import type { BackupSetup } from "./setup.ts";
 
 /** Left free on every disk that a run writes to, whatever the estimate says. */
@@ -10,8 +11,10 @@ export const reserveBytes = 16 << 20;
 /** Data may compress worse than it ever did by this factor. */
 const ratioMargin = 1.25;
 
+type Compressed = Pick<BackupSetup, "compression" | "layout" | "history"> & Partial<Pick<BackupSetup, "datastores">>;
+
 interface Places {
-  readonly setup: Pick<BackupSetup, "stagingDir" | "compression" | "layout" | "history">;
+  readonly setup: Pick<BackupSetup, "stagingDir" | "datastores" | "group"> & Compressed;
   /** By datastore. */
   readonly probed: ReadonlyMap<string, ProbeFacts>;
   readonly destination: Destination;
@@ -28,7 +31,7 @@ export async function assertSpace({ setup, probed, destination }: Places, signal
   let stagedBytes = 0;
   for (const [name, facts] of probed) {
     storedBytes += estimateStored(name, facts, setup);
-    stagedBytes += facts.stagingBytes;
+    stagedBytes += isSnapshotted(name, setup) ? (facts.snapshotBytes ?? facts.stagingBytes) : facts.stagingBytes;
   }
   if (layout === "archive") stagedBytes += storedBytes;
   const target = await destination.probe(signal);
@@ -44,6 +47,11 @@ export async function assertSpace({ setup, probed, destination }: Places, signal
     assertFits(`the destination "${destination.name}"`, storedBytes + (shared ? stagedBytes : 0), target.freeBytes);
 }
 
+/** Its state is fixed before it is dumped: in a group, and where it is held still no longer than it has to be. */
+export function isSnapshotted(name: string, { datastores, group }: Pick<BackupSetup, "datastores" | "group">): boolean {
+  return group !== undefined || datastores.some((each) => each.name === name && each.hold !== undefined);
+}
+
 function createUnmarkedError(name: string, place: string): HoldfastError {
   const message = `The destination "${name}" (${place}) has no marker of its own: it was not made yet, or its disk is not mounted`;
   return new HoldfastError("destination-unmarked", message, {
@@ -52,14 +60,14 @@ function createUnmarkedError(name: string, place: string): HoldfastError {
 }
 
 /** An upper estimate as far as there is one: a datastore that cannot tell its size is taken for as large as the last time. */
-function estimateStored(name: string, { estimatedBytes }: ProbeFacts, { compression, history }: Places["setup"]): number {
-  const plainBytes = estimatedBytes ?? history.sizes[name]?.[0] ?? 0;
-  return estimateCompressed(plainBytes, findRatio(name, { compression, history }));
+function estimateStored(name: string, { estimatedBytes }: ProbeFacts, setup: Compressed): number {
+  const plainBytes = estimatedBytes ?? setup.history.sizes[name]?.[0] ?? 0;
+  return estimateCompressed(plainBytes, findRatio(name, setup));
 }
 
 /** How a datastore was compressed before; undefined where that is not known, or nothing is compressed. */
-export function findRatio(name: string, { compression, history }: Pick<BackupSetup, "compression" | "history">): number | undefined {
-  return compression.method === "none" ? undefined : history.ratios?.[name];
+export function findRatio(name: string, setup: Compressed): number | undefined {
+  return chooseCompression(setup, name).method === "none" ? undefined : setup.history.ratios?.[name];
 }
 
 export function estimateCompressed(plainBytes: number, ratio: number | undefined): number {

@@ -9,7 +9,8 @@ import { formatInstant } from "../base/clock.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import { completeFailure } from "./complete-task.ts";
-import { assertNoneUnfinished, createStuckError } from "./finish-restore.ts";
+import { assertNoneUnfinished } from "./find-blocking.ts";
+import { createStuckError } from "./finish-restore.ts";
 import { markBackup } from "./mark-backup.ts";
 import type { TaskPayload } from "./payload.ts";
 import { createRestoreJournal } from "./restore-journal.ts";
@@ -136,7 +137,7 @@ test("F59 a restore that was refused because another one is unfinished does not 
     const journals = join(bed.vault, "..", "journals");
     await using journal = await createRestoreJournal(journals, "stuck");
     await journal.append({ type: "begin", at: at(), id: "stuck", backup: name, job, datastores: ["memory"], start: [], stop: [] });
-    const refused = await assertNoneUnfinished(journals, ["memory"]).catch((error: unknown) => error);
+    const refused = await assertNoneUnfinished(journals, [{ name: "memory", key: undefined }]).catch((error: unknown) => error);
     assert.ok(refused instanceof HoldfastError);
     assert.equal(await fail("refused", refused), "rolled-back");
   });

@@ -16,7 +16,7 @@ export interface OpenedSource {
   readonly opened: Datastore;
   /** As it was found when the run began. */
   readonly facts: ProbeFacts;
-  readonly known: DatastoreSetup["known"];
+  readonly setup: DatastoreSetup;
 }
 
 /** One that is not there and that the job can do without. */
@@ -31,12 +31,13 @@ export interface LeftOutSource {
  * @param resources gets what must be closed
  */
 export async function openSource(
-  { name, kind, options, onMissing = "fail", known }: DatastoreSetup,
+  setup: DatastoreSetup,
   stagingDir: string,
   resources: AsyncDisposableStack,
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<OpenedSource | LeftOutSource> {
+  const { name, kind, options, onMissing = "fail", known, copying = "live" } = setup;
   ports.progress({ phase: "probing", datastore: name });
   const startedAtMs = ports.now();
   const configured = findDatastoreDriver(kind).configure(options);
@@ -48,20 +49,19 @@ export async function openSource(
     const context = {
       name,
       stagingDir: staging.path,
+      copying,
       progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore: name }),
     };
     ({ id } = await configured.identify(signal));
     const opened = resources.use(await configured.open(context));
     const facts = await opened.probe(signal);
     if (facts.absent && known === "present") throw createUnreadError(name, facts.summary);
-    return { datastore: name, kind, id, opened, facts, known };
+    return { datastore: name, kind, id, opened, facts, setup };
   } catch (error) {
     if (signal.aborted || !(error instanceof HoldfastError) || !isAllowedToMiss(error, onMissing)) throw error;
-    const member = createEmptyMember({ datastore: name, kind, id, tookMs: ports.now() - startedAtMs });
-    if (onMissing === "absent") return { error, member: { ...member, status: "absent", readBack: { hashes: true, format: true } } };
-    ports.log("warn", `"${name}" is left out: ${error.message}`);
-    const note = { level: "partial" as const, code: "left-out", message: `it is not there and was left out: ${error.message}` };
-    return { error, member: { ...member, status: "failed", notes: [note] } };
+    const facts = { datastore: name, kind, id, tookMs: ports.now() - startedAtMs };
+    if (onMissing !== "absent") return leaveOut(facts, error, ports);
+    return { error, member: { ...createEmptyMember(facts), status: "absent", readBack: { hashes: true, format: true } } };
   } finally {
     clearTimeout(patience);
   }
@@ -77,7 +77,16 @@ export function isAllowedToMiss({ code }: HoldfastError, onMissing: NonNullable<
   return onMissing !== "fail" && (code === "source-missing" || (onMissing === "skip" && code === "source-unreachable"));
 }
 
-function createEmptyMember(facts: Pick<LeftOutSource["member"], "datastore" | "kind" | "id" | "tookMs">): LeftOutSource["member"] {
+type MemberFacts = Pick<ManifestMember, "datastore" | "kind" | "id" | "tookMs">;
+
+/** The member without data of a datastore that the backup can do without. */
+export function leaveOut(facts: MemberFacts, error: HoldfastError, ports: TaskPorts): LeftOutSource {
+  ports.log("warn", `"${facts.datastore}" is left out: ${error.message}`);
+  const note = { level: "partial" as const, code: "left-out", message: `it is not there and was left out: ${error.message}` };
+  return { error, member: { ...createEmptyMember(facts), notes: [note] } };
+}
+
+function createEmptyMember(facts: MemberFacts): LeftOutSource["member"] {
   return {
     ...facts,
     status: "failed",

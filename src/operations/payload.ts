@@ -49,6 +49,8 @@ export const payloadSchema = z.discriminatedUnion("operation", [
     destination: z.string(),
     removals: z.array(removal),
     why: z.enum(["retention", "delete"]),
+    /** For this call in the place of the job's retention. */
+    olderThan: z.string().exactOptional(),
   }),
   z.object({
     operation: z.literal("scratch"),

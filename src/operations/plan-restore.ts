@@ -6,6 +6,7 @@ import type { Note } from "../base/note.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import { compareCounts, describeCounts } from "../base/describe-contents.ts";
 import type { TargetFacts } from "../datastores/contract.ts";
+import { chooseCompression } from "./choose-compression.ts";
 import { findExpectedTime, type ExpectedTime } from "./expected-time.ts";
 import { findUnreadable } from "./find-unreadable.ts";
 import type { SpaceNeed } from "./forecast-restore.ts";
@@ -30,9 +31,11 @@ import { describeDestination } from "./find-config.ts";
 import type { InspectedTarget, Inspection, InspectionSetup } from "./inspect-targets.ts";
 import { listDoubts } from "./list-doubts.ts";
 import { identifyTargets, isAnythingThere, listOriginDoubts } from "./list-origin-doubts.ts";
-import { assertParts, describeRestoring, listParts, type PartsRequest } from "./parts.ts";
+import { assertParts } from "./assert-parts.ts";
+import { describeRestoring, listParts, type PartsRequest } from "./parts.ts";
 import { readRatios } from "./prepare-task.ts";
 import type { PlannedDatastore } from "./planned-datastore.ts";
+import { chooseServices } from "./restore-services.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
 
@@ -104,6 +107,7 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
   const { job, hooks, why } = chooseRestoreJob(core.config, core.catalog, backup, targets);
   const { targets: inspected, space } = await inspectInWorker(core, job, targets, describeRestoring(parts, manifest.class), signal);
   const restored = parts === undefined ? await readRestored(core, backup, signal) : [];
+  const services = chooseServices(core.config.datastores, targets);
   const { undoKeepMs, undoKeepLast } = job.restore;
   const { stop, start, check, askToStart } = hooks === "job" ? job.restore : { stop: [], start: [], check: [], askToStart: false };
   const datastores = targets.map((target) =>
@@ -134,8 +138,8 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
     paths: request.paths ?? null,
     untouched: manifest.members.filter((member) => !members.includes(member)).map(({ datastore }) => datastore),
     losses: [...[...leftOut, ...members].flatMap(listLosses), ...datastores.flatMap((each) => listVanishing(each, each.differences))],
-    stop: stop.map(describeHook),
-    start: start.map(describeHook),
+    stop: [...stop, ...services.stop].map(describeHook),
+    start: [...services.start, ...start].map(describeHook),
     check: check.map(describeCheck),
     hooksNote: why,
     askToStart: askToStart && start.length > 0,
@@ -160,12 +164,14 @@ async function inspectInWorker(
   const id = createId(core.clock.now());
   const ratios = readRatios(core, job);
   await using staging = await openStagingDirectory(settings.stagingDir, `plan-${id}`);
+  const layout = job.layout === "file" && targets.length > 1 ? "archive" : job.layout;
+  const compressing = { compression: job.compression, layout, datastores: [...core.config.datastores.values()] };
   const setup: InspectionSetup = {
     host: settings.hostname,
     version: core.version,
     stagingDir: staging.path,
     saveTo: describeDestination(core.config, job.destination),
-    layout: job.layout === "file" && targets.length > 1 ? "archive" : job.layout,
+    layout,
     targets: targets.map(({ member: { datastore, kind, status, entries }, datastore: into, options }) => ({
       datastore,
       kind,
@@ -173,7 +179,7 @@ async function inspectInWorker(
       absent: status === "absent",
       restoring,
       plainBytes: entries.reduce((sum, { plain }) => sum + plain.bytes, 0),
-      ratio: job.compression.method === "none" ? undefined : ratios[into],
+      ratio: chooseCompression(compressing, into).method === "none" ? undefined : ratios[into],
     })),
   };
   const limit = new AbortController();

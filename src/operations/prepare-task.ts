@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { createId } from "../base/ids.ts";
+import { pickDefined } from "../base/pick-defined.ts";
 import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import { createConfigCopy } from "../config/config-copy.ts";
@@ -10,9 +11,13 @@ import { listDueRemovals } from "./apply-retention.ts";
 import type { Core } from "./core.ts";
 import { assertMeaning } from "./describe-meaning.ts";
 import { describeDestination, findDatastore, findJob, listQueried } from "./find-config.ts";
+import { chooseHold } from "./hold/choose-hold.ts";
+import { holdsDir } from "./hold/hold-record.ts";
+import { pickConfigured } from "./pick-configured.ts";
 import { listParts } from "./parts.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import type { OperationKind, OperationSetup } from "./run-task.ts";
+import { chooseServices } from "./restore-services.ts";
 import type { RestoreMember } from "./restore-setup.ts";
 import { chooseScratchTargets } from "./scratch/request-scratch.ts";
 import { readScratch } from "./scratch/scratch-record.ts";
@@ -35,8 +40,13 @@ export function prepareTask(core: Core, payload: TaskPayload, stagingDir: string
     case "backup":
       return { kind: "backup", job, setup: prepareBackup(core, payload, stagingDir) };
     case "verify":
+      return { kind: "verify", job, setup: { ...surroundings, address: addressBackup(core, payload) } };
     case "drill":
-      return { kind: payload.operation, job, setup: { ...surroundings, address: addressBackup(core, payload) } };
+      return {
+        kind: "drill",
+        job,
+        setup: { ...surroundings, address: addressBackup(core, payload), options: listOptions(core, payload) },
+      };
     case "restore":
       return { kind: "restore", job, setup: prepareRestore(core, payload, stagingDir) };
     case "remove":
@@ -80,12 +90,21 @@ export function requireBackup(core: Core, destination: string, backupId: string)
   return backup;
 }
 
+function listOptions(core: Core, { destination, backupId }: { readonly destination: string; readonly backupId: string }) {
+  return pickConfigured(core.config, requireBackup(core, destination, backupId).members);
+}
+
 function prepareBackup(core: Core, payload: PayloadOf<"backup">, stagingDir: string): BackupSetup {
   const job = findJob(core.config, payload.job);
   const { datastores, destinations } = core.config;
   const destination = describeDestination(core.config, payload.destination);
+  const own = describeJobBackup(core, job, payload.datastores, stagingDir);
+  const { freeze, thaw, maxFreezeMs } = job;
   return {
-    ...describeJobBackup(core, job, payload.datastores, stagingDir),
+    ...own,
+    datastores: own.datastores.map((each) => ({ ...each, ...chooseHold(findDatastore(core.config, each.name)) })),
+    ...(maxFreezeMs === undefined ? {} : { group: { engage: freeze, release: thaw, limitMs: maxFreezeMs } }),
+    holdsDir: holdsDir(core.config.settings.stateDir),
     class: "backup",
     trigger: payload.trigger,
     note: payload.note,
@@ -123,12 +142,12 @@ function describeJobBackup(core: Core, job: JobConfig, datastores: readonly stri
 }
 
 function describeDatastore(core: Core, job: JobConfig, name: string): DatastoreSetup {
-  const { kind, options, shrink, onMissing } = findDatastore(core.config, name);
+  const { kind, options, shrink, onMissing, compression } = findDatastore(core.config, name);
   const own =
     shrink === undefined || shrink === "off"
       ? shrink
       : { ratio: shrink.ratio, minHistory: job.shrink === "off" ? 3 : job.shrink.minHistory };
-  return { name, kind, options, shrink: own ?? job.shrink, onMissing: onMissing ?? job.onMissing };
+  return { name, kind, options, shrink: own ?? job.shrink, onMissing: onMissing ?? job.onMissing, ...pickDefined({ compression }) };
 }
 
 function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: string): OperationSetup<"restore"> {
@@ -136,13 +155,19 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
   const { settings } = core.config;
   // Beside a new database nothing is touched: what was saved of its server's own datastore would be put back by an undo.
   const replaced = payload.datastores.filter((name) => payload.databases?.[name] === undefined);
+  const members = payload.datastores.map((datastore) => prepareMember(core, payload, datastore));
+  const services = chooseServices(core.config.datastores, members);
   // A file can hold one datastore; what is saved before a restore may be several.
   const layout = job.layout === "file" && replaced.length > 1 ? "archive" : job.layout;
   const preRestore: BackupSetup = {
     ...describeJobBackup(core, job, replaced, join(stagingDir, "pre-restore")),
     config: createConfigCopy(core.config, job.name, replaced),
     layout,
-    datastores: replaced.map((name) => ({ ...describeDatastore(core, job, name), onMissing: "fail" })),
+    datastores: replaced.map((name) => ({
+      ...describeDatastore(core, job, name),
+      onMissing: "fail",
+      ...(services.datastores.includes(name) ? { copying: "stopped" } : {}),
+    })),
     class: "pre-restore",
     trigger: payload.undoes === null ? "restore" : "undo",
     note: `before ${payload.undoes === null ? "the restore" : "the undo"} ${payload.restoreId}`,
@@ -159,8 +184,10 @@ function prepareRestore(core: Core, payload: PayloadOf<"restore">, stagingDir: s
     restoreId: payload.restoreId,
     address: addressBackup(core, payload),
     job: job.name,
-    members: payload.datastores.map((datastore) => prepareMember(core, payload, datastore)),
+    members,
     ...chooseHooks(payload, job),
+    services,
+    holdsDir: holdsDir(settings.stateDir),
     queried: listQueried(core.config, job.restore.check),
     ...(payload.keep === undefined ? {} : { keep: payload.keep }),
     journalDir: restoreJournalDir(settings.stateDir),
@@ -198,6 +225,7 @@ function prepareScratch(core: Core, payload: PayloadOf<"scratch">): Omit<Operati
     scratchId: payload.scratchId,
     address: addressBackup(core, payload),
     members: chooseScratchTargets(core.config, payload.scratchId, wanted),
+    configured: pickConfigured(core.config, wanted),
   };
 }
 

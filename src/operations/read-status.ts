@@ -2,6 +2,7 @@ import { describeAbsence } from "./watch-absence.ts";
 import { listNextRuns } from "./run-schedules.ts";
 import type { Core } from "./core.ts";
 import type { Progress } from "./setup.ts";
+import { readHolds, type HoldStatus } from "./hold/read-holds.ts";
 import { readRestores, type RestoreStatus } from "./read-restores.ts";
 import { describeScratches, type ScratchPlace } from "./scratch/describe-scratches.ts";
 import type { Task } from "../queue/contract.ts";
@@ -59,6 +60,8 @@ export interface Status {
   readonly unfinishedRestores: readonly string[];
   /** Those that go on, and those that are stuck. */
   readonly restores: readonly RestoreStatus[];
+  /** Services that stand still for a copy, and those that should not any more. */
+  readonly holds: readonly HoldStatus[];
   /** Restored to be looked into. */
   readonly scratches: readonly ScratchPlace[];
   readonly pauses: readonly string[];
@@ -79,12 +82,15 @@ export function readStatus(core: Core): Status {
     .map((task) => describeTask(core, task, waiting.get(task.id)));
   const restores = readRestores(core);
   const unfinishedRestores = restores.filter(({ state: each }) => each === "stuck").map(describeStuck);
+  const holds = readHolds(core.config.settings.stateDir, core.clock.now());
+  const stuckHolds = holds.flatMap(({ problem }) => problem ?? []);
   const scratches = describeScratches(core.config.settings.stateDir, core.clock.now());
   const pauses = core.queue
     .pauses()
     .map(({ job, reason }) => `${job === undefined ? "everything" : `job "${job}"`} is paused${reason === undefined ? "" : `: ${reason}`}`);
   const configProblem = core.configProblem ?? null;
   const problems = [
+    ...stuckHolds,
     ...unfinishedRestores,
     ...scratches.problems,
     ...(configProblem === null ? [] : [configProblem]),
@@ -92,7 +98,7 @@ export function readStatus(core: Core): Status {
     ...jobs.flatMap(({ job, problems: own }) => own.map((problem) => `${job}: ${problem}`)),
   ];
   const state =
-    unfinishedRestores.length > 0 || jobs.some((job) => job.state === "failed")
+    stuckHolds.length > 0 || unfinishedRestores.length > 0 || jobs.some((job) => job.state === "failed")
       ? "failed"
       : problems.length > 0 || pauses.length > 0
         ? "warning"
@@ -107,6 +113,7 @@ export function readStatus(core: Core): Status {
     tasks,
     unfinishedRestores,
     restores,
+    holds,
     scratches: scratches.places,
     pauses,
     configProblem,

@@ -7,10 +7,11 @@ import { chooseMembers } from "./choose-members.ts";
 import type { Core } from "./core.ts";
 import { chooseRestoreJob, chooseRestoreTargets, listMoved, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
 import { describeMeaning } from "./describe-meaning.ts";
-import { createBackupKey } from "./find-config.ts";
+import { createBackupKey, identifyServices } from "./find-config.ts";
 import { createDoubtError, listDoubts } from "./list-doubts.ts";
 import { identifyTargets, listOriginDoubts } from "./list-origin-doubts.ts";
-import { assertParts, pickParts, type PartsRequest } from "./parts.ts";
+import { assertParts } from "./assert-parts.ts";
+import { pickParts, type PartsRequest } from "./parts.ts";
 import type { TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
 import { readManifest } from "./show-backup.ts";
@@ -62,7 +63,11 @@ export async function requestRestore(core: Core, request: RestoreRequest, signal
     undoes: request.undoes ?? null,
   };
   // The keys of what is touched: of a new database its own, not that of the datastore on whose server it is made.
-  const keys = [createBackupKey(backup.destination, backup.id), ...known.map(({ key }) => key)];
+  const keys = [
+    createBackupKey(backup.destination, backup.id),
+    ...known.map(({ key }) => key),
+    ...identifyServices(core.config, datastores),
+  ];
   return core.catalog.transact(() => {
     const enqueued = core.queue.enqueue({
       kind: "restore",

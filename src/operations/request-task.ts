@@ -2,7 +2,7 @@ import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Enqueued, Priority } from "../queue/contract.ts";
 import type { Core } from "./core.ts";
-import { createBackupKey, findJob, identifyDatastores, isPlace } from "./find-config.ts";
+import { createBackupKey, findJob, identifyDatastores, identifyServices, isPlace } from "./find-config.ts";
 import { assertPlace, findPlace } from "./find-place.ts";
 import { noticeVanished } from "./notice-vanished.ts";
 import type { TaskPayload } from "./payload.ts";
@@ -49,7 +49,7 @@ export async function requestBackup(
     kind: "backup",
     job: job.name,
     payload,
-    keys: await identifyDatastores(core.config, datastores, signal),
+    keys: [...(await identifyDatastores(core.config, datastores, signal)), ...identifyServices(core.config, datastores)],
     priority: request.priority,
     requester: request.requester,
     maxAttempts: job.retry.attempts,

@@ -37,7 +37,7 @@ export function assertNew(setup: Elsewhere, datastore: string, { present, summar
   );
 }
 
-/** What does not fit its target is no damage of the backup, which has just been verified. @throws target-unsafe */
+/** What does not fit another target than its own is no damage of the backup, whose hashes have all been compared for that. @throws target-unsafe */
 export async function stageMember(
   setup: Elsewhere,
   backup: BackupReader,

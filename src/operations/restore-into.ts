@@ -22,6 +22,8 @@ export interface RestoreIntoRequest {
   /** Must be empty or not there; each datastore gets a directory of its name in it. */
   readonly directory: string;
   readonly stagingDir: string;
+  /** How datastores of the backup are configured now, by name: a driver learns from it where this machine's programs are. */
+  readonly configured: Readonly<Record<string, unknown>>;
 }
 
 export interface RestoredInto {
@@ -35,6 +37,7 @@ interface MemberInto {
   readonly member: ManifestMember;
   readonly path: string;
   readonly stagingDir: string;
+  readonly configured: RestoreIntoRequest["configured"];
 }
 
 /**
@@ -43,7 +46,7 @@ interface MemberInto {
  * @throws target-unsafe when something is there
  */
 export async function restoreInto(
-  { address, datastores, directory, stagingDir }: RestoreIntoRequest,
+  { address, datastores, directory, stagingDir, configured }: RestoreIntoRequest,
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<RestoredInto> {
@@ -51,7 +54,7 @@ export async function restoreInto(
   const unfinished = join(directory, unfinishedName);
   try {
     await mkdir(unfinished, { mode: 0o700 });
-    const { names, notes } = await restoreMembers({ address, datastores, stagingDir, into: unfinished }, ports, signal);
+    const { names, notes } = await restoreMembers({ address, datastores, stagingDir, configured, into: unfinished }, ports, signal);
     for (const name of names) await rename(join(unfinished, name), join(directory, name));
     await rmdir(unfinished);
     await syncDirectory(directory);
@@ -70,7 +73,7 @@ async function prepareDirectory(directory: string): Promise<"made" | "there"> {
 }
 
 async function restoreMembers(
-  { address, datastores, stagingDir, into }: Omit<RestoreIntoRequest, "directory"> & { readonly into: string },
+  { address, datastores, stagingDir, configured, into }: Omit<RestoreIntoRequest, "directory"> & { readonly into: string },
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<{ readonly names: readonly string[]; readonly notes: readonly string[] }> {
@@ -82,14 +85,14 @@ async function restoreMembers(
   for (const member of there) {
     const path = join(into, member.datastore);
     await mkdir(path, { mode: 0o711 });
-    await restoreMemberInto({ backup, member, path, stagingDir }, ports, signal);
+    await restoreMemberInto({ backup, member, path, stagingDir, configured }, ports, signal);
   }
   return { names: there.map(({ datastore }) => datastore), notes: there.flatMap(describeDropped) };
 }
 
 /** Writes one member's files into an empty directory of ours and compares what is there with the manifest. @throws backup-damaged */
 export async function restoreMemberInto(
-  { backup, member, path, stagingDir }: MemberInto,
+  { backup, member, path, stagingDir, configured }: MemberInto,
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<void> {
@@ -102,7 +105,7 @@ export async function restoreMemberInto(
     stagingDir: staging.path,
     progress: (progress: { phase: string; bytes?: number }) => ports.progress({ ...progress, datastore }),
   };
-  await using opened = await driver.configure(driver.deriveOptions(entries)).open(context);
+  await using opened = await driver.configure(driver.deriveOptions(entries, configured[datastore])).open(context);
   await using session = await opened.openRestore({ kind: "directory", path }, { absent: false }, signal);
   await session.stage(backup.readMember(member), signal);
   const steps: SwapStep[] = [];

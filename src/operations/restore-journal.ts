@@ -31,6 +31,8 @@ const recordSchema = z.discriminatedUnion("type", [
     keys: z.record(z.string(), z.string()).exactOptional(),
     start: z.array(hook),
     stop: z.array(hook),
+    /** Nothing starts the application; `start` may still hold the servers of the data. */
+    application: z.literal("stays-stopped").exactOptional(),
   }),
   /** The application is being stopped: from here on it must be started again whatever happens. */
   z.strictObject({ type: z.literal("stopping") }),

@@ -1,4 +1,5 @@
 import type { Check, Hook } from "../config/config.ts";
+import type { RestoreServices } from "./restore-services.ts";
 import type { QueriedDatastore } from "./run-check.ts";
 import type { BackupSetup, Surroundings } from "./setup.ts";
 import type { BackupAddress } from "./verify.ts";
@@ -20,6 +21,10 @@ export interface RestoreSetup extends Surroundings {
   readonly members: readonly RestoreMember[];
   readonly stop: readonly Hook[];
   readonly start: readonly Hook[];
+  /** Servers of the data: stopped after `stop`, and started before `start` whatever that holds. */
+  readonly services?: RestoreServices;
+  /** Where what stands still for backups is written down. */
+  readonly holdsDir?: string;
   readonly check: readonly Check[];
   /** What checks by SQL are asked of, by name. */
   readonly queried?: readonly QueriedDatastore[];

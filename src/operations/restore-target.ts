@@ -15,7 +15,7 @@ import type { LaneItem } from "./run-lanes.ts";
 import { createUnsavedError } from "./save-present.ts";
 import type { TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
-import { openDestination, verifyForStaging } from "./verify.ts";
+import { openDestination, verifyForStaging, type VerifyDepth } from "./verify.ts";
 
 export interface Target extends LaneItem {
   readonly member: ManifestMember;
@@ -24,16 +24,24 @@ export interface Target extends LaneItem {
   facts: TargetFacts;
 }
 
-/** What is staged whole and read by its format then, is compared with the manifest before anything is stopped: here its hashes are enough. */
+/**
+ * What is staged whole, and read by its hashes and its format then, is compared with the manifest before anything is stopped: here the
+ * hashes of what is stored are enough.
+ */
 export async function verifyFirst(
-  { parts, stagingDir }: RestoreSetup,
+  setup: RestoreSetup,
   backup: BackupReader,
   members: readonly ManifestMember[],
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<void> {
-  const isRead = ({ kind }: ManifestMember): boolean => parts === undefined && findDatastoreDriver(kind).stageChecks === "format";
-  await verifyForStaging(backup, members, { stagingDir, isRead }, ports, signal);
+  const { parts, stagingDir } = setup;
+  const findDepth = ({ kind, datastore }: ManifestMember): VerifyDepth => {
+    if (parts !== undefined || findDatastoreDriver(kind).stageChecks !== "format") return "contents";
+    // Of what goes elsewhere a failure of the staging is taken for one of the place, and not of the backup.
+    return setup.members.some(({ from }) => from === datastore) ? "plain" : "stored";
+  };
+  await verifyForStaging(backup, members, { stagingDir, findDepth }, ports, signal);
 }
 
 export interface OpenedWith {
@@ -61,7 +69,8 @@ export async function openTarget(
   };
   const configured = driver.configure(options);
   const opened = resources.use(await configured.open(context));
-  const application = setup.stop.length > 0 ? ("stopped" as const) : ("may-run" as const);
+  const isStopped = setup.stop.length > 0 || setup.services?.datastores.includes(datastore) === true;
+  const application = isStopped ? ("stopped" as const) : ("may-run" as const);
   const restoring = {
     absent: member.status === "absent",
     application,

@@ -8,11 +8,14 @@ import type { BackupResult } from "./backup.ts";
 import { closeAfterSuccess } from "./close-after-success.ts";
 import { explainSystemError } from "./explain-system-error.ts";
 import { endCommitted, undoAttempt } from "./end-attempt.ts";
-import { assertNoneUnfinished, type FindOptions } from "./finish-restore.ts";
+import { assertNoneUnfinished, type SoughtDatastore } from "./find-blocking.ts";
+import { describeLeftStopped, type FindOptions } from "./finish-restore.ts";
 import { createDoubtError } from "./list-doubts.ts";
+import { takeOverHolds } from "./hold/take-over-holds.ts";
 import { isAnythingThere } from "./list-origin-doubts.ts";
 import { assertNew, nameTargets } from "./restore-elsewhere.ts";
 import { createRestoreJournal, type RestoreRecord } from "./restore-journal.ts";
+import { assertStopped } from "./restore-services.ts";
 import type { RestoreSetup } from "./restore-setup.ts";
 import { assertFits, assertSame, openTarget, stageTarget, verifyFirst, type Target } from "./restore-target.ts";
 import { runHook } from "./run-hook.ts";
@@ -47,8 +50,12 @@ export interface RestoreResult extends Aftermath {
 export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: AbortSignal): Promise<RestoreResult> {
   await using resources = new AsyncDisposableStack();
   const startedAtMs = ports.now();
-  const names = setup.members.map(({ datastore }) => datastore);
-  for (const directory of [setup.journalDir, ...(setup.otherJournalDirs ?? [])]) await assertNoneUnfinished(directory, names);
+  const stop = [...setup.stop, ...(setup.services?.stop ?? [])];
+  const start = [...(setup.services?.start ?? []), ...setup.start];
+  await refuseUnfinished(
+    setup,
+    setup.members.map(({ datastore }) => ({ name: datastore, key: undefined })),
+  );
   const destination = resources.use(await openDestination(setup.address.destination));
   const backup = await openAddressed(destination, setup.address, signal);
   const found = setup.members.map(({ datastore, from }) => backup.findMember(from ?? datastore));
@@ -57,17 +64,21 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     throw new HoldfastError("backup-incomplete", `The backup ${backup.manifest.name} does not hold "${failed.datastore}": it was left out`);
   await verifyFirst(setup, backup, found, ports, signal);
   const members = nameTargets(setup, found);
+  const findOptions: FindOptions = (datastore) => setup.members.find((member) => member.datastore === datastore)?.options;
+  const keys = await identifyMembers(members, findOptions, signal);
+  await refuseUnfinished(
+    setup,
+    members.map(({ datastore }) => ({ name: datastore, key: keys.get(datastore)?.id })),
+  );
 
   const journal = resources.use(await createRestoreJournal(setup.journalDir, setup.restoreId));
   const records: RestoreRecord[] = [];
-  const findOptions: FindOptions = (datastore) => setup.members.find((member) => member.datastore === datastore)?.options;
   const record = async (entry: RestoreRecord): Promise<void> => {
     // Before it is written: a step whose record failed half-way is undone like one that may have happened.
     if (entry.type === "step") records.push(entry);
     await journal.append(entry);
     if (entry.type !== "step") records.push(entry);
   };
-  const keys = await identifyMembers(members, findOptions, signal);
   await record({
     type: "begin",
     at: formatInstant(ports.now()),
@@ -76,8 +87,9 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     job: setup.job,
     datastores: members.map(({ datastore }) => datastore),
     keys: Object.fromEntries([...keys].map(([datastore, { id }]) => [datastore, id])),
-    start: setup.start.map(copyHook),
-    stop: setup.stop.map(copyHook),
+    start: start.map(copyHook),
+    stop: stop.map(copyHook),
+    ...(describeLeftStopped(setup) === undefined ? {} : { application: "stays-stopped" }),
   });
   const reach = (phase: ReachedPhase, datastore?: string): Promise<void> =>
     record({ type: "reached", phase, atMs: ports.now(), ...(datastore === undefined ? {} : { datastore }) });
@@ -99,9 +111,10 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     };
     await runLanes(targets, { lanes: setup.lanes ?? defaultLanes, act: stage }, signal);
     progress = "stopping";
-    await stopApplication(setup, record, ports, signal);
+    await stopApplication(setup, { stop, record, resources }, ports, signal);
     progress = "stopped";
-    if (setup.stop.length > 0) await reach("stopped");
+    if (stop.length > 0) await reach("stopped");
+    if (setup.services !== undefined) await assertStopped(setup.services, signal);
     await inspectAgain(setup, targets, signal);
     // One after the other: it is one backup, whose members stand in one archive in their order.
     preRestore = await savePresent(setup, targets, ports, signal);
@@ -111,15 +124,19 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
     }
     await assertSaved(targets, preRestore, signal);
     await reach("saved");
+    // Saving may take long.
+    if (setup.services !== undefined) await assertStopped(setup.services, signal);
     await swapTargets(setup, targets, { record, reach }, ports, signal);
-    aftermath = await startRestored(setup, targets, record, ports, signal);
+    // An application that stays stopped cannot be well.
+    const check = setup.start.length === 0 && setup.stop.length > 0 ? [] : setup.check;
+    aftermath = await startRestored({ ...setup, start, stop, check }, targets, record, ports, signal);
     settle = isSaved(preRestore, ports) || targets.every(({ facts }) => !facts.present);
     const { unstarted, unhealthy } = aftermath;
     await record({ type: "committed", settle, ...pickDefined({ unstarted, unhealthy }) });
   } catch (error) {
     await undoAttempt(setup, { records, journal, findOptions }, error, ports);
     // A backup that is not good, or a target that is not safe, is told as what it is: nothing was touched.
-    throw progress === "staging" ? error : describeFailure(backup, progress, explainSystemError(error));
+    throw progress === "staging" ? error : describeFailure(setup, backup, progress, explainSystemError(error));
   }
   await endCommitted(setup, { records, journal, findOptions }, settle, ports);
   await closeAfterSuccess(resources, ports);
@@ -134,19 +151,28 @@ export async function runRestore(setup: RestoreSetup, ports: TaskPorts, signal: 
   };
 }
 
+async function refuseUnfinished({ journalDir, otherJournalDirs = [] }: RestoreSetup, sought: readonly SoughtDatastore[]): Promise<void> {
+  for (const directory of [journalDir, ...otherJournalDirs]) await assertNoneUnfinished(directory, sought);
+}
+
 type ReachedPhase = Extract<RestoreRecord, { type: "reached" }>["phase"];
 type Reach = (phase: ReachedPhase, datastore?: string) => Promise<void>;
 
 async function stopApplication(
-  setup: RestoreSetup,
-  record: (entry: RestoreRecord) => Promise<void>,
+  { services, holdsDir }: Pick<RestoreSetup, "services" | "holdsDir">,
+  {
+    stop,
+    record,
+    resources,
+  }: { readonly stop: readonly Hook[]; readonly record: (entry: RestoreRecord) => Promise<void>; readonly resources: AsyncDisposableStack },
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<void> {
-  if (setup.stop.length === 0) return;
+  if (stop.length === 0) return;
   ports.progress({ phase: "stopping the application" });
   await record({ type: "stopping" });
-  for (const hook of setup.stop) await runHook(hook, "stop", signal);
+  if (services !== undefined && holdsDir !== undefined) resources.use(await takeOverHolds(holdsDir, services.holds, ports, signal));
+  for (const hook of stop) await runHook(hook, "stop", signal);
 }
 
 /**
@@ -179,14 +205,23 @@ async function swapTargets(
   }
 }
 
-function describeFailure(backup: BackupReader, progress: "stopping" | "stopped", error: unknown): HoldfastError {
+function describeFailure(
+  setup: Pick<RestoreSetup, "stop" | "start">,
+  backup: BackupReader,
+  progress: "stopping" | "stopped",
+  error: unknown,
+): HoldfastError {
   const known = error instanceof HoldfastError ? error : undefined;
+  const left = describeLeftStopped(setup);
+  // Which of its stop commands did something is not known where one of them failed.
+  const stays = progress === "stopping" ? "what was stopped stays stopped, because nothing was to start it" : left?.message;
   const state = progress === "stopping" ? "the restore did not begin, nothing was touched" : "the data is as it was";
-  return new HoldfastError("restore-failed", `Cannot restore ${backup.manifest.name}; ${state}: ${describeCause(error)}`, {
-    cause: error,
-    ...(known?.hint === undefined ? {} : { hint: known.hint }),
-    details: { cause: known?.code ?? "internal" },
-  });
+  const hint = [left?.hint, known?.hint].filter((each) => each !== undefined).join(" ");
+  return new HoldfastError(
+    "restore-failed",
+    `Cannot restore ${backup.manifest.name}; ${state}${left === undefined ? "" : `, and ${stays}`}: ${describeCause(error)}`,
+    { cause: error, ...(hint === "" ? {} : { hint }), details: { cause: known?.code ?? "internal" } },
+  );
 }
 
 /** A plain, mutable copy, as the journal's schema has it. */

@@ -3,7 +3,7 @@ import { describeCause, HoldfastError } from "../base/errors.ts";
 import { acquireLocks } from "../queue/locks.ts";
 import type { Core } from "./core.ts";
 import { endInterruptedRestore } from "./end-interrupted-restores.ts";
-import { identifyDatastores } from "./find-config.ts";
+import { identifyDatastores, identifyServices } from "./find-config.ts";
 import { restoreJournalDir } from "./prepare-task.ts";
 import { findUnfinishedRestores } from "./restore-journal.ts";
 import { clearStuck, hintOf, noteStuck } from "./stuck-restores.ts";
@@ -70,7 +70,8 @@ export class RestoreRetry implements AsyncDisposable {
     const begin = unfinished.find((restore) => restore.id === id)?.records.find((record) => record.type === "begin");
     const closed = unreadable.find((restore) => restore.id === id);
     if (closed !== undefined) throw closed.error;
-    const keys = await identifyDatastores(core.config, begin?.datastores ?? [], signal);
+    const names = begin?.datastores ?? [];
+    const keys = [...(await identifyDatastores(core.config, names, signal)), ...identifyServices(core.config, names)];
     const directory = join(settings.runtimeDir, "locks");
     using _locks = await acquireLocks({ directory, keys, holder: `the roll-back of the restore ${id}` }, signal);
     core.log.info(`The restore ${id} is not finished; it is tried again`);

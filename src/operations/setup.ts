@@ -1,8 +1,9 @@
 import type { Compression } from "../archive/compression.ts";
 import type { InfoFileName } from "../archive/info-files.ts";
 import type { Manifest } from "../archive/manifest.ts";
-import type { FixedCopy } from "../config/config.ts";
+import type { FixedCopy, Hook, StateQuestion } from "../config/config.ts";
 import type { Occupied } from "../config/occupied-places.ts";
+import type { Copying } from "../datastores/contract.ts";
 
 /** A datastore as a task gets it: everything resolved, nothing looked up later. */
 export interface DatastoreSetup {
@@ -10,13 +11,35 @@ export interface DatastoreSetup {
   readonly kind: string;
   readonly options: unknown;
   readonly shrink: ShrinkRule | "off";
+  /** Overrides the backup's; see chooseCompression. */
+  readonly compression?: Compression;
   /**
    * When it is not there: `fail` (the default) fails the run, `skip` leaves it out of a partial backup. `absent`: its absence is a fact to
    * keep, so that a restore brings it about again; for what is saved before a restore.
    */
   readonly onMissing?: "fail" | "skip" | "absent";
+  /** How its source stands while it is copied; `live` when absent. */
+  readonly copying?: Copying;
+  /** How a backup makes it stand so; absent where it does by itself, or somebody else sees to it. */
+  readonly hold?: HoldSetup;
   /** Somebody has seen that it is there, and is about to replace it: a driver that finds nothing cannot read it, whatever is optional. */
   readonly known?: "present";
+}
+
+/** How something is made to stand still, and to go on. */
+export interface HoldSetup {
+  /** Makes it stand still, in their order. */
+  readonly engage: readonly Hook[];
+  /** Lets it go on. Each is run whatever the others did. */
+  readonly release: readonly Hook[];
+  /** How long it may stand still, from the start of the first engage hook on. */
+  readonly limitMs: number;
+  /** Two with one key are about one service, which only one holds at a time; made of the hooks when absent. */
+  readonly key?: string;
+  /** Asks how it stands: what stands still already is left alone, and what was let go on has to run. Absent where nobody can be asked. */
+  readonly ask?: StateQuestion;
+  /** What `ask` says of it when it stands still; `stopped` by default. */
+  readonly manner?: "stopped" | "paused";
 }
 
 export interface DestinationSetup {
@@ -53,6 +76,10 @@ export interface BackupSetup extends Surroundings {
   readonly compression: Compression;
   readonly infoFiles: readonly InfoFileName[];
   readonly datastores: readonly DatastoreSetup[];
+  /** The datastores share one restore point: what freezes and thaws the application around their snapshots. */
+  readonly group?: HoldSetup;
+  /** Where what stands still is written down while it does; in the staging directory when absent. */
+  readonly holdsDir?: string;
   readonly destination: DestinationSetup;
   /** Written once the backup is published. */
   readonly fixedCopies?: readonly FixedCopy[];
@@ -74,6 +101,8 @@ export interface BackupHistory {
   readonly items?: Readonly<Record<string, readonly number[]>>;
   /** The worst compression of each datastore in the same backups: stored by plain bytes. */
   readonly ratios?: Readonly<Record<string, number>>;
+  /** Datastores of which a restore has left something that nobody has ended, with that as a reason to doubt what is in them. */
+  readonly halfRestored?: Readonly<Record<string, string>>;
 }
 
 export interface Progress {

@@ -82,20 +82,22 @@ export async function verifyBackup(
   await verifyMembers(backup, members, ports, signal, (member) => verifyContents(backup, member, stagingDir, ports, signal));
 }
 
-/**
- * The same for who stages all of it before anything is touched: of a member whose format and contents are read from the staged copy all the
- * same (`isRead`) only the hashes.
- */
+/** `contents`: every hash, the format, the contents; `plain`: every hash; `stored`: the hashes of what is stored, nothing is decompressed. */
+export type VerifyDepth = "contents" | "plain" | "stored";
+
+/** The same for who stages all of it before anything is touched, and reads there again what is not read here. */
 export async function verifyForStaging(
   backup: BackupReader,
   members: readonly ManifestMember[],
-  { stagingDir, isRead }: { readonly stagingDir: string; readonly isRead: (member: ManifestMember) => boolean },
+  { stagingDir, findDepth }: { readonly stagingDir: string; readonly findDepth: (member: ManifestMember) => VerifyDepth },
   ports: TaskPorts,
   signal: AbortSignal,
 ): Promise<void> {
-  await verifyMembers(backup, members, ports, signal, (member) =>
-    isRead(member) ? verifyBytes(backup, member, signal) : verifyContents(backup, member, stagingDir, ports, signal),
-  );
+  await verifyMembers(backup, members, ports, signal, async (member) => {
+    const depth = findDepth(member);
+    if (depth === "contents") await verifyContents(backup, member, stagingDir, ports, signal);
+    else await verifyBytes(backup, member, depth, signal);
+  });
 }
 
 async function verifyContents(
@@ -123,9 +125,10 @@ async function verifyContents(
   );
 }
 
-async function verifyBytes(backup: BackupReader, member: ManifestMember, signal: AbortSignal): Promise<void> {
+async function verifyBytes(backup: BackupReader, member: ManifestMember, depth: "plain" | "stored", signal: AbortSignal): Promise<void> {
   try {
-    for await (const entry of backup.readMember(member)) for await (const _ of entry.open(signal)) signal.throwIfAborted();
+    if (depth === "stored") await backup.verifyStored(member, signal);
+    else for await (const entry of backup.readMember(member)) for await (const _ of entry.open(signal)) signal.throwIfAborted();
   } catch (error) {
     throw signal.aborted ? error : prefixError(`Cannot check "${member.datastore}"`, error);
   }

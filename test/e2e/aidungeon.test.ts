@@ -245,7 +245,7 @@ describe("the example of AI Dungeon Prompts", { timeout: 600_000 }, () => {
 datastores:
   database:
     { kind: postgresql, host: ${server.socketDirectory}, port: ${server.port}, user: postgres, database: aidungeon, format: directory, jobs: 3,
-      compression: { level: 9 }, excludeTableData: [ApplicationLogs], excludeTables: ["Prom*"] }
+      dumpCompression: { level: 9 }, excludeTableData: [ApplicationLogs], excludeTables: ["Prom*"] }
 jobs:
   nightly: { datastores: [database], destination: local, compression: none, schedule: "30 4 * * *" }
 `;

@@ -21,6 +21,7 @@ const noSignal = new AbortController().signal;
 const elsewhere: Partial<Record<ErrorCode, readonly [file: string, title: RegExp]>> = {
   "source-locked": ["src/datastores/sqlite/dump-live.test.ts", /source-locked/],
   "source-changed": ["src/datastores/sqlite/dump-sources.test.ts", /source-changed/],
+  "hold-exceeded": ["src/operations/hold/open-hold.test.ts", /hold-exceeded/],
   "source-unreadable": ["src/datastores/sqlite/dump-sources.test.ts", /source-unreadable/],
   "destination-unwritable": ["src/destinations/local/local-destination.test.ts", /destination-unwritable/],
   "destination-failed": ["test/integration/destination-local-kill.test.ts", /failed \(destination-failed/],

@@ -35,7 +35,7 @@ for (const major of majors) {
           config: `destinations:
   local: { kind: local, path: ${backups} }
 datastores:
-  database: { ${connection}, compression: { level: 6 } }
+  database: { ${connection}, dumpCompression: { level: 6 } }
   sql: { ${connection}, format: plain, excludeTables: [ApplicationLogs] }
   schema: { ${connection}, format: plain, schemaOnly: true }
   data: { ${connection}, format: plain, dataOnly: true }

@@ -1,20 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createInstallation, type Installation } from "../support/daemon.ts";
+import { createInstallation } from "../support/daemon.ts";
 import { openPostgres } from "../support/postgres.ts";
 import { openRedis } from "../support/redis.ts";
-
-async function run(installation: Installation, ...args: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await installation.holdfast([...args]);
-  assert.equal(status, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout + stderr;
-}
-
-async function refuse(installation: Installation, expected: number, ...args: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await installation.holdfast([...args]);
-  assert.equal(status, expected, `${args.join(" ")}: ${stdout}${stderr}`);
-  return stderr;
-}
+import { refuse, run } from "../support/run-holdfast.ts";
 
 test(
   "G6 database:NAME makes a new database on the server, overwrites nothing, and says how to remove it",

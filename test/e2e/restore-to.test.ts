@@ -7,20 +7,9 @@ import type { RestorePlan } from "../../src/operations/plan-restore.ts";
 import { makeChatDatabase } from "../support/chat-database.ts";
 import { createInstallation, type Installation } from "../support/daemon.ts";
 import { querySqlite } from "../support/run-command.ts";
+import { refuse, run } from "../support/run-holdfast.ts";
 
 const count = "SELECT count(*) FROM messages";
-
-async function run(installation: Installation, ...args: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await installation.holdfast([...args]);
-  assert.equal(status, 0, `${args.join(" ")}: ${stderr}`);
-  return stdout + stderr;
-}
-
-async function refuse(installation: Installation, expected: number, ...args: readonly string[]): Promise<string> {
-  const { status, stdout, stderr } = await installation.holdfast([...args]);
-  assert.equal(status, expected, `${args.join(" ")}: ${stdout}${stderr}`);
-  return stderr;
-}
 
 const hook = (dir: string, what: string): string => `{ command: [sh, -c, "echo ${what} >> ${dir}/hooks"] }`;
 

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { createInstallation } from "../support/daemon.ts";
 import { execute, query } from "../support/sqlite.ts";
 
 test(
-  "F59 G6 nothing is restored over a restore that is to be rolled back yet, neither beside the daemon nor by it",
+  "F59 G6 nothing is restored over a restore that is to be rolled back yet, neither beside the daemon nor by it, and its backups are suspect",
   { timeout: 120_000 },
   async () => {
     await using installation = await createInstallation({
@@ -38,5 +38,12 @@ jobs:
     const online = await installation.holdfast(["restore", "latest", "--job", "nightly", "--yes"]);
     assert.match(online.stderr, /The restore stuck was neither finished nor rolled back/);
     assert.equal(query(database, "SELECT a FROM t"), "second");
+    // What may be half restored is backed up all the same, and is not believed.
+    const doubted = await installation.holdfast(["backup", "nightly", "--json"]);
+    assert.equal(doubted.status, 3, doubted.stderr);
+    const { suspect } = (JSON.parse(doubted.stdout) as { details: { suspect: string[] } }).details;
+    assert.deepEqual(suspect, ["memory may be half restored: the restore stuck was neither finished nor rolled back"]);
+    rmSync(join(state, "restores-offline/stuck.restore.jsonl"));
+    assert.equal((await installation.holdfast(["backup", "nightly"])).status, 0);
   },
 );

@@ -1,28 +1,18 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import { backdateBackup } from "../support/clone-backup.ts";
-import { createInstallation, type Installation, type RunningDaemon } from "../support/daemon.ts";
-import { applicationCommand, makeSite, readExample, substitute } from "../support/example-config.ts";
-import { openApplication, type LiveApplication } from "../support/live-application.ts";
-import { openPostgres, superuserPassword, type PostgresServer } from "../support/postgres.ts";
-import { openRedis, type RedisServer } from "../support/redis.ts";
+import type { Installation, RunningDaemon } from "../support/daemon.ts";
+import { substitute } from "../support/example-config.ts";
+import type { LiveApplication } from "../support/live-application.ts";
+import type { PostgresServer } from "../support/postgres.ts";
+import type { RedisServer } from "../support/redis.ts";
 import { runOnTerminal } from "../support/run-on-terminal.ts";
+import { openWhisperEngine, type WhisperEngine } from "../support/whisperengine-site.ts";
 
-const redisPassword = "canary-r3dis";
 const namePattern = /^whisperengine_backup_\d{8}_\d{6}(-\d+)?$/;
-
-/** As an engine stops a container: SIGTERM, and it is gone. */
-const redisControl = `#!/bin/sh -e
-case $1 in
-stop) kill $(cat $2/pid); while test -e $2/pid; do sleep 0.02; done ;;
-start)
-  setpriv --reuid redis --regid redis --init-groups -- redis-server $2/config
-  until redis-cli -s $2/s PING 2>/dev/null | grep -q -e PONG -e NOAUTH; do sleep 0.02; done ;;
-esac
-`;
 
 interface Listed {
   readonly name: string;
@@ -36,9 +26,9 @@ interface Listed {
 /** The shipped config on private servers: a stand-in for the Docker client runs the tools in front of them. The steps follow one another. */
 describe("WhisperEngine: PostgreSQL and Redis in containers", { timeout: 900_000 }, () => {
   const resources = new AsyncDisposableStack();
+  let site: WhisperEngine;
   let home: string;
   let backups: string;
-  let calls: string;
   let config: string;
   let postgres: PostgresServer;
   let redis: RedisServer;
@@ -57,29 +47,10 @@ describe("WhisperEngine: PostgreSQL and Redis in containers", { timeout: 900_000
   const countMemories = (): string => postgres.execute("select count(*) from memories", "whisper").trim();
   const countTables = (): string =>
     postgres.execute("select string_agg(tablename, ' ') from pg_tables where schemaname = 'public'", "whisper").trim();
-  const readCalls = (): readonly (readonly string[])[] =>
-    readFileSync(calls, "utf8")
-      .trim()
-      .split("\n")
-      .map((line) => JSON.parse(line) as readonly string[]);
+  const readCalls = (): readonly (readonly string[])[] => site.docker.readCalls();
 
   async function backUp(): Promise<string> {
     return (await server.json<{ details: { name: string } }>(["backup", "whisperengine"])).details.name;
-  }
-
-  function fill(): void {
-    postgres.execute("create role bot login; create database whisper owner bot");
-    postgres.execute(
-      `set role bot; create table memories (id int primary key, text text);
-       insert into memories select n, 'memory ' || n from generate_series(1, 2000) n`,
-      "whisper",
-    );
-    redis.run(
-      [],
-      Array.from({ length: 500 }, (_, index) => `SET session:${index} ${"word ".repeat(10).trim().replaceAll(" ", "-")}`).join("\n"),
-    );
-    redis.run(["-n", "2"], "SET mood calm\nSET soon gone EX 100000\n");
-    digest = redis.readDigest();
   }
 
   function spoil(): void {
@@ -99,68 +70,9 @@ describe("WhisperEngine: PostgreSQL and Redis in containers", { timeout: 900_000
     assert.deepEqual([redis.call("DBSIZE"), redis.call("GET", "later")], ["1", "1"]);
   }
 
-  /** A client for the daemon and what it starts, which has nothing else of the kind in its PATH. */
-  function putDocker(directory: string): string {
-    mkdirSync(directory);
-    const program = join(import.meta.dirname, "../fixtures/programs/docker-stand-in.ts");
-    const settings = JSON.stringify({
-      log: calls,
-      containers: {
-        postgres: {
-          path: postgres.binDir,
-          env: { PGHOST: "127.0.0.1", PGPORT: String(postgres.port) },
-          runs: join(postgres.dataDirectory, "postmaster.pid"),
-        },
-        redis: {
-          path: "/usr/bin",
-          env: {},
-          runs: join(redis.directory, "pid"),
-          control: { command: [join(directory, "control-redis")], place: redis.directory },
-        },
-        bot: { path: "/nowhere", env: {}, control: { command: applicationCommand("").slice(0, -1), place: bot.dir } },
-      },
-    });
-    writeFileSync(join(directory, "control-redis"), redisControl, { mode: 0o755 });
-    writeFileSync(join(directory, "docker"), `#!/bin/sh\nexec ${process.execPath} ${program} '${settings}' "$@"\n`, { mode: 0o755 });
-    return `${directory}:${process.env["PATH"] ?? ""}`;
-  }
-
   before(async () => {
-    const { dir } = resources.use(await makeSite());
-    home = join(dir, "srv/whisperengine");
-    backups = join(home, "backups");
-    calls = join(dir, "docker-calls");
-    mkdirSync(home, { recursive: true });
-    postgres = resources.use(await openPostgres(15));
-    redis = resources.use(await openRedis({ password: redisPassword, config: ["appendonly yes"] }));
-    bot = resources.use(await openApplication(join(dir, "bot"), { databases: [join(dir, "bot.db")] }));
-    await bot.start();
-    fill();
-    const check = `psql -U postgres -d whisper -Atc 'select 1 / count(*) from memories' >/dev/null`;
-    writeFileSync(
-      join(home, "health_check.sh"),
-      `#!/bin/sh -e\ncd ${home}\ntest ! -e unhealthy\nPGPASSWORD='${superuserPassword}' docker compose exec -T -e PGPASSWORD postgres ${check}\ndate >> healthy\n`,
-    );
-    chmodSync(join(home, "health_check.sh"), 0o755);
-    config = await readExample("whisperengine", {
-      replace: {
-        "/srv/whisperengine": home,
-        "announce: 172.17.0.1": `announce: 127.0.0.1\n    port: ${redis.port}`,
-        "# password: {": "password: {",
-        "entry: postgresql_backup.sql": "entry: postgresql_backup.sql\n    waitFor: 1s",
-        "entry: redis_backup.rdb": "entry: redis_backup.rdb\n    waitFor: 1s",
-        "verify: weekly": "verify: weekly\n    shrink: { minHistory: 1 }\n    retry: { attempts: 1 }",
-        "retryFor: 1m": "retryFor: 1s",
-      },
-    });
-    server = resources.use(
-      await createInstallation({
-        dir,
-        config,
-        init: ["backups"],
-        env: { PATH: putDocker(join(dir, "bin")), POSTGRES_PASSWORD: superuserPassword, REDIS_PASSWORD: redisPassword },
-      }),
-    );
+    site = resources.use(await openWhisperEngine("dumped"));
+    ({ home, backups, config, postgres, redis, bot, server, digest } = site);
     daemon = await server.start();
   });
 
@@ -226,6 +138,7 @@ describe("WhisperEngine: PostgreSQL and Redis in containers", { timeout: 900_000
       assert.match(yes.shown, new RegExp(`(staging|swapping|replacing|loading).*${datastore}`), yes.shown);
     assert.match(yes.shown, /READONLY/);
     assertRestored();
+    assert.notEqual(await bot.pid(), undefined, "it runs");
     assert.notEqual(await bot.pid(), before.pid, "it was stopped and started");
     const control = readCalls()
       .slice(before.calls)

@@ -3,6 +3,7 @@ import { existsSync, rmSync } from "node:fs";
 import { after, before, test } from "node:test";
 import type { BackupResult } from "../../src/operations/backup.ts";
 import { runRestore } from "../../src/operations/restore.ts";
+import { useDirectHooks } from "../support/direct-hooks.ts";
 import { openRedis } from "../support/redis.ts";
 import { openRestoreBed } from "../support/restore-bed.ts";
 import {
@@ -19,16 +20,13 @@ import {
 
 let world: SmallWorld & AsyncDisposable;
 let backup: BackupResult;
-const { HOLDFAST_HOOKS: hooks } = process.env;
+useDirectHooks();
 before(async () => {
-  process.env["HOLDFAST_HOOKS"] = "direct";
   world = await makeWorld();
   backup = await backUp(world, "directory", ["memory"]);
   rmSync(worldPaths(world.root).database);
 });
 after(async () => {
-  if (hooks === undefined) delete process.env["HOLDFAST_HOOKS"];
-  else process.env["HOLDFAST_HOOKS"] = hooks;
   await world[Symbol.asyncDispose]();
 });
 

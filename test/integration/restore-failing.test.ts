@@ -1,50 +1,26 @@
 import assert from "node:assert/strict";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { after, before, describe, test } from "node:test";
+import { describe, test } from "node:test";
 import { HoldfastError } from "../../src/base/errors.ts";
-import type { BackupResult } from "../../src/operations/backup.ts";
 import { finishRestores } from "../../src/operations/finish-restore.ts";
 import { runRestore } from "../../src/operations/restore.ts";
 import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
-import {
-  backUp,
-  changeWorld,
-  copyWorld,
-  describeRestore,
-  makeWorld,
-  never,
-  quietPorts,
-  readData,
-  worldPaths,
-  type SmallWorld,
-} from "../support/small-world.ts";
+import { createShellHook as hook, useDirectHooks } from "../support/direct-hooks.ts";
 import { hasCode, journalOf } from "../support/restore-journals.ts";
+import { useSavedWorld } from "../support/saved-world.ts";
+import { copyWorld, describeRestore, never, quietPorts, readData, worldPaths, type SmallWorld } from "../support/small-world.ts";
 
 describe("a restore that fails", () => {
-  let world: SmallWorld & AsyncDisposable;
-  let backup: BackupResult;
-  let hooks: string | undefined;
-  before(async () => {
-    hooks = process.env["HOLDFAST_HOOKS"];
-    process.env["HOLDFAST_HOOKS"] = "direct";
-    world = await makeWorld();
-    backup = await backUp(world, "directory", ["loose"]);
-    changeWorld(world);
-  });
-  after(async () => {
-    if (hooks === undefined) delete process.env["HOLDFAST_HOOKS"];
-    else process.env["HOLDFAST_HOOKS"] = hooks;
-    await world[Symbol.asyncDispose]();
-  });
-  const hook = (script: string) => ({ command: ["/bin/sh", "-c", script], timeoutMs: 20_000 });
+  useDirectHooks();
+  const saved = useSavedWorld();
   const checkOf = (script: string) => ({ kind: "command" as const, ...hook(script), retryForMs: 0 });
 
   test("F55 G6 whose application is not well on the new data is rolled back though stopping it fails as well", async () => {
-    await using copy = copyWorld(world);
+    await using copy = copyWorld(saved.world);
     const { running } = worldPaths(copy.root);
     const old = readData(copy);
-    const setup = describeRestore(copy, backup, ["loose"]);
+    const setup = describeRestore(copy, saved.backup, ["loose"]);
     const { loose } = worldPaths(copy.root);
     const runsOnOld = hook(`: > '${running}'; if test -e '${loose}/three.bin'; then cp '${loose}/three.bin' '${running}'; fi`);
     const check = [checkOf(`rm '${running}'; exit 1`)];
@@ -55,9 +31,9 @@ describe("a restore that fails", () => {
   });
 
   test("F55 G6 whose application cannot be started again: the data that was put back is not touched by the next start", async () => {
-    await using copy = copyWorld(world);
+    await using copy = copyWorld(saved.world);
     const { running, loose } = worldPaths(copy.root);
-    const setup = describeRestore(copy, backup, ["loose"]);
+    const setup = describeRestore(copy, saved.backup, ["loose"]);
     const [ran, later] = [join(copy.root, "ran"), join(copy.root, "can-start")];
     const start = [hook(`if test -e '${later}'; then : > '${running}'; else mkdir '${ran}'; fi`)];
     const check = [checkOf("exit 1")];
@@ -73,9 +49,31 @@ describe("a restore that fails", () => {
     assert.ok(existsSync(running));
   });
 
+  test("F59 G6 that was not to start the application says that it stays stopped, also after a crash", async () => {
+    await using copy = copyWorld(saved.world);
+    const { running } = worldPaths(copy.root);
+    const setup = { ...describeRestore(copy, saved.backup, ["loose"]), start: [] };
+    const old = readData(copy);
+    const failed = runRestore({ ...setup, stop: [...setup.stop, hook("exit 1")] }, quietPorts, never);
+    await assert.rejects(failed, (error: unknown) => {
+      assert.ok(error instanceof HoldfastError);
+      assert.match(error.message, /what was stopped stays stopped, because nothing was to start it/);
+      assert.match(error.hint ?? "", /^Start the application by hand\./);
+      return true;
+    });
+    assert.equal(readData(copy), old);
+    assert.equal(existsSync(running), false);
+    const begin = { type: "begin", at: "", id: "crashed", backup: "b", job: "nightly", datastores: ["loose"], start: [], stop: setup.stop };
+    writeFileSync(join(setup.journalDir, "crashed.restore.jsonl"), `${JSON.stringify(begin)}\n{"type":"stopping"}\n`);
+    const [finished] = await finishRestores(setup.journalDir, quietPorts, never);
+    assert.equal(finished?.outcome, "rolled-back");
+    assert.match(finished.message, /the data is as it was before the restore, but the application stays stopped/);
+    assert.match(finished.unwell ?? "", /stays stopped/);
+  });
+
   test("F59 G6 a start command that always fails is told, and does not keep later restores from their work", async () => {
-    await using copy = copyWorld(world);
-    const setup = describeRestore(copy, backup, ["loose"]);
+    await using copy = copyWorld(saved.world);
+    const setup = describeRestore(copy, saved.backup, ["loose"]);
     const before = readData(copy);
     const failing = { ...setup, stop: [...setup.stop, hook("exit 1")], start: [hook("exit 1")], check: [] };
     await assert.rejects(runRestore(failing, quietPorts, never), (error: unknown) => {
@@ -90,12 +88,12 @@ describe("a restore that fails", () => {
     assert.equal(finished?.outcome, "rolled-back");
     assert.match(told.join(" "), /could not be started/);
     assert.deepEqual(await finishRestores(setup.journalDir, quietPorts, never), []);
-    await runRestore({ ...describeRestore(copy, backup, ["loose"]), start: [], stop: [], check: [] }, quietPorts, never);
+    await runRestore({ ...describeRestore(copy, saved.backup, ["loose"]), start: [], stop: [], check: [] }, quietPorts, never);
   });
 
   test("F59 the present data that could not be saved stays aside, also when the restore is ended after a crash", async () => {
-    await using copy = copyWorld(world);
-    const setup = describeRestore(copy, backup, ["loose"]);
+    await using copy = copyWorld(saved.world);
+    const setup = describeRestore(copy, saved.backup, ["loose"]);
     const unsavable = { ...setup, unsavable: "raw" as const, preRestore: { ...setup.preRestore, destination: nowhere(copy) } };
     await runRestore(unsavable, quietPorts, never);
     const journal = journalOf(setup);
@@ -111,10 +109,10 @@ describe("a restore that fails", () => {
   });
 
   test("F59 what a partial pre-restore backup had to leave out stays aside: an undo could not bring it back", async () => {
-    await using copy = copyWorld(world);
+    await using copy = copyWorld(saved.world);
     const { loose } = worldPaths(copy.root);
     writeFileSync(join(loose, "half.bin"), "no whole line");
-    const setup = describeRestore(copy, backup, ["loose"]);
+    const setup = describeRestore(copy, saved.backup, ["loose"]);
     const datastores = setup.preRestore.datastores.map((datastore) => ({
       ...datastore,
       options: { include: [join(loose, "*.bin")], lines: true },
@@ -131,8 +129,8 @@ describe("a restore that fails", () => {
   });
 
   test("F59 W13 what was saved before a restore that a crash interrupted is told, so that it can be undone", async () => {
-    await using copy = copyWorld(world);
-    const setup = describeRestore(copy, backup, ["loose"]);
+    await using copy = copyWorld(saved.world);
+    const setup = describeRestore(copy, saved.backup, ["loose"]);
     const { preRestore } = await runRestore(setup, quietPorts, never);
     const journal = journalOf(setup);
     const text = readFileSync(journal, "utf8").trimEnd();

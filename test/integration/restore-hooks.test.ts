@@ -2,13 +2,14 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
-import type { Check, Hook } from "../../src/config/config.ts";
+import type { Check } from "../../src/config/config.ts";
 import type { BackupResult } from "../../src/operations/backup.ts";
 import { finishRestores } from "../../src/operations/finish-restore.ts";
 import { readRestoreJournal, type RestoreRecord } from "../../src/operations/restore-journal.ts";
 import { runCheck } from "../../src/operations/run-check.ts";
 import { runRestore } from "../../src/operations/restore.ts";
 import type { RestoreSetup } from "../../src/operations/restore-setup.ts";
+import { createShellHook as hook, useDirectHooks } from "../support/direct-hooks.ts";
 import { hasCode, journalOf } from "../support/restore-journals.ts";
 import {
   backUp,
@@ -30,22 +31,17 @@ describe("the hooks of a restore", () => {
   let world: SmallWorld & AsyncDisposable;
   let backup: BackupResult;
   let wanted: string;
-  let hooks: string | undefined;
+  useDirectHooks();
   before(async () => {
-    hooks = process.env["HOLDFAST_HOOKS"];
-    process.env["HOLDFAST_HOOKS"] = "direct";
     world = await makeWorld();
     wanted = readTree(worldPaths(world.root).loose);
     backup = await backUp(world, "archive", datastoreNames);
     changeWorld(world);
   });
   after(async () => {
-    if (hooks === undefined) delete process.env["HOLDFAST_HOOKS"];
-    else process.env["HOLDFAST_HOOKS"] = hooks;
     await world[Symbol.asyncDispose]();
   });
 
-  const hook = (script: string): Hook => ({ command: ["/bin/sh", "-c", script], timeoutMs: 20_000 });
   const ask = (script: string, more: Partial<Extract<Check, { kind: "command" }>> = {}): Check => ({
     kind: "command",
     ...hook(script),

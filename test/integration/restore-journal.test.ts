@@ -3,7 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, describe, test, type TestContext } from "node:test";
-import { assertNoneUnfinished, finishRestores } from "../../src/operations/finish-restore.ts";
+import { assertNoneUnfinished } from "../../src/operations/find-blocking.ts";
+import { finishRestores } from "../../src/operations/finish-restore.ts";
 import {
   createRestoreJournal,
   findUnfinishedRestores,
@@ -145,7 +146,7 @@ describe("a restore's journal", () => {
     );
     const finished = await finishRestores(place, quietPorts, never);
     assert.deepEqual(new Set(finished.map(({ outcome }) => outcome)), new Set(["failed"]));
-    await assert.rejects(assertNoneUnfinished(place, ["other"]), hasCode("restore-stuck"));
+    await assert.rejects(assertNoneUnfinished(place, [{ name: "other", key: undefined }]), hasCode("restore-stuck"));
   });
 
   test("F59 steps of an unknown kind of datastore are reported and kept", async (t) => {
@@ -158,8 +159,8 @@ describe("a restore's journal", () => {
     const [first] = await finishRestores(place, quietPorts, never);
     assert.equal(first?.outcome, "failed");
     assert.equal((await findUnfinishedRestores(place)).unfinished.length, 1);
-    await assert.rejects(assertNoneUnfinished(place, ["memory"]), hasCode("restore-stuck"));
-    await assertNoneUnfinished(place, ["other"]);
+    await assert.rejects(assertNoneUnfinished(place, [{ name: "memory", key: undefined }]), hasCode("restore-stuck"));
+    await assertNoneUnfinished(place, [{ name: "other", key: undefined }]);
   });
 
   test("F1 F59 an application that the machine may have started since is stopped before its data is put back", async (t) => {

@@ -18,7 +18,7 @@ export interface BackupBed extends AsyncDisposable {
   /** Marks the destination, as a test does that has mounted another one there. */
   initialize(): Promise<void>;
   describe(datastores: readonly DatastoreSetup[], facts?: Partial<BackupSetup>): BackupSetup;
-  run(setup: BackupSetup, onProgress?: (progress: Progress) => void): Promise<BackupResult>;
+  run(setup: BackupSetup, onProgress?: (progress: Progress) => void, signal?: AbortSignal): Promise<BackupResult>;
   verify(backup: BackupResult): Promise<void>;
   /** Everything at the destination but its marker. */
   listVault(): readonly string[];
@@ -43,6 +43,7 @@ export async function openBackupBed(parent = tmpdir()): Promise<BackupBed> {
     staging,
     describe: (datastores, facts = {}) => ({
       ...surroundings,
+      holdsDir: join(dir, "holds"),
       backupId: createId(Date.now()),
       job: "nightly",
       class: "backup",
@@ -61,7 +62,7 @@ export async function openBackupBed(parent = tmpdir()): Promise<BackupBed> {
       ...facts,
     }),
     initialize,
-    run: (setup, onProgress = () => undefined) => runBackup(setup, ports(onProgress), never),
+    run: (setup, onProgress = () => undefined, signal = never) => runBackup(setup, ports(onProgress), signal),
     async verify({ folder, manifestKey }) {
       const address = { destination: place, folder, key: manifestKey, lone: false };
       await runVerify(

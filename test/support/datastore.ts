@@ -45,6 +45,8 @@ export interface Dumped {
 export interface DumpHooks {
   readonly context?: Partial<DriverContext>;
   readonly signal?: AbortSignal;
+  /** Has a snapshot made first; called when it has been made. */
+  readonly afterSnapshot?: () => Promise<void>;
   /** Called when the first bytes of a streamed body have come. */
   readonly firstBytes?: () => void;
 }
@@ -53,6 +55,13 @@ export interface DumpHooks {
 export async function dumpAll(driver: DatastoreDriver, options: unknown, directory: string, hooks: DumpHooks = {}): Promise<Dumped> {
   const signal = hooks.signal ?? quiet;
   await using datastore = await driver.configure(options).open(makeContext(directory, hooks.context));
+  if (hooks.afterSnapshot !== undefined) {
+    // Whoever holds the source still gives up that signal when it goes on.
+    const held = new AbortController();
+    await datastore.snapshot?.(AbortSignal.any([signal, held.signal]));
+    held.abort();
+    await hooks.afterSnapshot();
+  }
   const dump = datastore.dump(signal);
   const entries: StoredEntry[] = [];
   const notes: Note[] = [];

@@ -77,6 +77,8 @@ export function createPostgresFixture(major: Major): DatastoreFixture {
         },
         fingerprint: async () => `${readShape()}\n${readData()}`,
         readData: async () => readData(),
+        // No transaction keeps a sequence: it may stand further on.
+        readSnapshotData: async () => server.execute(`select * from note order by id; select * from "Users" order by id`, name),
         listLeftovers: async () => list(`select datname from pg_database where datname like '%${name}%' and datname <> '${name}'`),
         async [Symbol.asyncDispose]() {
           for (const found of list(`select datname from pg_database where datname like '%${name}%'`))

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { putDockerStandIn } from "./docker-stand-in.ts";
 import { findFreePort } from "./free-port.ts";
+import { copyCluster } from "./postgres-template.ts";
 import { waitUntil } from "./wait-until.ts";
 
 /** Major versions that the tests run on; scripts/setup --test installs both. */
@@ -149,10 +150,17 @@ export async function openPostgres(major: Major, settings: PostgresSettings = {}
   const passwordFile = join(directory, "password");
   writeFileSync(passwordFile, superuserPassword, { mode: 0o600 });
   chownSync(passwordFile, uid, gid);
-  const initdb = [join(server.binDir, "initdb"), "-D", server.dataDirectory, "-U", account, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"];
-  execFileSync("setpriv", [...becomeAccount.slice(1), ...initdb, "-A", "scram-sha-256", "--pwfile", passwordFile], {
-    cwd: "/",
-    stdio: "pipe",
+  const making = ["-U", account, "-E", "UTF8", "--locale=C.UTF-8", "--no-sync", "-A", "scram-sha-256"];
+  const become = ["setpriv", ...becomeAccount.slice(1)] as const;
+  copyCluster(server.dataDirectory, {
+    binDir: server.binDir,
+    settings: [...making, superuserPassword].join(" "),
+    becomeAccount: become,
+    make: (target) =>
+      execFileSync("setpriv", [...become.slice(1), join(server.binDir, "initdb"), "-D", target, ...making, "--pwfile", passwordFile], {
+        cwd: "/",
+        stdio: "pipe",
+      }),
   });
   const lines = [
     `listen_addresses = '127.0.0.1'`,

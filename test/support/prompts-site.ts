@@ -28,7 +28,9 @@ export async function makePromptsApplication(dir: string, server: PostgresServer
   writeFileSync(join(place, "application.json"), JSON.stringify({ port, database }));
   const log = join(dir, "docker-calls");
   const env = { PGHOST: server.socketDirectory, PGPORT: String(server.port) };
-  const settings = JSON.stringify({ container: "postgres", log: `${log}.json`, path: server.binDir, env });
+  const settings = join(dir, "docker-settings.json");
+  const containers = { postgres: { path: server.binDir, env } };
+  writeFileSync(settings, JSON.stringify({ log: `${log}.json`, state: join(dir, "docker-processes"), containers }));
   const web = `${process.execPath} ${application}`;
   const lines = [
     "#!/bin/sh",

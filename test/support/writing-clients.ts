@@ -27,7 +27,11 @@ interface Way {
 
 const againMs = 5;
 
-async function openWritingClient(connect: () => Promise<Way>, first: number): Promise<WritingClient> {
+/**
+ * @param first number; each attempt has the next one, whether or not it was acknowledged
+ * @param everyMs how long it rests after each write
+ */
+export async function openWritingClient(connect: () => Promise<Way>, first: number, everyMs = 0): Promise<WritingClient> {
   const acknowledged: Acknowledged[] = [];
   const refusals = new Set<string>();
   const state = { isStopped: false };
@@ -42,8 +46,11 @@ async function openWritingClient(connect: () => Promise<Way>, first: number): Pr
       way ??= await connect().catch(refuse);
       if (way === undefined) continue;
       const generation = await way.write(number).catch(refuse);
-      if (generation !== undefined) acknowledged.push({ number, generation });
-      if (generation !== undefined) continue;
+      if (generation !== undefined) {
+        acknowledged.push({ number, generation });
+        if (everyMs > 0) await pause(everyMs);
+        continue;
+      }
       await way.close();
       way = undefined;
     }
@@ -71,8 +78,12 @@ function readField(error: Error, name: "code" | "detail"): string {
 }
 
 /** Writes into the table `written`, each time after a look at the one row of `generation`. */
-export async function openPostgresWriter(connection: Readonly<Record<string, unknown>>, first: number): Promise<WritingClient> {
-  return await openWritingClient(async () => {
+export async function openPostgresWriter(
+  connection: Readonly<Record<string, unknown>>,
+  first: number,
+  everyMs = 0,
+): Promise<WritingClient> {
+  const connect = async (): Promise<Way> => {
     const client = new Client({ ...connection, connectionTimeoutMillis: 10_000 });
     client.on("error", () => undefined);
     const close = async (): Promise<void> => {
@@ -94,13 +105,20 @@ export async function openPostgresWriter(connection: Readonly<Record<string, unk
         return rows[0]?.name ?? "none";
       },
     };
-  }, first);
+  };
+  return await openWritingClient(connect, first, everyMs);
 }
 
 /** Sets keys `written:N`, each time together with a look at the key `generation`. */
-export async function openRedisWriter(socket: string, first: number): Promise<WritingClient> {
-  return await openWritingClient(async () => {
-    const client = new Redis({ path: socket, lazyConnect: true, retryStrategy: () => null, maxRetriesPerRequest: 0 });
+export async function openRedisWriter(socket: string, first: number, password?: string, everyMs = 0): Promise<WritingClient> {
+  const connect = async (): Promise<Way> => {
+    const client = new Redis({
+      ...(password === undefined ? {} : { password }),
+      path: socket,
+      lazyConnect: true,
+      retryStrategy: () => null,
+      maxRetriesPerRequest: 0,
+    });
     client.on("error", () => undefined);
     await client.connect();
     return {
@@ -112,5 +130,6 @@ export async function openRedisWriter(socket: string, first: number): Promise<Wr
         return String(answers[0]?.[1]);
       },
     };
-  }, first);
+  };
+  return await openWritingClient(connect, first, everyMs);
 }

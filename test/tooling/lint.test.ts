@@ -147,4 +147,9 @@ test("the layer table holds every room once, and a folder that it does not know 
   assert.match(findBreach("/p", "/p/src/cli/a.ts", "../misc/b.ts") ?? "", /src\/misc\/b\.ts belongs to no room/);
   assert.equal(findBreach("/p", "/p/src/cli/a.ts", "zod"), undefined);
   assert.match(findBreach("/p", "/p/src/datastores/files/a.ts", "../registry.ts") ?? "", /may not import its room's registry/);
+  const shared = "/p/src/datastores/trees/a.ts";
+  assert.equal(findBreach("/p", "/p/src/datastores/files/a.ts", "../trees/a.ts"), undefined);
+  assert.match(findBreach("/p", shared, "../files/a.ts") ?? "", /may import the driver datastores\/files/);
+  assert.match(findBreach("/p", shared, "../registry.ts") ?? "", /may not import its registry/);
+  assert.match(findBreach("/p", "/p/src/operations/a.ts", "../datastores/trees/a.ts") ?? "", /share/);
 });

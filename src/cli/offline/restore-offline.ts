@@ -9,6 +9,7 @@ import { chooseBackup, openView, type OfflineBackup, type OfflineView } from "..
 import { pickParts } from "../../operations/parts.ts";
 import { planOfflineRestore, type OfflinePlan } from "../../operations/offline/plan-restore.ts";
 import { assertApart, assertEmpty } from "../../operations/assert-target-directory.ts";
+import { pickConfigured } from "../../operations/pick-configured.ts";
 import { restoreInto } from "../../operations/restore-into.ts";
 import { runOfflineRestore } from "../../operations/offline/run-offline-restore.ts";
 import { describePassedOver, listPassedOver } from "../../operations/passed-over.ts";
@@ -88,7 +89,19 @@ function tellPlan(plan: OfflinePlan, settings: Settings, options: OfflineRestore
 }
 
 /** With the fields that the plan of an online restore has, as far as they mean something here. */
-function describePlanAsJson({ chosen, members, leftOut, passedOver, space, tables, paths, doubts, stop, start }: OfflinePlan): unknown {
+function describePlanAsJson({
+  chosen,
+  members,
+  leftOut,
+  passedOver,
+  space,
+  tables,
+  paths,
+  doubts,
+  stop,
+  start,
+  services,
+}: OfflinePlan): unknown {
   return {
     backup: chosen.backup,
     passedOver,
@@ -114,8 +127,8 @@ function describePlanAsJson({ chosen, members, leftOut, passedOver, space, table
     paths: paths ?? null,
     leftOut,
     losses: listPlanLosses(members),
-    stop: stop.map(({ command }) => command.join(" ")),
-    start: start.map(({ command }) => command.join(" ")),
+    stop: [...stop, ...services.stop].map(({ command }) => command.join(" ")),
+    start: [...services.start, ...start].map(({ command }) => command.join(" ")),
   };
 }
 
@@ -134,7 +147,8 @@ async function restoreElsewhere(
   await assertEmpty(directory);
   await assertApart(directory, config, { settings, backupDir: plan.chosen.path });
   const datastores = plan.members.map(({ target }) => target.member.datastore);
-  const request = { address: plan.chosen.address, datastores, directory, stagingDir };
+  const configured = config === undefined ? {} : pickConfigured(config, plan.manifest.members);
+  const request = { address: plan.chosen.address, datastores, directory, stagingDir, configured };
   const { paths, notes } = await restoreInto(request, createRunPorts(terminal), signal);
   for (const note of notes) terminal.tell(`note: ${note}`);
   if (terminal.json === "json") terminal.printJson({ backup: plan.manifest.name, restored: paths, passedOver: plan.passedOver });
@@ -207,7 +221,8 @@ async function restoreInPlace(
     terminal.print(`The data before it is kept in ${result.savedAt ?? ""}`);
     terminal.print(`To undo: ${undo}`);
   }
-  for (const line of describeRemedies(result, { start: plan.start.map(describeHook), saved: false })) terminal.print(`warning: ${line}`);
+  for (const line of describeRemedies(result, { start: [...plan.services.start, ...plan.start].map(describeHook), saved: false }))
+    terminal.print(`warning: ${line}`);
   return isWell(result) ? 0 : 3;
 }
 

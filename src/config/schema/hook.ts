@@ -6,13 +6,13 @@ import { durationField } from "../../base/fields.ts";
 import { Secret } from "../../base/secret.ts";
 import { absolutePathField, commandField, describeBareCommand } from "./fields.ts";
 
-const hookTimeoutMs = 120_000;
+export const hookTimeoutMs = 120_000;
 const attemptTimeoutMs = 10_000;
 const retryForMs = 60_000;
 /** A statement may have to read a whole table. */
 const statementTimeoutMs = 60_000;
 
-const unitField = z
+export const unitField = z
   .string()
   .regex(/^[A-Za-z0-9_][A-Za-z0-9:_.@\\-]*$/, {
     error: (issue) => `expected the name of a systemd unit, found ${describeFound(issue.input)}`,
@@ -28,7 +28,7 @@ const valueField = z
   .transform((value) => (value instanceof Secret ? value : new Secret(value)))
   .meta({ type: "string", secret: true });
 
-const serviceField = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, {
+export const serviceField = z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]*$/, {
   error: (issue) => `expected the name of a compose service, found ${describeFound(issue.input)}`,
 });
 
@@ -37,7 +37,7 @@ function severalField(one: z.ZodType<string>, what: string): z.ZodType<string | 
   return z.union([one, z.array(one).min(1)], { error: (issue) => `expected ${what}, found ${describeFound(issue.input)}` });
 }
 
-const programFields = {
+export const programFields = {
   command: commandField.optional().describe("Program and arguments; no shell."),
   shell: z.string().min(1).optional().describe("A command line for /bin/sh."),
   unit: severalField(unitField, "the name of a systemd unit").optional().describe("Systemd units; several are taken in their order."),
@@ -76,10 +76,20 @@ const checkFields = z.strictObject({
 });
 
 type ProgramFields = Omit<z.output<typeof hookFields>, "timeout">;
-type Action = "stop" | "start" | "is-active";
+export type HookAction = "stop" | "start" | "pause" | "resume";
+type Action = HookAction | "is-active";
+
+/** What systemctl and docker compose call it. */
+const verbs: Readonly<Record<Action, { readonly unit: string; readonly compose: string }>> = {
+  stop: { unit: "stop", compose: "stop" },
+  start: { unit: "start", compose: "start" },
+  pause: { unit: "freeze", compose: "pause" },
+  resume: { unit: "thaw", compose: "unpause" },
+  "is-active": { unit: "is-active", compose: "ps" },
+};
 
 /** Exactly one of the keys has to be there. */
-function requireOne(keys: readonly string[]) {
+export function requireOne(keys: readonly string[]) {
   return (fields: object, context: z.RefinementCtx): void => {
     const given = keys.filter((key) => Object.hasOwn(fields, key));
     if (given.length === 1) return;
@@ -89,7 +99,7 @@ function requireOne(keys: readonly string[]) {
 }
 
 /** Keys that say something only beside another one. */
-function refuseForeign(fields: object, foreign: readonly string[], what: string, context: z.RefinementCtx): void {
+export function refuseForeign(fields: object, foreign: readonly string[], what: string, context: z.RefinementCtx): void {
   for (const key of foreign.filter((each) => Object.hasOwn(fields, each)))
     context.addIssue({ code: "custom", path: [key], message: `${key} has no meaning ${what}` });
 }
@@ -110,14 +120,14 @@ function createPrograms(fields: ProgramFields, action: Action): readonly Program
   const { command, shell, unit, dockerCompose } = fields;
   if (unit !== undefined) {
     const flags = action === "is-active" ? ["--quiet"] : [];
-    return [unit].flat().map((name) => ({ command: ["systemctl", action, ...flags, name] }));
+    return [unit].flat().map((name) => ({ command: ["systemctl", verbs[action].unit, ...flags, name] }));
   }
   if (dockerCompose === undefined) return [{ command: command ?? ["/bin/sh", "-c", shell ?? ""] }];
   const { file, project } = fields;
   const place = [...(file === undefined ? [] : ["-f", file]), ...(project === undefined ? [] : ["-p", project])];
   const compose = ["docker", "compose", ...place];
   const services = [dockerCompose].flat();
-  if (action !== "is-active") return services.map((service) => ({ command: [...compose, action, service] }));
+  if (action !== "is-active") return services.map((service) => ({ command: [...compose, verbs[action].compose, service] }));
   return services.map((service) => ({ command: [...compose, "ps", "--status", "running", "--services", service], contains: service }));
 }
 
@@ -136,13 +146,13 @@ function createHooks(fields: z.output<typeof hookFields>, action: Action): reado
 }
 
 /** One hook or a list of hooks, in their order. A hook is a list (the command), or a mapping with command, shell, unit or dockerCompose. */
-export function hooksField(action: "stop" | "start"): z.ZodType<readonly Hook[]> {
+export function hooksField(action: HookAction, what = `to ${action} the applications around a restore`): z.ZodType<readonly Hook[]> {
   const mapping = hookFields
     .superRefine(requireOne(["command", "shell", "unit", "dockerCompose"]))
     .superRefine(refuseComposeKeys)
     .transform((fields) => createHooks(fields, action));
   const list = commandField.transform((command) => createHooks({ command }, action));
-  return createListField(list, mapping).describe(`What is run to ${action} the applications around a restore.`);
+  return createListField(list, mapping).describe(`What is run ${what}.`);
 }
 
 /** An item may stand for several. */

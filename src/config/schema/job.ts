@@ -42,7 +42,8 @@ const retentionField: z.ZodType<RetentionPolicy> = z
     description: "Which backups stay: those that any rule keeps. Left out, everything stays.",
   });
 
-const compressionField = createParsedField(parseCompression, {
+/** Of a job, and of a datastore: overrides the job's. */
+export const compressionField = createParsedField(parseCompression, {
   anyOf: [
     { type: "string", pattern: "^(none|gzip|zstd)(:[0-9]+)?$" },
     {
@@ -141,10 +142,19 @@ const fixedCopyField = z.strictObject({
     .describe("Octal; 0640 by default."),
 });
 
-export const jobSchema = z.strictObject({
+const jobFields = z.strictObject({
   enabled: z.boolean().optional(),
   datastores: names.min(1).describe("What is backed up."),
   onMissing: onMissingField.optional(),
+  consistency: z
+    .enum(["each", "group"])
+    .optional()
+    .describe(
+      "each (the default): every datastore as it is when its turn comes. group: all of them as they are at one time, between freeze and thaw.",
+    ),
+  freeze: hooksField("pause", "so that the application writes nothing while the datastores of a group are copied").optional(),
+  thaw: hooksField("resume", "so that the application goes on, whatever has happened").optional(),
+  maxFreeze: durationField("The application is thawed after it, and the backup fails; 1m by default.", { minMs: 1 }).optional(),
   schedule: scheduleField("When it runs: daily, weekly, monthly, a cron text, every 6h, or a mapping.").optional(),
   timezone: timeZoneField.optional(),
   atStart: z.boolean().optional().describe("A backup when the daemon starts, unless a verified one younger than atStartMinAge exists."),
@@ -179,6 +189,22 @@ export const jobSchema = z.strictObject({
     .describe("How often a run is tried when it may succeed later; 2 attempts by default."),
   nice: z.int().min(-20).max(19).optional(),
   ionice: z.enum(["idle", "best-effort"]).optional(),
+});
+
+const groupKeys = ["freeze", "thaw", "maxFreeze"] as const;
+
+export const jobSchema = jobFields.superRefine((job, context) => {
+  const refuse = (path: string, message: string): void => context.addIssue({ code: "custom", path: [path], message });
+  if (job.consistency !== "group") {
+    for (const key of groupKeys.filter((each) => job[each] !== undefined)) refuse(key, `${key} has no meaning without consistency: group`);
+    return;
+  }
+  const lacking = (["freeze", "thaw"] as const).filter((key) => job[key] === undefined || job[key].length === 0);
+  const [first] = lacking;
+  if (first === undefined) return;
+  const meaning = "what stops the application from writing, and what lets it go on";
+  const stays = first === "thaw" ? "the application would stay frozen" : "nothing would stop the application from writing";
+  refuse("consistency", lacking.length === 2 ? `a group needs freeze and thaw: ${meaning}` : `a group needs ${first}: ${stays}`);
 });
 
 export type ParsedJob = z.output<typeof jobSchema>;

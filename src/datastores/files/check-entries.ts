@@ -1,11 +1,8 @@
 import { createHash } from "node:crypto";
-import { join } from "node:path";
 import type { Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
-import { createAbortError } from "../../base/subprocess.ts";
 import type { CheckResult, DriverContext, StoredEntry } from "../contract.ts";
-import { explainSpace } from "./explain-fault.ts";
-import { TreeSummary } from "./tree-summary.ts";
+import { checkTree } from "../trees/check-tree.ts";
 
 /** Reads stored entries to their end. A tree gets an index in the staging directory. Throws `backup-damaged`. */
 export async function checkEntries(entries: AsyncIterable<StoredEntry>, context: DriverContext, signal: AbortSignal): Promise<CheckResult> {
@@ -16,7 +13,7 @@ export async function checkEntries(entries: AsyncIterable<StoredEntry>, context:
     if (tree !== undefined || (entry.form === "tree" && Object.keys(digests).length > 0)) {
       throw new HoldfastError("backup-damaged", `Cannot read "${entry.name}": a member of kind files has either one tree or single files`);
     }
-    if (entry.form === "tree") tree = await checkTree(entry, join(context.stagingDir, "index.jsonl"), context, signal);
+    if (entry.form === "tree") tree = await checkTree(entry, context, signal);
     else {
       const hashed = await hashEntry(entry, signal);
       digests[`file.${entry.name}`] = hashed.sha256;
@@ -29,20 +26,6 @@ export async function checkEntries(entries: AsyncIterable<StoredEntry>, context:
 
 export function describeFiles(digests: Readonly<Record<string, string>>, bytes: number): Contents {
   return { counts: { files: Object.keys(digests).length, bytes }, digests, facts: {} };
-}
-
-async function checkTree(entry: StoredEntry, indexPath: string, context: DriverContext, signal: AbortSignal): Promise<CheckResult> {
-  try {
-    using summary = new TreeSummary({ indexPath });
-    for await (const chunk of entry.open(signal)) {
-      if (signal.aborted) throw createAbortError(signal, "The check was stopped");
-      summary.reader.push(chunk);
-      context.progress({ phase: "check", bytes: summary.reader.bytes, totalBytes: entry.bytes });
-    }
-    return { contents: summary.finish(), notes: [], indexPath };
-  } catch (error) {
-    throw explainSpace(error, `Cannot check "${entry.name}"`);
-  }
 }
 
 async function hashEntry(entry: StoredEntry, signal: AbortSignal): Promise<{ readonly sha256: string; readonly bytes: number }> {

@@ -5,11 +5,11 @@ import { HoldfastError, readErrno } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
-import { explainSourceFault, explainStagingFault } from "./explain-fault.ts";
+import { explainSourceFault, explainStagingFault } from "../trees/explain-fault.ts";
 import { findLooseFiles, type LooseFile } from "./find-loose-files.ts";
 import { listKeptNot } from "./list-xattrs.ts";
 import type { LooseOptions } from "./options.ts";
-import { escapePath } from "./raw-path.ts";
+import { escapePath } from "../trees/raw-path.ts";
 import { type LooseReading, openLooseReading } from "./read-loose-file.ts";
 
 /** Files up to this size are copied first, so that one that changed meanwhile can be read again. */
@@ -22,6 +22,8 @@ export interface LooseDump {
   readonly resources: AsyncDisposableStack;
   /** Told each file that the dump puts into the staging directory. */
   readonly staged: (path: string) => void;
+  /** Which files are copied before they are stored. */
+  readonly copied: "small" | "all";
 }
 
 /** What is collected over all files: the contents that a restored copy is compared with. */
@@ -104,7 +106,7 @@ async function openEntry(
       throw error;
     }
     if (reading === undefined) return vanished;
-    if (reading.takenBytes > copiedAtMostBytes) {
+    if (dump.copied === "small" && reading.takenBytes > copiedAtMostBytes) {
       dump.resources.use(reading);
       return describeEntry(file, reading, { kind: "stream", open: (inner) => reading.read(inner) }, async () => {
         const { sha256, change, notes } = await reading.finish();

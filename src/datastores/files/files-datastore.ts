@@ -1,22 +1,25 @@
-import { realpathSync } from "node:fs";
 import { rm } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import { describeBytes } from "../../base/describe-amount.ts";
-import { HoldfastError, readErrno } from "../../base/errors.ts";
+import { HoldfastError } from "../../base/errors.ts";
 import type { Datastore, DriverContext, ProbeFacts, RestoreOptions, RestoreSession, RestoreTarget } from "../contract.ts";
 import { defineDatastore } from "../define-datastore.ts";
 import { checkEntries } from "./check-entries.ts";
-import { copiedAtMostBytes, dumpLooseFiles, lookForFiles } from "./dump-loose-files.ts";
-import { dumpTree, lookAtTree } from "./dump-tree.ts";
+import { copiedAtMostBytes, dumpLooseFiles, type LooseDump, lookForFiles } from "./dump-loose-files.ts";
+import { dumpLooseSnapshot, type LooseSnapshot, snapshotLooseFiles } from "./snapshot-loose-files.ts";
+import { dumpTree, lookAtTree } from "../trees/dump-tree.ts";
+import { dumpTreeSnapshot, snapshotTree, type TreeSnapshot } from "../trees/stage-tree.ts";
 import { findBase, findFixedDirectory, findLooseFiles, listPatterns, namesFile } from "./find-loose-files.ts";
+import { findDirectory, identifyDirectory, listKnownPaths } from "../volume.ts";
 import { escapeGlob, isGlob, unescapeGlob } from "../../base/glob.ts";
 import { type FilesOptions, filesOptions, isTree, type LooseOptions, type TreeOptions } from "./options.ts";
 import { selectPaths, type PathSelection } from "../../base/path-selection.ts";
 import { PathsRestore } from "./restore-paths.ts";
 import { LooseRestore } from "./restore-loose-files.ts";
-import { TreeRestore } from "./restore-tree.ts";
-import { selectInTree } from "./select-in-tree.ts";
-import { rollBackSteps, settleSteps } from "./swap-steps.ts";
+import { resolvePath } from "../trees/resolve-path.ts";
+import { TreeRestore } from "../trees/restore-tree.ts";
+import { selectInTree } from "../trees/select-in-tree.ts";
+import { rollBackSteps, settleSteps } from "../trees/swap-steps.ts";
 
 export const filesDatastore = defineDatastore<FilesOptions>({
   kind: "files",
@@ -24,9 +27,13 @@ export const filesDatastore = defineDatastore<FilesOptions>({
   options: filesOptions,
   parts: "paths",
   sourcePaths: listSourcePaths,
-  identify: (options) => {
+  identify: async (options, signal) => {
+    if (isTree(options)) {
+      const { name, paths } = await identifyDirectory(options.root, signal);
+      return { id: `files:${name}`, paths };
+    }
     const paths = [...new Set(listSourcePaths(options).map(resolvePath))].sort();
-    return Promise.resolve({ id: `files:${paths.join(":")}`, paths });
+    return { id: `files:${paths.join(":")}`, paths };
   },
   open: (options, context) => Promise.resolve(isTree(options) ? new TreeDatastore(options, context) : new LooseDatastore(options, context)),
   deriveOptions(entries) {
@@ -49,18 +56,8 @@ export const filesDatastore = defineDatastore<FilesOptions>({
 });
 
 function listSourcePaths(options: FilesOptions): readonly string[] {
-  if (isTree(options)) return [join(options.root, ".")];
+  if (isTree(options)) return listKnownPaths(options.root);
   return [...new Set(listPatterns(options).map(({ path }) => (isGlob(path) ? findFixedDirectory(path) : join(unescapeGlob(path), "."))))];
-}
-
-/** Resolves what is there of a path; the rest is taken as it is. */
-function resolvePath(path: string): string {
-  try {
-    return realpathSync(path);
-  } catch (error) {
-    if (readErrno(error) !== "ENOENT" || path === dirname(path)) return path;
-    return join(resolvePath(dirname(path)), basename(path));
-  }
 }
 
 function selectParts(target: RestoreTarget, { parts }: RestoreOptions, root: string): PathSelection | undefined {
@@ -72,45 +69,71 @@ function selectParts(target: RestoreTarget, { parts }: RestoreOptions, root: str
 class TreeDatastore implements Datastore {
   readonly #options: TreeOptions;
   readonly #context: DriverContext;
-  readonly #root: string;
+  readonly #resources = new AsyncDisposableStack();
+  #snapshot: TreeSnapshot | undefined;
 
   constructor(options: TreeOptions, context: DriverContext) {
     this.#options = options;
     this.#context = context;
-    this.#root = resolvePath(join(options.root, "."));
   }
 
   async probe(signal: AbortSignal): Promise<ProbeFacts> {
-    const survey = await lookAtTree(this.#root, this.#options, signal);
+    const root = await this.#findRoot(signal);
+    const survey = root === undefined ? undefined : await lookAtTree(root, this.#options, signal);
     if (survey === undefined) return { summary: "no directory", estimatedBytes: 0, stagingBytes: 0, absent: true, notes: [] };
     const summary = `directory with ${survey.entries} entries, ${describeBytes(survey.fileBytes)}`;
-    return { summary, estimatedBytes: survey.tarBytes, stagingBytes: 0, device: survey.device, absent: false, notes: survey.notes };
+    const { tarBytes, device, notes } = survey;
+    return { summary, estimatedBytes: tarBytes, stagingBytes: 0, snapshotBytes: tarBytes, device, absent: false, notes };
   }
 
-  dump(signal: AbortSignal): ReturnType<Datastore["dump"]> {
-    return dumpTree({ root: this.#root, options: this.#options, context: this.#context }, signal);
+  async snapshot(signal: AbortSignal): Promise<void> {
+    const staged = (path: string): void => this.#resources.defer(() => rm(path, { force: true }));
+    const root = await this.#findRoot(signal);
+    if (root !== undefined) this.#snapshot = await snapshotTree({ root, options: this.#options, context: this.#context }, staged, signal);
   }
 
-  openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<RestoreSession> {
+  async *dump(signal: AbortSignal): ReturnType<Datastore["dump"]> {
+    if (this.#snapshot !== undefined) return yield* dumpTreeSnapshot(this.#snapshot);
+    const root = await this.#findRoot(signal);
+    if (root === undefined) return { checked: false, notes: [], absent: true };
+    return yield* dumpTree({ root, options: this.#options, context: this.#context }, signal);
+  }
+
+  /** Undefined for an optional volume that is not there. */
+  async #findRoot(signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return (await findDirectory(this.#options.root, signal)).path;
+    } catch (error) {
+      if (this.#options.optional && error instanceof HoldfastError && error.code === "source-missing") return undefined;
+      throw error;
+    }
+  }
+
+  async openRestore(target: RestoreTarget, restoring: RestoreOptions, signal: AbortSignal): Promise<RestoreSession> {
+    // Elsewhere the place itself need not be there.
     const below = target.kind !== "original";
+    const { path: root, root: moves } = below
+      ? { path: resolvePath(target.path), root: "may-move" }
+      : await findDirectory(this.#options.root, signal);
     const { exclude, oneFileSystem } = this.#options;
     // What comes from elsewhere gets no rights that its own config did not ask for.
     const { devices, setId } = restoring.foreign === true ? { devices: false, setId: false } : this.#options;
     const tree = {
-      root: below ? resolvePath(target.path) : this.#root,
+      root,
       below,
+      ...(moves === "stays" ? { keeps: "root" as const } : {}),
       exclude: below ? [] : exclude,
       oneFileSystem,
       special: { devices, setId },
       stagingDir: this.#context.stagingDir,
       progress: this.#context.progress,
     };
-    const selection = selectParts(target, restoring, this.#root);
-    return Promise.resolve(selection === undefined ? new TreeRestore(tree, restoring) : new PathsRestore(tree, selection, restoring));
+    const selection = selectParts(target, restoring, root);
+    return selection === undefined ? new TreeRestore(tree, restoring) : new PathsRestore(tree, selection, restoring);
   }
 
-  [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve();
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#resources.disposeAsync();
   }
 }
 
@@ -118,6 +141,7 @@ class LooseDatastore implements Datastore {
   readonly #options: LooseOptions;
   readonly #context: DriverContext;
   readonly #resources = new AsyncDisposableStack();
+  #snapshot: LooseSnapshot | undefined;
 
   constructor(options: LooseOptions, context: DriverContext) {
     this.#options = options;
@@ -133,15 +157,24 @@ class LooseDatastore implements Datastore {
       summary: files.length === 0 ? "no files" : `${files.length} files, ${describeBytes(bytes)}`,
       estimatedBytes: bytes,
       stagingBytes: staged,
+      snapshotBytes: bytes,
       ...(first === undefined ? {} : { device: Number(first.stat.dev) }),
       absent: files.length === 0 && !this.#options.allowEmpty,
       notes,
     });
   }
 
+  async snapshot(signal: AbortSignal): Promise<void> {
+    this.#snapshot = await snapshotLooseFiles(this.#describeDump("all"), signal);
+  }
+
   dump(signal: AbortSignal): ReturnType<Datastore["dump"]> {
+    return this.#snapshot === undefined ? dumpLooseFiles(this.#describeDump("small"), signal) : dumpLooseSnapshot(this.#snapshot);
+  }
+
+  #describeDump(copied: LooseDump["copied"]): LooseDump {
     const staged = (path: string): void => this.#resources.defer(() => rm(path, { force: true }));
-    return dumpLooseFiles({ options: this.#options, context: this.#context, resources: this.#resources, staged }, signal);
+    return { options: this.#options, context: this.#context, resources: this.#resources, staged, copied };
   }
 
   openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<LooseRestore> {

@@ -5,9 +5,9 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { compileGlob, isGlob, unescapeGlob } from "../../base/glob.ts";
 import type { LooseOptions } from "./options.ts";
-import { decodeForMatching, escapePath, joinPath } from "./raw-path.ts";
-import { scratchPlacePath } from "./survey-tree.ts";
-import { walkTree } from "./walk-tree.ts";
+import { decodeForMatching, escapePath, joinPath } from "../trees/raw-path.ts";
+import { scratchPlacePath } from "../trees/survey-tree.ts";
+import { walkTree } from "../trees/walk-tree.ts";
 
 export interface LooseFile {
   /** In the backup: relative to the base. */

@@ -1,7 +1,7 @@
 import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import { runProgram } from "../../base/subprocess.ts";
-import { describeNames } from "./survey-tree.ts";
+import { describeNames } from "../trees/survey-tree.ts";
 
 const filesPerCall = 500;
 

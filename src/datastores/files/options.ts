@@ -1,5 +1,6 @@
 import { isAbsolute } from "node:path";
 import { z } from "zod";
+import { directoryField } from "../volume.ts";
 
 const absolutePattern = z.string().refine((path) => isAbsolute(path) && !path.includes("\0"), "must be an absolute path");
 const relativeGlob = z.string().refine((path) => !isAbsolute(path) && path !== "", "must be a glob relative to the root");
@@ -32,7 +33,7 @@ const looseOptions = z.strictObject({
 });
 
 const treeOptions = z.strictObject({
-  root: absolutePattern.describe("A directory that is kept as one tree, with everything in it"),
+  root: directoryField.describe("A directory that is kept as one tree, with everything in it; or `{ volume: NAME }`, of the Docker engine"),
   exclude: z.array(relativeGlob).default([]).describe("Globs relative to the root of what is left out and survives a restore"),
   entry: z
     .string()

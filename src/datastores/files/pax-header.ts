@@ -1,5 +1,5 @@
 import type { FileAttributes } from "../contract.ts";
-import { blockBytes } from "./tar-header.ts";
+import { blockBytes } from "../trees/tar-header.ts";
 
 /** The header blocks of a regular file in POSIX tar: an extended header with everything exact, then the plain one. The name is short. */
 export function createFileHeader(name: string, bytes: number, attributes: FileAttributes): Buffer {

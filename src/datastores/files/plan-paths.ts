@@ -1,11 +1,11 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { HoldfastError } from "../../base/errors.ts";
 import type { PathSelection } from "../../base/path-selection.ts";
-import { listMountPoints } from "./mounts.ts";
-import { escapePath, joinPath } from "./raw-path.ts";
+import { listMountPoints } from "../trees/mounts.ts";
+import { escapePath, joinPath } from "../trees/raw-path.ts";
 import { RawPathSet } from "./raw-path-set.ts";
-import { readInode } from "./swap-steps.ts";
-import { walkTree } from "./walk-tree.ts";
+import { readInode } from "../trees/swap-steps.ts";
+import { walkTree } from "../trees/walk-tree.ts";
 
 /** One act of a swap of chosen paths, on a path below the root. */
 export type PathAct =

@@ -4,7 +4,7 @@ import { type FileHandle, open } from "node:fs/promises";
 import type { Note } from "../../base/note.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { LooseFile } from "./find-loose-files.ts";
-import { escapePath } from "./raw-path.ts";
+import { escapePath } from "../trees/raw-path.ts";
 
 const bufferBytes = 1024 * 1024;
 const lineFeed = 0x0a;

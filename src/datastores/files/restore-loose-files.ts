@@ -8,14 +8,14 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { FileAttributes, RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { copiedAtMostBytes } from "./dump-loose-files.ts";
 import { describeFiles } from "./check-entries.ts";
-import { explainSpace } from "./explain-fault.ts";
-import { createUnmetError } from "./filter-tree.ts";
-import { findUsers } from "./find-users.ts";
+import { explainSpace } from "../trees/explain-fault.ts";
+import { createUnmetError } from "../trees/filter-tree.ts";
+import { findUsers } from "../trees/find-users.ts";
 import type { PathSelection } from "../../base/path-selection.ts";
 import { createFileHeader, createPadding, endOfArchive } from "./pax-header.ts";
-import { beginSwap, findExisting, makeArea, type RestoreArea } from "./restore-area.ts";
-import { moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
-import { extractTree, syncTree } from "./tar-program.ts";
+import { beginSwap, findExisting, makeArea, type RestoreArea } from "../trees/restore-area.ts";
+import { moveEntry, readInode, removeArea, syncAll } from "../trees/swap-steps.ts";
+import { extractTree, syncTree } from "../trees/tar-program.ts";
 
 export interface LooseTarget {
   /** Resolved directory that names are relative to. */

@@ -4,21 +4,21 @@ import { compareContents, emptyContents, type Contents } from "../../base/conten
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
-import { explainSpace } from "./explain-fault.ts";
-import { createUnmetError, filterTree, findMembers } from "./filter-tree.ts";
-import { findUsers } from "./find-users.ts";
-import { listMountPoints } from "./mounts.ts";
+import { explainSpace } from "../trees/explain-fault.ts";
+import { createUnmetError, filterTree, findMembers } from "../trees/filter-tree.ts";
+import { findUsers } from "../trees/find-users.ts";
+import { listMountPoints } from "../trees/mounts.ts";
 import type { PathSelection } from "../../base/path-selection.ts";
 import { assertNoMount, assertWay, planPaths, type PathAct } from "./plan-paths.ts";
-import { escapePath, joinPath } from "./raw-path.ts";
+import { escapePath, joinPath } from "../trees/raw-path.ts";
 import { RawPathSet } from "./raw-path-set.ts";
-import { readTree } from "./read-tree.ts";
-import { beginSwap, makeArea, type RestoreArea } from "./restore-area.ts";
-import type { TreeTarget } from "./restore-tree.ts";
-import { surveyTree } from "./survey-tree.ts";
-import { copyAttributes, moveEntry, readInode, removeArea, syncAll } from "./swap-steps.ts";
-import { extractTree, syncTree } from "./tar-program.ts";
-import { walkTree } from "./walk-tree.ts";
+import { readTree } from "../trees/read-tree.ts";
+import { beginSwap, makeArea, type RestoreArea } from "../trees/restore-area.ts";
+import type { TreeTarget } from "../trees/restore-tree.ts";
+import { surveyTree } from "../trees/survey-tree.ts";
+import { copyAttributes, moveEntry, readInode, removeArea, syncAll } from "../trees/swap-steps.ts";
+import { extractTree, syncTree } from "../trees/tar-program.ts";
+import { walkTree } from "../trees/walk-tree.ts";
 
 type Recorder = (step: SwapStep) => Promise<void>;
 

@@ -5,7 +5,7 @@ import { test } from "node:test";
 import { checkAll, dumpAll, readEntry } from "../../../test/support/datastore.ts";
 import { makeRoot, runShell } from "../../../test/support/trees.ts";
 import { filesDatastore } from "./files-datastore.ts";
-import { collectMessages } from "./tar-messages.ts";
+import { collectMessages } from "../trees/tar-messages.ts";
 
 test("F48 files that change, shrink or vanish while a tree is read are named, and the tree stays readable", async (t) => {
   const { base, root } = makeRoot(t, "head -c 9000000 /dev/urandom > a; mkdir m; echo x > m/x; head -c 9000000 /dev/urandom > z");

@@ -56,8 +56,8 @@ for (const major of majors) {
     test("A8 a custom dump is read without pg_restore, with the same contents, and cuts are seen", async (t) => {
       const directory = makeTestDirectory(t);
       const before = process.env["PATH"];
-      for (const compression of ["none", { level: 3 }]) {
-        const [entry, bytes] = await dump(directory, { compression });
+      for (const dumpCompression of ["none", { level: 3 }]) {
+        const [entry, bytes] = await dump(directory, { dumpCompression });
         const { contents } = await checkAll(postgresqlDriver, [entry], directory);
         try {
           process.env["PATH"] = "/usr/bin:/bin";

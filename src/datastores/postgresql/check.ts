@@ -1,4 +1,4 @@
-import { mkdir, rm } from "node:fs/promises";
+import { rm } from "node:fs/promises";
 import { randomBytes } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { join } from "node:path";
@@ -15,6 +15,7 @@ import { createContents, DumpReader, type DatabaseContents, type DumpReading } f
 import { findDatabase } from "./entry-names.ts";
 import { listRememberedTools } from "./known-tools.ts";
 import { findTools, type Toolset } from "./tools.ts";
+import { unpackDirectory } from "./unpack-directory.ts";
 
 /** Reads every entry to its end as pg_restore or psql would, and tells what is in it. Nothing is loaded into a server. */
 export async function checkDump(entries: AsyncIterable<StoredEntry>, context: DriverContext, signal: AbortSignal): Promise<CheckResult> {
@@ -147,7 +148,7 @@ async function feed(input: AsyncIterable<Uint8Array>, stdin: Writable): Promise<
 async function checkDirectory(entry: StoredEntry, context: DriverContext, signal: AbortSignal): Promise<DumpReading> {
   const path = join(context.stagingDir, `check-${randomBytes(6).toString("hex")}`);
   try {
-    await extractDump(entry.open(signal), path, signal);
+    await unpackDirectory(entry.open(signal), path, signal);
     const header = await readHeader(
       new ByteReader(createReadStream(join(path, "toc.dat"), { highWaterMark: headerBytes, end: headerBytes })),
     );
@@ -157,16 +158,4 @@ async function checkDirectory(entry: StoredEntry, context: DriverContext, signal
   } finally {
     await rm(path, { recursive: true, force: true });
   }
-}
-
-/** The files of a dump of format directory, from their tar, in a new directory. */
-export async function extractDump(tar: AsyncIterable<Uint8Array>, path: string, signal: AbortSignal): Promise<void> {
-  await mkdir(path, { mode: 0o700 });
-  const args = ["--extract", "--file=-", "--no-same-owner", "--no-same-permissions", "-C", path];
-  await using program = openProgram("tar", args, { stdin: "pipe" }, signal);
-  program.stdout?.resume();
-  const feeding = program.stdin === null ? Promise.resolve() : feed(tar, program.stdin);
-  feeding.catch(() => undefined);
-  await program.finished;
-  await feeding;
 }

@@ -65,9 +65,9 @@ const rules: readonly Rule[] = [
     hint: "The server was stopped or restarted, or somebody ended the connection; run it again when the server is up.",
   },
   {
-    text: /service ".*" is not running|No such container|[Cc]ontainer \S+ is not running/,
+    text: /service ".*" is not running|No such container|[Cc]ontainer \S+ is (not running|paused)|Cannot connect to the Docker daemon|error during connect/,
     code: "source-unreachable",
-    hint: "Is the container running, and is its name right?",
+    hint: "Does the Docker engine run, does the container, and is its name right?",
   },
   {
     text: /Connection refused|No such file or directory|could not translate host name|Network is unreachable|No route to host|timeout expired|Connection timed out|Connection reset|ECONNREFUSED|ENOENT|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|ETIMEDOUT|ECONNRESET|EPIPE|timeout exceeded/,

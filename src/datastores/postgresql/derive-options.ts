@@ -14,7 +14,7 @@ const endings = [
 ] as const;
 
 /** The connection without its secrets, and what was dumped by it. A password comes from a passfile, or from the config. */
-export function deriveOptions(entries: readonly KnownEntry[]): unknown {
+export function deriveOptions(entries: readonly KnownEntry[]): Readonly<Record<string, unknown>> {
   const dumps = entries.filter(({ name }) => name !== globalsName);
   const [first] = dumps;
   if (first === undefined) return {};

@@ -1,8 +1,7 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
-import { Client, type ClientConfig } from "pg";
-import { to as copyTo } from "pg-copy-streams";
+import type { Client, ClientConfig } from "pg";
 import { createAbortError } from "../../base/subprocess.ts";
 import { classifyError } from "./classify-error.ts";
 import { describeUser, type Access, type Connection } from "./connection.ts";
@@ -36,7 +35,9 @@ export async function openDirectSession(access: Access, signal: AbortSignal): Pr
   if (signal.aborted) throw createAbortError(signal, "The connection was given up");
   const { connection } = access;
   const user = describeUser(access);
-  const client = new Client({
+  // Loaded by whoever connects: every command line and every worker has this file.
+  const { Client: PgClient } = await import("pg");
+  const client = new PgClient({
     host: connection.host,
     port: Number(connection.port ?? 5432),
     user,
@@ -111,6 +112,7 @@ class DirectSession implements SqlSession {
   }
 
   async *copyOut(sql: string): AsyncGenerator<Uint8Array, void, undefined> {
+    const { to: copyTo } = await import("pg-copy-streams");
     const stream = this.#client.query(copyTo(sql));
     let ended = false;
     try {

@@ -3,16 +3,21 @@ import { defaults, type PostgresqlOptions } from "./options.ts";
 import { quoteName } from "./quote-sql.ts";
 
 /** The arguments of pg_dump for one database, where `tables` are those that the options mean. The connection goes by its environment. */
-export function createDumpArguments(options: PostgresqlOptions, tables: readonly string[], directory?: string): readonly string[] {
-  const { format, compression, schemas } = options;
+export function createDumpArguments(
+  options: PostgresqlOptions,
+  tables: readonly string[],
+  { directory, snapshot }: { readonly directory?: string; readonly snapshot?: string } = {},
+): readonly string[] {
+  const { format, dumpCompression, schemas } = options;
   const each = (option: string, patterns: readonly string[]): readonly string[] =>
     patterns.map((pattern) => `${option}=${quotePattern(pattern)}`);
-  const level = compression === "none" ? 0 : compression.level;
+  const level = dumpCompression === "none" ? 0 : dumpCompression.level;
   return [
     "--no-password",
     `--format=${format}`,
     ...(format === "plain" ? [] : [`--compress=${level}`]),
     ...(directory === undefined ? [] : [`--file=${directory}`, `--jobs=${options.jobs}`]),
+    ...(snapshot === undefined ? [] : [`--snapshot=${snapshot}`]),
     createLockArgument(options),
     ...(options.schemaOnly ? ["--schema-only"] : []),
     ...(options.dataOnly ? ["--data-only"] : []),

@@ -8,7 +8,7 @@ import { makeSpoolDirectory } from "./restore-spool.ts";
 
 /** A dump by parallel jobs, which needs files, as a tar of its directory. They are gone when the stream has ended or was left. */
 export async function* dumpDirectory(
-  entry: PlannedEntry,
+  entry: Pick<PlannedEntry, "prepare">,
   identity: Identity | null,
   context: DriverContext,
   onStderrLine: (line: string) => void,
@@ -18,7 +18,7 @@ export async function* dumpDirectory(
   try {
     context.progress({ phase: "dumping" });
     const path = join(place, "dump");
-    const { program, args, options } = entry.prepare(path);
+    const { program, args, options } = entry.prepare({ directory: path });
     await using tool = openProgram(program, args, { ...options, onStderrLine }, signal);
     tool.stdout?.resume();
     await tool.finished;

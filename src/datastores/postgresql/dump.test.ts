@@ -72,11 +72,11 @@ for (const major of majors) {
       const directory = makeTestDirectory(t);
       const plain = await dumpAndCount(directory, {});
       for (const format of ["custom", "directory"] as const) {
-        const packed = await dumpAndCount(directory, { format, jobs: 3, compression: { level: 9 } });
+        const packed = await dumpAndCount(directory, { format, jobs: 3, dumpCompression: { level: 9 } });
         assert.deepEqual(packed.contents.counts, plain.contents.counts);
         assert.deepEqual(packed.contents.digests, plain.contents.digests);
       }
-      const [one, nine] = [plain, await dumpAndCount(directory, { compression: { level: 9 } })].map(
+      const [one, nine] = [plain, await dumpAndCount(directory, { dumpCompression: { level: 9 } })].map(
         ({ entries }) => entries[0]?.bytes ?? 0,
       );
       assert.ok((nine ?? 0) < (one ?? 0));

@@ -114,7 +114,7 @@ test("options that contradict each other are refused, each at its field", () => 
     ["dataOnly", { schemaOnly: true, dataOnly: true }],
     ["entry", { entry: "x.sql", databases: "all" }],
     ["excludeDatabases", { excludeDatabases: ["x"] }],
-    ["compression", { format: "plain", compression: { level: 3 } }],
+    ["dumpCompression", { format: "plain", dumpCompression: { level: 3 } }],
     ["tables", { format: "cluster", tables: ["x"] }],
     ["databases", { format: "cluster", databases: "all" }],
     ["format", { format: "directory", via: { docker: "db" } }],

@@ -25,10 +25,10 @@ const fields = z.strictObject({
     .describe(
       "`custom`: for pg_restore; `plain`: SQL; `directory`: dumped by parallel jobs; `cluster`: everything, by pg_dumpall; `sqlite`: the rows of every table in one SQLite file.",
     ),
-  compression: z
+  dumpCompression: z
     .union([z.literal("none"), z.strictObject({ level: z.number().int().min(1).max(9) })])
     .default("none")
-    .describe("Inside the dump, by pg_dump itself. The job's own compression is faster and packs better; formats custom and directory."),
+    .describe("Inside the dump, by pg_dump itself. Holdfast's own compression is faster and packs better; formats custom and directory."),
   jobs: z.number().int().min(1).max(64).default(2).describe("Parallel connections of format directory."),
   databases: z
     .union([z.literal("all"), z.array(text).min(1)])
@@ -77,8 +77,8 @@ function* findContradictions(options: Fields): Generator<readonly [keyof Fields,
   if (options.entry === globalsName) yield ["entry", "is the name of the roles' file: choose another"];
   if (options.excludeDatabases.length > 0 && options.databases === undefined && format !== "cluster")
     yield ["excludeDatabases", "means nothing without `databases: all`"];
-  if (options.compression !== "none" && format !== "custom" && format !== "directory")
-    yield ["compression", `means nothing for format ${format}: use the job's compression`];
+  if (options.dumpCompression !== "none" && format !== "custom" && format !== "directory")
+    yield ["dumpCompression", `means nothing for format ${format}: use compression`];
   if (format === "cluster") {
     for (const name of selections.filter((each) => isSet(options[each]))) yield [name, "means nothing for format cluster"];
     if (options.databases !== undefined) yield ["databases", "means nothing for format cluster, which has all: use excludeDatabases"];

@@ -17,12 +17,21 @@ import {
 } from "./server-facts.ts";
 import { findTools, type Toolset } from "./tools.ts";
 
+export interface ToolPlace {
+  /** Where it writes to, instead of its standard output. */
+  readonly directory?: string;
+  /** The snapshot that it dumps, as another session has exported it. */
+  readonly snapshot?: string;
+}
+
 /** One file of the member that is to be made. */
 export interface PlannedEntry {
   readonly name: string;
   readonly sourcePath: string;
   /** pg_dump or pg_dumpall, whose standard output is the entry, or which writes its files to a directory. */
-  readonly prepare: (directory?: string) => PreparedTool;
+  readonly prepare: (place?: ToolPlace) => PreparedTool;
+  /** The one database that it is of; pg_dump can dump that as a snapshot has it. */
+  readonly database?: Access;
   readonly form: "file" | "tree";
 }
 
@@ -136,7 +145,8 @@ function planDatabase(
   return {
     name: options.entry ?? formatEntryName(name, options.format),
     sourcePath: describeAddress(access.connection, name),
-    prepare: (directory) => prepareTool(access, toolset.path("pg_dump"), createDumpArguments(options, tables, directory)),
+    prepare: (place) => prepareTool(access, toolset.path("pg_dump"), createDumpArguments(options, tables, place)),
+    database: access,
     form: options.format === "directory" ? "tree" : "file",
   };
 }

@@ -2,6 +2,7 @@ import type { DatastoreDriver } from "../contract.ts";
 import { defineDatastore } from "../define-datastore.ts";
 import { checkDump } from "./check.ts";
 import { createPostgresqlDatastore } from "./datastore.ts";
+import { pickFields } from "../../base/pick-defined.ts";
 import { deriveOptions } from "./derive-options.ts";
 import { identifyPostgresql, isOtherSystem } from "./identify.ts";
 import { postgresqlOptions } from "./options.ts";
@@ -15,12 +16,14 @@ export const postgresqlDriver: DatastoreDriver = defineDatastore({
   stageChecks: "format",
   description: "A PostgreSQL database, several, or a whole server, by pg_dump.",
   options: postgresqlOptions,
+  // One that stands still answers nobody.
+  waysToCopy: () => ["live"],
   sourcePaths: () => [],
   identify: identifyPostgresql,
   open: (options, context) => Promise.resolve(createPostgresqlDatastore(options, context)),
   isOtherServer: isOtherSystem,
   retarget: retargetDatabase,
-  deriveOptions,
+  deriveOptions: (entries, own) => ({ ...pickFields(own, ["binDir"]), ...deriveOptions(entries) }),
   parts: "tables",
   queries: "sql",
   check: withSqliteCheck(checkDump),

@@ -76,7 +76,13 @@ export class DatabaseRestore implements RestoreSession {
     const counted: CountedDatabase[] = [];
     const roles = new RoleStatements();
     let isCluster = false;
-    for await (const part of readParts(watch(), this.#context, this.#server.access.identity, roles, signal)) {
+    for await (const part of readParts(
+      watch(),
+      this.#context,
+      { identity: this.#server.access.identity, large: "stream" },
+      roles,
+      signal,
+    )) {
       isCluster ||= part.origin === "cluster";
       const database = this.#chooseTarget(part);
       counted.push({ database: part.dump.database, contents: await this.#stagePart(part, database, roles, signal) });

@@ -7,9 +7,10 @@ import { emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { streamProgram } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreSession, StoredEntry, TargetFacts } from "../contract.ts";
-import { checkDump, extractDump } from "./check.ts";
+import { checkDump } from "./check.ts";
 import { runExplained } from "./restore-explain.ts";
 import { createRestoreMark } from "./restore-names.ts";
+import { unpackDirectory } from "./unpack-directory.ts";
 
 interface Placed {
   readonly entry: StoredEntry;
@@ -46,7 +47,7 @@ export class DirectoryRestore implements RestoreSession {
   async #stageEntry(entry: StoredEntry, signal: AbortSignal): Promise<void> {
     const name = entry.form === "tree" ? basename(entry.name).replace(/\.tar$/, "") : basename(entry.name);
     const path = join(this.#staged, name);
-    if (entry.form === "tree") await extractDump(entry.open(signal), path, signal);
+    if (entry.form === "tree") await unpackDirectory(entry.open(signal), path, signal);
     else {
       await using file = await open(path, "wx", 0o600);
       await file.writeFile(entry.open(signal));

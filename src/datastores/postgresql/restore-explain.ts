@@ -32,6 +32,11 @@ const rules: readonly Rule[] = [
     hint: "Install the package of the extension on the server, then restore again.",
   },
   {
+    text: /tablespace "?.*"? does not exist/,
+    code: "restore-failed",
+    hint: "Create the tablespace on the server (CREATE TABLESPACE … LOCATION …), then restore again.",
+  },
+  {
     text: /unsupported version \(|input file appears to be .*newer/,
     code: "tool-missing",
     hint: "The dump was made by newer tools: install the client programs of that version, or set binDir to where they are.",

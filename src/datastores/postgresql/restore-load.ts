@@ -3,6 +3,7 @@ import { open } from "node:fs/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import { openProgram } from "../../base/subprocess.ts";
 import { prepareTool, type Access } from "./connection.ts";
+import { countLifting, edgeBytes, findBegin } from "./plain-edges.ts";
 import { explainLoad } from "./restore-explain.ts";
 import type { SpooledDump } from "./restore-spool.ts";
 import { compareVersions, type Toolset } from "./tools.ts";
@@ -19,7 +20,6 @@ export interface LoadSettings {
 const parallelBytes = 16 * 1024 * 1024;
 /** The first versions of psql that can be told to run no commands of its own (CVE-2025-8714). */
 const restrictVersions: Readonly<Record<number, string>> = { 13: "13.22", 14: "14.19", 15: "15.14", 16: "16.10", 17: "17.6" };
-const edgeBytes = 64 * 1024;
 const pieceBytes = 1 << 20;
 
 /**
@@ -87,7 +87,7 @@ function requireRestrict({ major, version }: Toolset): void {
 async function runPsql(access: Access, dump: SpooledDump, toolset: Toolset, signal: AbortSignal): Promise<void> {
   requireRestrict(toolset);
   const key = randomBytes(24).toString("hex");
-  await feedPsql(access, toolset.path("psql"), readRestricted(dump, key), signal);
+  await feedPsql(access, toolset.path("psql"), restrict(dump.text?.() ?? readWithin(dump), key), signal);
 }
 
 /**
@@ -121,17 +121,22 @@ export async function feedPsql(
   if (!output.trimEnd().endsWith(done)) throw new HoldfastError("restore-failed", "psql ended before it came to the end of the dump");
 }
 
-/** A dump of a single database, without its own restriction, in ours. */
-async function* readRestricted(dump: SpooledDump, key: string): AsyncGenerator<Uint8Array | string, void, undefined> {
+async function* restrict(text: AsyncIterable<Uint8Array>, key: string): AsyncGenerator<Uint8Array | string, void, undefined> {
+  yield `\\restrict ${key}\n`;
+  yield* text;
+  yield `\n\\unrestrict ${key}\n`;
+}
+
+/** A dump of a single database, without its own restriction. */
+async function* readWithin(dump: SpooledDump): AsyncGenerator<Uint8Array, void, undefined> {
   await using file = await open(dump.path);
   const { size } = await file.stat();
   const head = Buffer.alloc(Math.min(size, edgeBytes));
   await file.read(head, 0, head.length, 0);
-  const begin = /^(?:--[^\n]*\n|\n)*\\restrict [^\n]*\n/.exec(head.toString("latin1"))?.[0].length ?? 0;
+  const begin = findBegin(head);
   const tail = Buffer.alloc(Math.min(size - begin, edgeBytes));
   await file.read(tail, 0, tail.length, size - tail.length);
-  const end = size - (/\\unrestrict [^\n]*\n\s*$/.exec(tail.toString("latin1"))?.[0].length ?? 0);
-  yield `\\restrict ${key}\n`;
+  const end = size - countLifting(tail);
   for (let at = begin; at < end;) {
     const piece = Buffer.allocUnsafe(Math.min(pieceBytes, end - at));
     const { bytesRead } = await file.read(piece, 0, piece.length, at);
@@ -139,5 +144,4 @@ async function* readRestricted(dump: SpooledDump, key: string): AsyncGenerator<U
     yield piece.subarray(0, bytesRead);
     at += bytesRead;
   }
-  yield `\n\\unrestrict ${key}\n`;
 }

@@ -5,10 +5,11 @@ import type { Identity } from "../../base/identity.ts";
 import type { DriverContext, StoredEntry } from "../contract.ts";
 import { splitCluster } from "./restore-cluster.ts";
 import type { RoleStatements } from "./restore-roles.ts";
-import { makeSpoolDirectory, spoolEntry, type SpooledDump } from "./restore-spool.ts";
+import { makeSpoolDirectory, readDatabase, spoolEntry, type SpooledDump } from "./restore-spool.ts";
+import { openStreamedText } from "./restore-stream.ts";
 import { SqlScanner } from "./sql-scanner.ts";
 
-/** One database of a member. Its file is there until the next one is asked for. */
+/** One database of a member. What it is read from is there until the next one is asked for. */
 export interface DumpPart {
   readonly dump: SpooledDump;
   /** Whether the dump says for itself which database it is of. */
@@ -17,11 +18,18 @@ export interface DumpPart {
   readonly statements: readonly string[];
 }
 
+export interface PartSettings {
+  /** Of the account that loads them. */
+  readonly identity: Identity | null;
+  /** `stream`: a large dump in SQL need not be known to its end before it is loaded, once, by whoever asks for the part. */
+  readonly large: "spool" | "stream";
+}
+
 /** Takes a member apart into databases, one after the other; what it says of roles is added to `roles` before the first of them. */
 export async function* readParts(
   entries: AsyncIterable<StoredEntry>,
   context: DriverContext,
-  identity: Identity | null,
+  { identity, large }: PartSettings,
   roles: RoleStatements,
   signal: AbortSignal,
 ): AsyncGenerator<DumpPart, void, undefined> {
@@ -30,8 +38,23 @@ export async function* readParts(
     let count = 0;
     for await (const entry of entries) {
       count += 1;
-      const report = (bytes: number): void => context.progress({ phase: "staging", bytes, totalBytes: entry.bytes });
-      const dump = await spoolEntry(entry, directory, identity, report, signal);
+      const reportAs =
+        (phase: string) =>
+        (bytes: number): void =>
+          context.progress({ phase, bytes, totalBytes: entry.bytes });
+      const database = readDatabase(entry.sourcePath);
+      await using streamed = large === "stream" ? await openStreamedText(entry, database, reportAs("loading"), signal) : undefined;
+      if (streamed !== undefined) {
+        context.progress({ phase: "loading" });
+        const { needs, text } = streamed;
+        yield {
+          dump: { kind: "plain", path: "", name: entry.name, database, bytes: entry.bytes, needs, text },
+          origin: "entry",
+          statements: [],
+        };
+        continue;
+      }
+      const dump = await spoolEntry(entry, directory, identity, reportAs("staging"), signal);
       context.progress({ phase: "loading" });
       if (dump.kind === "globals") await readGlobals(dump, roles, signal);
       else if (dump.kind === "cluster") {

@@ -60,13 +60,15 @@ for (const major of majors) {
     assert.equal(listDatabases(server).split("\n").length, before.split("\n").length);
     assert.equal(server.execute("SELECT subname, subenabled, subslotname FROM pg_subscription"), "feed|f|feed\n");
     server.execute("ALTER SUBSCRIPTION feed ENABLE; ALTER SUBSCRIPTION feed REFRESH PUBLICATION WITH (copy_data = false)", "shop");
-    // Until the worker knows the table again its changes are passed over: so there is a new one now and then.
+    // Until the worker knows the table again its changes are passed over: so there is a new one now and then. The launcher of 15 may sleep
+    // for three minutes after a worker that ended at once: ENABLE wakes it.
     let id = 100;
     await waitUntil(
       "a row that is replicated again",
       () => {
         id += 1;
         server.execute(`INSERT INTO note VALUES (${id})`, "source");
+        server.execute("ALTER SUBSCRIPTION feed ENABLE", "shop");
         return server.execute("SELECT count(*) > 0 FROM note WHERE id > 100", "shop") === "t\n";
       },
       { pollMs: 500, withinMs: 60_000 },

@@ -61,7 +61,7 @@ export class ScratchRestore implements RestoreSession {
     const identity = process.geteuid?.() === 0 ? ((await resolveIdentity(nobody.uid, nobody, signal)) ?? null) : null;
     const roles = new RoleStatements();
     const counted: CountedDatabase[] = [];
-    for await (const part of readParts(watch(), this.#context, identity, roles, signal)) {
+    for await (const part of readParts(watch(), this.#context, { identity, large: "spool" }, roles, signal)) {
       if (part.origin === "cluster") this.#naming = "by-database";
       counted.push({ database: part.dump.database, contents: await this.#load(part, roles, signal) });
     }

@@ -1,16 +1,18 @@
 import { randomBytes } from "node:crypto";
-import { chmod, chown, lstat, mkdir, open, readdir, rm, stat } from "node:fs/promises";
+import { chmod, chown, mkdir, open, readdir, stat } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { writeBody } from "../../base/block-writer.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Identity } from "../../base/identity.ts";
-import { openProgram } from "../../base/subprocess.ts";
 import type { StoredEntry } from "../contract.ts";
 import { parseConnectionUrl } from "./connection-url.ts";
 import { globalsName } from "./entry-names.ts";
 import { NeedsReader, type DumpNeeds } from "./needs-reader.ts";
+import { createCutError, edgeBytes, readTrailer } from "./plain-edges.ts";
+import type { StreamedText } from "./restore-stream.ts";
+import { unpackDirectory } from "./unpack-directory.ts";
 
-/** A dump as it came out of the backup, in files that the account which loads it can read. */
+/** A dump as it came out of the backup, in files that the account which loads it can read; or, where it has a `text`, coming. */
 export interface SpooledDump {
   /** `globals`: roles and tablespaces only. */
   readonly kind: "custom" | "directory" | "plain" | "cluster" | "globals";
@@ -21,11 +23,12 @@ export interface SpooledDump {
   readonly bytes: number;
   /** Of a dump in SQL, where it was read on its way into the file. */
   readonly needs?: DumpNeeds;
+  /** Of a large one of kind `plain` that is loaded while it is read; there is nothing at `path` then. */
+  readonly text?: StreamedText["text"];
 }
 
 const customMark = "PGDMP";
 const sqliteMark = "SQLite format 3\0";
-const edgeBytes = 64 * 1024;
 
 /** A directory of ours for dumps, that `identity` can read. Whoever made the parent removes it. */
 export async function makeSpoolDirectory(parent: string, identity: Identity | null): Promise<string> {
@@ -66,7 +69,7 @@ export async function spoolEntry(
   const path = join(directory, `dump-${randomBytes(4).toString("hex")}`);
   const base = { path, name: entry.name, database: readDatabase(entry.sourcePath), bytes: entry.bytes };
   if (entry.form === "tree") {
-    await unpackTree(entry, path, report, signal);
+    await unpackDirectory(reportBytes(entry.open(signal), report), path, signal);
     await giveTo(identity, path, ...(await readdir(path)).map((name) => join(path, name)));
     return { ...base, kind: "directory" };
   }
@@ -84,17 +87,9 @@ export async function spoolEntry(
   }
   const tail = Buffer.alloc(Math.min(bytes, edgeBytes));
   await file.read(tail, 0, tail.length, bytes - tail.length);
-  const trailer = /-- PostgreSQL database (cluster )?dump complete\n--\s*(\\unrestrict \S+\s*)?$/.exec(tail.toString("utf8"));
-  if (trailer === null) {
-    throw new HoldfastError(
-      "backup-incomplete",
-      `${entry.name} has not the line that ends a dump: it is cut off, or is none of pg_dump's`,
-      {
-        hint: "Nothing of it was loaded. Restore another backup.",
-      },
-    );
-  }
-  if (trailer[1] === undefined) return { ...base, kind: "plain", needs: reader.finish() };
+  const trailer = readTrailer(tail);
+  if (trailer === undefined) throw createCutError(entry.name, "Nothing of it was loaded. Restore another backup.");
+  if (trailer === "database") return { ...base, kind: "plain", needs: reader.finish() };
   return { ...base, kind: entry.name === globalsName ? "globals" : "cluster" };
 }
 
@@ -117,7 +112,8 @@ async function* reportBytes(body: AsyncIterable<Uint8Array>, report: (bytes: num
   }
 }
 
-function readDatabase(sourcePath: string): string | undefined {
+/** The database that an entry was made of, where that is known. */
+export function readDatabase(sourcePath: string): string | undefined {
   try {
     return parseConnectionUrl(sourcePath).database;
   } catch {
@@ -127,31 +123,4 @@ function readDatabase(sourcePath: string): string | undefined {
 
 async function giveTo(identity: Identity | null, ...paths: readonly string[]): Promise<void> {
   if (identity !== null) for (const path of paths) await chown(path, identity.uid, identity.gid);
-}
-
-/** pg_dump's directories are flat and hold plain files: anything else is none of them. */
-async function unpackTree(entry: StoredEntry, path: string, report: (bytes: number) => void, signal: AbortSignal): Promise<void> {
-  await mkdir(path, { mode: 0o700 });
-  const args = ["--extract", "--file=-", `--directory=${path}`, "--no-same-owner", "--no-same-permissions", "--keep-old-files"];
-  {
-    await using tar = openProgram("tar", args, { stdin: "pipe" }, signal);
-    const { stdin } = tar;
-    stdin?.on("error", () => undefined);
-    tar.stdout?.resume();
-    for await (const chunk of reportBytes(entry.open(signal), report)) {
-      if (stdin?.write(chunk) === false) await Promise.race([new Promise((resolve) => stdin.once("drain", resolve)), tar.finished]);
-    }
-    stdin?.end();
-    await tar.finished;
-  }
-  for (const name of await readdir(path)) {
-    const file = join(path, name);
-    const stats = await lstat(file);
-    if (stats.isFile() && stats.nlink === 1) {
-      await chmod(file, 0o600);
-      continue;
-    }
-    await rm(path, { recursive: true, force: true });
-    throw new HoldfastError("backup-damaged", `${entry.name} is no directory of pg_dump's: ${name} is no plain file in it`);
-  }
 }

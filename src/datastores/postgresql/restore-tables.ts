@@ -87,7 +87,13 @@ export class TablesRestore implements RestoreSession {
         yield entry;
       }
     }
-    for await (const { dump, origin } of readParts(watch(), this.#context, this.#server.access.identity, roles, signal)) {
+    for await (const { dump, origin } of readParts(
+      watch(),
+      this.#context,
+      { identity: this.#server.access.identity, large: "spool" },
+      roles,
+      signal,
+    )) {
       const isOther = origin === "cluster" || this.#options.databases !== undefined ? dump.database !== this.#database : false;
       if (isOther) continue;
       if (loaded) {

@@ -24,6 +24,12 @@ export interface SavedRdb extends AsyncDisposable {
   readonly bytes: number;
 }
 
+/** A save that the server has begun for us: what is written to the server from now on is not in it. */
+export interface BegunSave {
+  /** Waits for its end, and opens the file. */
+  finish(signal: AbortSignal): Promise<SavedRdb>;
+}
+
 /**
  * Waits for a save that is going on, then has the server make one of our own, and opens the file.
  * @throws source-unreadable when the save fails or its file is not there; source-changed when the file is older than the request; timeout
@@ -34,26 +40,59 @@ export async function saveInBackground(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<SavedRdb> {
+  return await (await beginSave(connection, path, { timeoutMs, later: "good" }, signal)).finish(signal);
+}
+
+/**
+ * Returns when the server has forked for the save.
+ * @param later whether the file of a later save, which somebody else has made meanwhile, is as good
+ */
+export async function beginSave(
+  connection: RedisConnection,
+  path: string,
+  { timeoutMs, later }: { readonly timeoutMs: number; readonly later: "good" | "refused" },
+  signal: AbortSignal,
+): Promise<BegunSave> {
   // The clock that a server dates its files by lags some milliseconds behind the one that it tells (CLOCK_REALTIME_COARSE), so one second is
   // forgiven: that the save is a new one is known by its count, and that the file is, by its inode.
   const askedAtSeconds = (await readServerSeconds(connection)) - 1;
   const limitMs = performance.now() + timeoutMs;
-  const before = await waitForChildren(connection, limitMs, signal);
+  await waitForChildren(connection, limitMs, signal);
   const former = await identifyFile(path);
-  await startSave(connection, limitMs, signal);
-  const after = await waitForChildren(connection, limitMs, signal);
-  if (after.get("rdb_last_bgsave_status") !== "ok") {
-    throw new HoldfastError("source-unreadable", "the server's background save failed; its log says why", {
-      hint: "Usual reasons: its directory is not writable or its disk full; or it may not fork (vm.overcommit_memory, a memory limit).",
-    });
-  }
-  const savedAtSeconds = Number(after.get("rdb_last_save_time"));
-  if (!(savedAtSeconds >= askedAtSeconds) || !hasSaved(before, after)) {
-    throw new HoldfastError("source-changed", "the server has not made a background save of its own since it was asked to", {
-      hint: "Was it restarted meanwhile? Run it again.",
-    });
-  }
-  return openFresh(path, former, askedAtSeconds, after);
+  const before = await startSave(connection, limitMs, signal);
+  const finish = async (inner: AbortSignal): Promise<SavedRdb> => {
+    const after = await waitForChildren(connection, limitMs, inner);
+    if (after.get("rdb_last_bgsave_status") !== "ok") {
+      throw new HoldfastError("source-unreadable", "the server's background save failed; its log says why", {
+        hint: "Usual reasons: its directory is not writable or its disk full; or it may not fork (vm.overcommit_memory, a memory limit).",
+      });
+    }
+    const savedAtSeconds = Number(after.get("rdb_last_save_time"));
+    if (!(savedAtSeconds >= askedAtSeconds) || !hasSaved(before, after)) {
+      throw new HoldfastError("source-changed", "the server has not made a background save of its own since it was asked to", {
+        hint: "Was it restarted meanwhile? Run it again.",
+      });
+    }
+    const saved = await openFresh(path, former, askedAtSeconds, after);
+    try {
+      if (later === "refused") assertOnlySave(before, await waitForChildren(connection, limitMs, inner));
+      return saved;
+    } catch (error) {
+      await saved[Symbol.asyncDispose]();
+      throw error;
+    }
+  };
+  return { finish };
+}
+
+/** The file of a later save has what was written after ours was begun. */
+function assertOnlySave(before: Info, after: Info): void {
+  const [earlier, now] = [before.get("rdb_saves"), after.get("rdb_saves")];
+  if (before.get("run_id") === after.get("run_id") && (now === undefined || Number(now) === Number(earlier) + 1)) return;
+  throw new HoldfastError("source-changed", "the server has made another save in place of the one that it was asked for", {
+    hint: "Run it again; or set `method: replication`, which keeps no file.",
+    retryable: true,
+  });
 }
 
 /** A save gives the name to a new file. */
@@ -71,11 +110,13 @@ function hasSaved(before: Info, after: Info): boolean {
   return earlier === undefined || later === undefined || Number(later) > Number(earlier);
 }
 
-async function startSave(connection: RedisConnection, limitMs: number, signal: AbortSignal): Promise<void> {
+/** @returns what the server said just before */
+async function startSave(connection: RedisConnection, limitMs: number, signal: AbortSignal): Promise<Info> {
   for (;;) {
+    const before = await readInfo(connection, "persistence", "server");
     try {
       await connection.call("BGSAVE");
-      return;
+      return before;
     } catch (error) {
       // Another child may have started since: somebody else's save is no use, it is waited for.
       if (!/already in progress|child process is active|Another child/i.test(describeCause(error))) {

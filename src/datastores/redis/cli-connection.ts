@@ -1,8 +1,8 @@
-import { ReplyError } from "ioredis";
 import { HoldfastError } from "../../base/errors.ts";
 import { runProgram } from "../../base/subprocess.ts";
 import { wrapCommand, type OuterCommand } from "../via.ts";
 import type { RedisConnection, Reply } from "./redis-connection.ts";
+import { createReplyError } from "./reply-error.ts";
 import { describeEndpoint, type Endpoint } from "./endpoint.ts";
 import { explainRedisError } from "./explain-error.ts";
 
@@ -65,7 +65,7 @@ export function parseCliReply(printed: string): Reply {
 }
 
 function parseScalar(printed: string): Reply {
-  if (printed.startsWith("(error) ")) throw new (ReplyError as new (message: string) => Error)(printed.slice("(error) ".length));
+  if (printed.startsWith("(error) ")) throw createReplyError(printed.slice("(error) ".length));
   if (printed === "(nil)" || printed === "(empty array)") return null;
   const integer = /^\(integer\) (-?\d+)$/.exec(printed);
   if (integer !== null) return Number(integer[1]);

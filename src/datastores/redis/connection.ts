@@ -1,5 +1,5 @@
 import { setTimeout as pause } from "node:timers/promises";
-import { Redis } from "ioredis";
+import type { Redis } from "ioredis";
 import { HoldfastError } from "../../base/errors.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import { openCliConnection } from "./cli-connection.ts";
@@ -43,7 +43,9 @@ async function connectOnce(endpoint: Endpoint, signal: AbortSignal): Promise<Red
 
 async function openDirectConnection(endpoint: Endpoint, signal: AbortSignal): Promise<RedisConnection> {
   const where = describeEndpoint(endpoint);
-  const client = new Redis(await createClientOptions(endpoint));
+  // Loaded by whoever connects: every command line and every worker has this file.
+  const { Redis: Client } = await import("ioredis");
+  const client = new Client(await createClientOptions(endpoint));
   let reason: Error | undefined;
   client.on("error", (error: Error) => {
     reason ??= error;

@@ -6,7 +6,7 @@ import type { Note } from "../../base/note.ts";
 import { prefixError } from "../../base/prefix-error.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
-import { locateRdb, saveInBackground } from "./background-save.ts";
+import { beginSave, locateRdb, type SavedRdb } from "./background-save.ts";
 import { openConnection } from "./connection.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import { describeEndpoint, isLocal, resolveEndpoint, type Endpoint } from "./endpoint.ts";
@@ -19,33 +19,59 @@ import { describeSource } from "./source-address.ts";
 /** How a dump is made: `file` is the server's RDB as this machine sees it. */
 export type DumpMethod = { readonly kind: "bgsave"; readonly file: string } | { readonly kind: "replication" };
 
+type Body = DumpEntry["body"];
+
+/** A dump that has been asked for. */
+export interface BegunServerDump {
+  readonly notes: readonly Note[];
+  /** Its bytes; what they need is given to `resources`. */
+  complete(resources: AsyncDisposableStack, signal: AbortSignal): Promise<Body>;
+}
+
 /** Yields the RDB as the one file of the member. What it holds is read from what was stored. */
 export async function* dumpServer(
   options: RedisOptions,
   context: DriverContext,
   signal: AbortSignal,
 ): AsyncGenerator<DumpEntry, DumpFacts, undefined> {
-  const explain = (error: unknown): unknown => {
-    if (signal.aborted) return createAbortError(signal, `The dump of "${context.name}" was stopped`);
-    return prefixError(`Cannot dump "${context.name}"`, explainRedisError(error, "its address"));
-  };
   await using resources = new AsyncDisposableStack();
-  let prepared;
+  return yield* yieldDump(() => beginDump(options, context, resources, signal), { options, context }, signal);
+}
+
+/** The dump that has been begun, undefined for an optional server that is not there, as the one entry of the member. */
+export async function* yieldDump(
+  begin: () => Promise<BegunServerDump | undefined>,
+  { options, context }: { readonly options: RedisOptions; readonly context: DriverContext },
+  signal: AbortSignal,
+): AsyncGenerator<DumpEntry, DumpFacts, undefined> {
+  const explain = createExplain(context, signal);
+  await using resources = new AsyncDisposableStack();
+  let begun;
+  let body: Body | undefined;
   try {
-    prepared = await prepareDump(options, context, resources, signal);
+    begun = await begin();
+    body = await begun?.complete(resources, signal);
   } catch (error) {
     throw explain(error);
   }
-  if (prepared === undefined) return { contents: emptyContents, checked: true, notes: [], absent: true };
-  const { body, notes } = prepared;
+  if (begun === undefined || body === undefined) return { contents: emptyContents, checked: true, notes: [], absent: true };
+  const { kind } = body;
+  const stream = kind === "stream" ? body.open : undefined;
   yield {
     name: options.entry,
     form: "file",
-    body: body.kind === "file" ? body : { kind: "stream", open: (inner) => withErrors(body.open(inner), explain) },
+    body: stream === undefined ? body : { kind: "stream", open: (inner) => withErrors(stream(inner), explain) },
     sourcePath: describeSource(options),
     finish: () => Promise.resolve([]),
   };
-  return { checked: false, notes, absent: false };
+  return { checked: false, notes: begun.notes, absent: false };
+}
+
+export function createExplain(context: DriverContext, signal: AbortSignal): (error: unknown) => unknown {
+  return (error) => {
+    if (signal.aborted) return createAbortError(signal, `The dump of "${context.name}" was stopped`);
+    return prefixError(`Cannot dump "${context.name}"`, explainRedisError(error, "its address"));
+  };
 }
 
 async function* withErrors(
@@ -59,35 +85,49 @@ async function* withErrors(
   }
 }
 
-async function prepareDump(options: RedisOptions, context: DriverContext, resources: AsyncDisposableStack, signal: AbortSignal) {
+async function beginDump(
+  options: RedisOptions,
+  context: DriverContext,
+  resources: AsyncDisposableStack,
+  signal: AbortSignal,
+): Promise<BegunServerDump | undefined> {
+  const found = await openForDump(options, resources, signal);
+  if (found === undefined) return undefined;
+  const { endpoint, connection } = found;
+  context.progress({ phase: "saving", bytes: 0 });
+  const { method, notes } = await chooseMethod(options, endpoint, connection, signal);
+  if (method.kind === "bgsave") {
+    const saving = await beginSave(connection, method.file, { timeoutMs: options.saveTimeout, later: "good" }, signal);
+    return { notes, complete: async (held, inner) => describeSaved(held.use(await saving.finish(inner))) };
+  }
+  const askedAtSeconds = await readServerSeconds(connection);
+  notes.push(...(await describeDelay(connection)));
+  return {
+    notes,
+    complete: () =>
+      Promise.resolve({
+        kind: "stream" as const,
+        open: (inner: AbortSignal) => reportBytes(streamReplication(endpoint, askedAtSeconds, inner), context),
+      }),
+  };
+}
+
+/** The file that the server has saved for us, even when its name has gone to a later one: opened anew by its descriptor. */
+export function describeSaved({ file, bytes }: SavedRdb): Body {
+  return { kind: "file", path: `/proc/${process.pid}/fd/${file.fd}`, bytes };
+}
+
+/** Undefined for an optional server that is not there, or holds nothing. */
+export async function openForDump(options: RedisOptions, resources: AsyncDisposableStack, signal: AbortSignal) {
   const endpoint = resolveEndpoint(options);
   const connection = await openUnlessAway(options, endpoint, signal);
   if (connection === undefined) return undefined;
   resources.use(connection);
   await refuseStale(connection);
-  if (options.optional && (await isEmpty(connection))) return undefined;
-  context.progress({ phase: "saving", bytes: 0 });
-  const { method, notes } = await chooseMethod(options, endpoint, connection, signal);
-  if (method.kind === "bgsave") {
-    const saved = resources.use(await saveInBackground(connection, method.file, options.saveTimeout, signal));
-    // Opened anew by its descriptor: the file that the server has saved for us, even when its name has gone to a later one.
-    const path = `/proc/${process.pid}/fd/${saved.file.fd}`;
-    return { notes, body: { kind: "file" as const, path, bytes: saved.bytes } };
-  }
-  const askedAtSeconds = await readServerSeconds(connection);
-  const delay = await readSetting(connection, "repl-diskless-sync-delay").catch(() => undefined);
-  const diskless = await readSetting(connection, "repl-diskless-sync").catch(() => undefined);
-  if (diskless === "yes" && Number(delay) > 0) notes.push(describeDelay(Number(delay)));
-  return {
-    notes,
-    body: {
-      kind: "stream" as const,
-      open: (inner: AbortSignal) => reportBytes(streamReplication(endpoint, askedAtSeconds, inner), context),
-    },
-  };
+  return options.optional && (await isEmpty(connection)) ? undefined : { endpoint, connection };
 }
 
-async function* reportBytes(chunks: AsyncIterable<Uint8Array>, context: DriverContext): AsyncGenerator<Uint8Array, void, undefined> {
+export async function* reportBytes(chunks: AsyncIterable<Uint8Array>, context: DriverContext): AsyncGenerator<Uint8Array, void, undefined> {
   let bytes = 0;
   for await (const chunk of chunks) {
     bytes += chunk.length;
@@ -174,7 +214,10 @@ async function isReadable(path: string): Promise<boolean> {
   return answer === "yes" || (answer === "ENOENT" && (await may(dirname(path), constants.R_OK | constants.X_OK)) === "yes");
 }
 
-function describeDelay(seconds: number): Note {
+export async function describeDelay(connection: RedisConnection): Promise<readonly Note[]> {
+  const seconds = Number(await readSetting(connection, "repl-diskless-sync-delay").catch(() => undefined));
+  const diskless = await readSetting(connection, "repl-diskless-sync").catch(() => undefined);
+  if (diskless !== "yes" || !(seconds > 0)) return [];
   const message = `The server waits ${seconds} s for other replicas before it sends its data (repl-diskless-sync-delay)`;
-  return { level: "info", code: "sync-delay", message };
+  return [{ level: "info", code: "sync-delay", message }];
 }

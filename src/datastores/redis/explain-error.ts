@@ -1,5 +1,5 @@
-import { ReplyError } from "ioredis";
 import { describeCause, HoldfastError, readErrno, type ErrorCode } from "../../base/errors.ts";
+import { isReplyError } from "./reply-error.ts";
 
 /** What a server, or the way to it, says when it does not do what it was asked. The first that fits counts. */
 const rules: readonly { readonly pattern: RegExp; readonly code: ErrorCode; readonly hint: string; readonly retryable?: boolean }[] = [
@@ -9,6 +9,11 @@ const rules: readonly { readonly pattern: RegExp; readonly code: ErrorCode; read
     code: "source-missing",
     hint: "Start the server, or correct its address; `optional: true` allows it to be away.",
     retryable: true,
+  },
+  {
+    pattern: /Cannot connect to the Docker daemon|error during connect|[Cc]ontainer \S+ is paused/,
+    code: "source-unreachable",
+    hint: "Does the Docker engine run, and is the container not paused?",
   },
   { pattern: /^LOADING/, code: "source-locked", hint: "The server is still loading its data; raise waitFor, or try again later." },
   { pattern: /^MASTERDOWN/, code: "source-locked", hint: "The server is a replica without a link to its master; back the master up." },
@@ -58,7 +63,7 @@ export function explainRedisError(thrown: unknown, where: string): unknown {
   if (errno === "ENOSPC" || errno === "EDQUOT") return new HoldfastError("no-space", describeCause(thrown), { cause: thrown });
   const said = describeCause(thrown);
   const rule = rules.find(({ pattern }) => pattern.test(said) || (errno !== undefined && pattern.test(errno)));
-  if (rule === undefined) return thrown instanceof ReplyError ? explainRefusal(said, thrown, where) : thrown;
+  if (rule === undefined) return isReplyError(thrown) ? explainRefusal(said, thrown, where) : thrown;
   return new HoldfastError(
     rule.code,
     `the server at ${where} ${rule.code === "source-missing" ? "does not answer" : "does not let us in or go on"}: ${said}`,
@@ -81,7 +86,7 @@ function explainRefusal(said: string, cause: unknown, where: string): HoldfastEr
 
 /** What a server said that no rule knows; whoever knows what it was asked for can say more. Undefined for anything else. */
 export function readRefusal(error: unknown): string | undefined {
-  if (error instanceof ReplyError) return describeCause(error);
+  if (isReplyError(error)) return describeCause(error);
   const refusal = error instanceof HoldfastError ? error.details?.["refusal"] : undefined;
   return typeof refusal === "string" ? refusal : undefined;
 }

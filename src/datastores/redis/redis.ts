@@ -12,6 +12,8 @@ export const redisDriver: DatastoreDriver = defineDatastore({
   stageChecks: "format",
   description: "A Redis or Valkey server, saved as an RDB file while applications use it.",
   options: redisOptions,
+  // One that stands still answers nobody.
+  waysToCopy: () => ["live"],
   sourcePaths: listFiles,
   identify: identifyServer,
   open: (options, context) => Promise.resolve(createRedisDatastore(options, context)),

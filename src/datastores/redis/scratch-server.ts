@@ -1,8 +1,8 @@
 import { createHash, randomBytes } from "node:crypto";
 import { chown, link, mkdir, rm } from "node:fs/promises";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
+import { findFreePort } from "../../base/find-free-port.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import { findProgram } from "../../base/find-program.ts";
 import { Secret } from "../../base/secret.ts";
@@ -189,19 +189,4 @@ async function connectWhenLoaded(server: StartedServer, endpoint: Endpoint, sign
     give.abort();
   }
   throw new HoldfastError("timeout", `a private ${server.program} did not load the data within ${loadMs} ms`);
-}
-
-async function findFreePort(bind: string): Promise<number> {
-  const server = createServer();
-  try {
-    return await new Promise<number>((resolve, reject) => {
-      server.once("error", reject);
-      server.listen(0, bind, () => {
-        const address = server.address();
-        resolve(typeof address === "object" && address !== null ? address.port : 0);
-      });
-    });
-  } finally {
-    server.close();
-  }
 }

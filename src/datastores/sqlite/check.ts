@@ -8,7 +8,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import { prefixError } from "../../base/prefix-error.ts";
 import type { CheckResult, DriverContext, StoredEntry } from "../contract.ts";
 import { runChild } from "./run-child.ts";
-import { readSourceFile } from "./source-file.ts";
+import { readSourceFile } from "../sqlite-files/source-file.ts";
 
 /** Reads the stored database to its end and examines it in a scratch file. Damage that it had at its source is a note, as in the dump. */
 export async function checkDatabase(

@@ -1,7 +1,6 @@
 import type { Contents } from "../../base/contents.ts";
-import type { ErrorReport } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
-import type { Identity } from "../../base/identity.ts";
+import type { CopyRequest } from "../sqlite-files/snapshot.ts";
 
 /** How thoroughly a copy is examined. */
 export interface ExamineSettings {
@@ -25,13 +24,8 @@ export interface CountRequest {
 }
 
 /** Copies the live database to `copy`, which must not exist, and examines the copy. */
-export interface SnapshotRequest extends ExamineSettings {
+export interface SnapshotRequest extends ExamineSettings, CopyRequest {
   readonly op: "snapshot";
-  readonly path: string;
-  readonly copy: string;
-  readonly busyTimeoutMs: number;
-  readonly maxHoldMs: number;
-  readonly maxDurationMs: number;
 }
 
 /** Examines a file that nobody else has open. `header`: leaves its journal mode, or makes it a self-contained file. */
@@ -112,13 +106,6 @@ export type ChildOperation =
   | ReplaceTablesRequest
   | ReturnTablesRequest;
 
-/** The one line that a child reads from its standard input; the end of that input ends the child. */
-export interface ChildRequest {
-  readonly operation: ChildOperation;
-  /** Who to become after the modules are loaded; absent: stay. */
-  readonly identity: Identity | null;
-}
-
 export interface ProbeResult {
   readonly tables: number;
   readonly journalMode: string;
@@ -155,9 +142,3 @@ export interface ChildResults {
   readonly "replace-tables": ReplaceTablesResult;
   readonly "return-tables": "returned" | "never-replaced";
 }
-
-/** One line of a child's standard output. */
-export type ChildMessage =
-  | { readonly type: "progress"; readonly phase: string; readonly bytes: number; readonly totalBytes: number }
-  | { readonly type: "done"; readonly result: unknown }
-  | { readonly type: "failed"; readonly error: ErrorReport };

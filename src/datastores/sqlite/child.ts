@@ -1,49 +1,15 @@
-import Database from "better-sqlite3";
-import { once } from "node:events";
-import { createInterface } from "node:readline";
-import { describeCause, HoldfastError, reportError } from "../../base/errors.ts";
-import type { ChildMessage, ChildOperation, ChildRequest, ProbeRequest, QueryRequest } from "./child-protocol.ts";
-import { classifySqliteError } from "./classify-error.ts";
+import { describeCause, HoldfastError } from "../../base/errors.ts";
+import type { ChildOperation, ProbeRequest, QueryRequest } from "./child-protocol.ts";
+import { classifySqliteError } from "../sqlite-files/classify-error.ts";
 import { examineFile } from "./examine.ts";
-import { becomeIdentity } from "./identity-change.ts";
-import { openDatabase, readText } from "./open-database.ts";
+import { openDatabase, readText } from "../sqlite-files/open-database.ts";
 import { overwriteDatabase, readCookie } from "./overwrite.ts";
 import { readTables, replaceTables, returnTables } from "./replace-tables.ts";
-import { requireSafeSqlite } from "./require-safe-sqlite.ts";
+import { type ChildReport, serveChild } from "../sqlite-files/serve-child.ts";
 import { countLive } from "./count-live.ts";
-import { takeSnapshot } from "./snapshot.ts";
+import { takeSnapshot } from "../sqlite-files/snapshot.ts";
 
-/**
- * The program that opens databases: a process of its own, because SQLite's calls block, because it acts as the owner of the database, and
- * because a process that has a database open must touch its file by no other means. It reads one request, writes messages, and
- * ends with its standard input: that is how it notices the death of its parent after a change of user.
- */
-async function runChild(): Promise<void> {
-  const reportEveryMs = 200;
-  let reportedAt = 0;
-  const report = (phase: string) => (bytes: number, totalBytes: number) => {
-    const now = performance.now();
-    if (now - reportedAt < reportEveryMs && bytes < totalBytes) return;
-    reportedAt = now;
-    send({ type: "progress", phase, bytes, totalBytes });
-  };
-  process.stdin.once("end", () => process.exit(1));
-  const [line] = (await once(createInterface({ input: process.stdin }), "line")) as [string];
-  try {
-    const request = JSON.parse(line) as ChildRequest;
-    requireSafeSqlite(readBundledVersion());
-    // Everything is loaded now: the new user need not be able to read the program's own files.
-    if (request.identity !== null) becomeIdentity(request.identity);
-    finish({ type: "done", result: await performOperation(request.operation, report) });
-  } catch (error) {
-    finish({ type: "failed", error: reportError(classifySqliteError(error)) });
-  }
-}
-
-async function performOperation(
-  operation: ChildOperation,
-  report: (phase: string) => (bytes: number, totalBytes: number) => void,
-): Promise<unknown> {
+async function performOperation(operation: ChildOperation, report: ChildReport): Promise<unknown> {
   switch (operation.op) {
     case "probe":
       return probe(operation);
@@ -107,21 +73,4 @@ function queryOnce({ path, sql, busyTimeoutMs }: QueryRequest): string | null {
   }
 }
 
-function readBundledVersion(): string {
-  const database = new Database(":memory:");
-  try {
-    return String(database.prepare("select sqlite_version()").pluck().get());
-  } finally {
-    database.close();
-  }
-}
-
-function send(message: ChildMessage): void {
-  process.stdout.write(`${JSON.stringify(message)}\n`);
-}
-
-function finish(message: ChildMessage): void {
-  process.stdout.write(`${JSON.stringify(message)}\n`, () => process.exit(0));
-}
-
-if (import.meta.main) await runChild();
+if (import.meta.main) await serveChild((operation, report) => performOperation(operation as ChildOperation, report));

@@ -6,8 +6,8 @@ import type { SnapshotResult } from "./child-protocol.ts";
 import { resolveIdentity } from "../../base/identity.ts";
 import type { SqliteOptions } from "./options.ts";
 import { runChild } from "./run-child.ts";
-import { isSameFile, type SourceFile } from "./source-file.ts";
-import { makeOwnedDirectory, takeOver } from "./staging.ts";
+import { isSameFile, type SourceFile } from "../sqlite-files/source-file.ts";
+import { makeOwnedDirectory, takeOver } from "../sqlite-files/staging.ts";
 
 export interface LiveCopy extends SnapshotResult {
   readonly path: string;

@@ -1,6 +1,6 @@
 import type { CountRequest } from "./child-protocol.ts";
-import { listTables, quoteName } from "./integrity.ts";
-import { openDatabase } from "./open-database.ts";
+import { listTables, quoteName } from "../sqlite-files/integrity.ts";
+import { openDatabase } from "../sqlite-files/open-database.ts";
 
 /**
  * Rows per table of a live database, each counted by a statement of its own: no writer waits longer than for one table. Throws where a table

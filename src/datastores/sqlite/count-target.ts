@@ -3,7 +3,7 @@ import { findCompanions, findFile } from "./database-files.ts";
 import { findUsers } from "./find-users.ts";
 import type { SqliteOptions } from "./options.ts";
 import { runChild } from "./run-child.ts";
-import { readSourceFile } from "./source-file.ts";
+import { readSourceFile } from "../sqlite-files/source-file.ts";
 
 /** A larger one in rollback-journal mode would keep its writers waiting while a table is counted. */
 const mostLockedBytes = 64 << 20;

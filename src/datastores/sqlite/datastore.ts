@@ -1,15 +1,7 @@
 import { HoldfastError } from "../../base/errors.ts";
 import { prefixError } from "../../base/prefix-error.ts";
-import type {
-  Datastore,
-  DriverContext,
-  DumpEntry,
-  DumpFacts,
-  ProbeFacts,
-  RestoreOptions,
-  RestoreSession,
-  RestoreTarget,
-} from "../contract.ts";
+import type { Datastore, DriverContext, ProbeFacts, RestoreOptions, RestoreSession, RestoreTarget } from "../contract.ts";
+import { createBegunDump } from "../begun-dump.ts";
 import { dumpDatabase } from "./dump.ts";
 import type { SqliteOptions } from "./options.ts";
 import { probeDatabase } from "./probe.ts";
@@ -17,11 +9,13 @@ import { queryDatabase } from "./query.ts";
 import { SqliteRestore } from "./restore.ts";
 import { SqliteTablesRestore } from "./restore-tables.ts";
 
-/** A configured database. It holds nothing open between calls: each opens the database in a process of its own. */
+/** A configured database. It holds nothing open between calls but the copy of a snapshot: each opens the database in a process of its own. */
 export function createSqliteDatastore(options: SqliteOptions, context: DriverContext): Datastore {
+  const { snapshot, dump, close } = createBegunDump((signal) => dumpDatabase(options, context, signal));
   return {
     probe: (signal: AbortSignal): Promise<ProbeFacts> => probeDatabase(options, context, signal),
-    dump: (signal: AbortSignal): AsyncGenerator<DumpEntry, DumpFacts, undefined> => dumpDatabase(options, context, signal),
+    snapshot,
+    dump,
     async openRestore(target: RestoreTarget, restoring: RestoreOptions): Promise<RestoreSession> {
       try {
         if (restoring.parts !== undefined) return openTables(options, target, restoring, context);
@@ -31,7 +25,7 @@ export function createSqliteDatastore(options: SqliteOptions, context: DriverCon
       }
     },
     query: (sql: string, signal: AbortSignal): Promise<string | null> => queryDatabase(options, context, sql, signal),
-    [Symbol.asyncDispose]: () => Promise.resolve(),
+    [Symbol.asyncDispose]: close,
   };
 }
 

@@ -7,7 +7,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import { dump, execute, makePlace, pathOf, query, startProgram } from "../../../test/support/sqlite.ts";
 import { findFile } from "./database-files.ts";
 import { findUsers } from "./find-users.ts";
-import { describeWalGrowth } from "./snapshot.ts";
+import { describeWalGrowth } from "../sqlite-files/snapshot.ts";
 
 const nobody = 65_534;
 

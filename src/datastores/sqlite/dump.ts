@@ -6,7 +6,7 @@ import { prefixError } from "../../base/prefix-error.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
 import { copyLive } from "./copy-live.ts";
 import type { SqliteOptions } from "./options.ts";
-import { createMissingError, readSourceFile } from "./source-file.ts";
+import { createMissingError, readSourceFile } from "../sqlite-files/source-file.ts";
 
 /** Copies the live database and yields the copy, which has been checked, as the one file of the member. */
 export async function* dumpDatabase(

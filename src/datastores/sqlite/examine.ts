@@ -6,8 +6,8 @@ import type { Contents } from "../../base/contents.ts";
 import { describeCause } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import type { ExamineRequest, ExamineSettings } from "./child-protocol.ts";
-import { attempt, listTables, quoteName, readIntegrity } from "./integrity.ts";
-import { openDatabase, readNumber, readText } from "./open-database.ts";
+import { attempt, listTables, quoteName, readIntegrity } from "../sqlite-files/integrity.ts";
+import { openDatabase, readNumber, readText } from "../sqlite-files/open-database.ts";
 
 export interface Examination {
   readonly contents: Contents;

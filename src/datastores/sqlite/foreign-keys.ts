@@ -1,6 +1,6 @@
 import type Database from "better-sqlite3";
 import { HoldfastError } from "../../base/errors.ts";
-import { attempt, quoteName } from "./integrity.ts";
+import { attempt, quoteName } from "../sqlite-files/integrity.ts";
 import { listReferring, type Schema } from "./table-set.ts";
 
 /** How often each broken reference stands there: table, row, the table it refers to, which of its foreign keys. */

@@ -1,7 +1,7 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
 import type { OverwriteRequest } from "./child-protocol.ts";
-import { openDatabase, readNumber } from "./open-database.ts";
+import { openDatabase, readNumber } from "../sqlite-files/open-database.ts";
 
 const pollMs = 20;
 const pagesPerStep = 4_000;

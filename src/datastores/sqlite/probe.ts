@@ -5,7 +5,7 @@ import { resolveIdentity } from "../../base/identity.ts";
 import { prefixError } from "../../base/prefix-error.ts";
 import type { SqliteOptions } from "./options.ts";
 import { runChild } from "./run-child.ts";
-import { createMissingError, readSourceFile } from "./source-file.ts";
+import { createMissingError, readSourceFile } from "../sqlite-files/source-file.ts";
 
 /** Opens the database as a dump would, and copies nothing. */
 export async function probeDatabase(options: SqliteOptions, context: DriverContext, signal: AbortSignal): Promise<ProbeFacts> {

@@ -3,7 +3,7 @@ import { prefixError } from "../../base/prefix-error.ts";
 import type { DriverContext } from "../contract.ts";
 import type { SqliteOptions } from "./options.ts";
 import { runChild } from "./run-child.ts";
-import { createMissingError, readSourceFile } from "./source-file.ts";
+import { createMissingError, readSourceFile } from "../sqlite-files/source-file.ts";
 
 /** Reads one value from the live database, as its owner and in a process of its own; aborting ends that process. */
 export async function queryDatabase(

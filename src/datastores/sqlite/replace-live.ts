@@ -4,7 +4,7 @@ import type { SwapStep } from "../contract.ts";
 import type { Identity } from "../../base/identity.ts";
 import type { SqliteOptions } from "./options.ts";
 import { createNameBeside } from "./replace-file.ts";
-import { removeDatabase } from "./roll-back.ts";
+import { removeDatabase } from "./remove-database.ts";
 import { runChild } from "./run-child.ts";
 
 /** Where and how a database is written into while applications have it open. */
@@ -50,8 +50,9 @@ export async function replaceLive(
   }
   const cookie = await runChild({ op: "read-cookie", path, busyTimeoutMs }, { identity }, signal);
   const { uid, gid, user } = identity ?? { uid: null, gid: null, user: null };
-  await record({ op: "overwrite", path, aside, cookie, uid, gid, user });
+  await record({ op: "overwrite", path, aside, cookie, staged, uid, gid, user });
   await runChild({ op: "overwrite", path, copy: staged, busyTimeoutMs }, { identity }, signal);
+  await record({ op: "overwritten", path, aside });
   await unlink(staged);
   return "replaced";
 }

@@ -3,10 +3,10 @@ import { closeSync, constants, existsSync, fsyncSync, openSync } from "node:fs";
 import { dirname } from "node:path";
 import type Database from "better-sqlite3";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
-import { blockFor } from "./block.ts";
+import { blockFor } from "../sqlite-files/block.ts";
 import type { ReadTablesRequest, ReplaceTablesRequest, ReplaceTablesResult, ReturnTablesRequest, TablesFound } from "./child-protocol.ts";
 import { findNewViolations, readViolations } from "./foreign-keys.ts";
-import { openDatabase, readNumber, readText } from "./open-database.ts";
+import { openDatabase, readNumber, readText } from "../sqlite-files/open-database.ts";
 import { countRows, describeRelations, dropTable, findTable, findTables, recreateTable } from "./table-set.ts";
 
 const commitPollMs = 20;

@@ -59,7 +59,7 @@ for (const mode of ["wal", "delete"]) {
     assert.equal(query(path, `select count(*) from one where text like '${report.run}%'`), report.committed - first);
     assert.deepEqual(
       steps.map((step) => step["op"]),
-      ["copy-aside", "overwrite"],
+      ["copy-aside", "overwrite", "overwritten"],
     );
     await sqliteDriver.rollBack(steps, noSignal);
     assert.equal(query(path, "select x from marker"), "new", "the rollback writes back what was there");
@@ -134,7 +134,7 @@ test("F32 F60 G6 while nobody has stopped the application, a database that is no
     await sqliteDriver.settle(steps, noSignal);
     return steps.map((step) => step["op"]);
   };
-  assert.deepEqual(await swapWith("may-run"), ["copy-aside", "overwrite"]);
+  assert.deepEqual(await swapWith("may-run"), ["copy-aside", "overwrite", "overwritten"]);
   assert.deepEqual([query(path, "select x from t"), (await stat(path)).ino], ["old", inode]);
   // What cannot be written into, because it is no database, is replaced.
   await writeFile(path, Buffer.alloc(8192, 0x5a));

@@ -1,16 +1,13 @@
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError, type ErrorCode } from "../../base/errors.ts";
 import { resolveIdentity, type Identity } from "../../base/identity.ts";
-import { prefixError } from "../../base/prefix-error.ts";
-import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreOptions, RestoreSession, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { damagedCodes, requireSingleFile } from "./check.ts";
-import { classifySqliteError } from "./classify-error.ts";
+import { runExplained } from "./explain-restore.ts";
 import { inspectTarget } from "./inspect-target.ts";
 import type { SqliteOptions } from "./options.ts";
 import { createNameBeside } from "./replace-file.ts";
-import { targetCodes } from "./restore.ts";
-import { removeDatabase } from "./roll-back.ts";
+import { removeDatabase } from "./remove-database.ts";
 import { runChild } from "./run-child.ts";
 import { readTargetFile } from "./target-file.ts";
 import { writeStaged, type Ownership } from "./write-staged.ts";
@@ -140,14 +137,8 @@ export class SqliteTablesRestore implements RestoreSession {
     return { path, ownership, identity: await resolveIdentity(this.#options.runAs, ownership, signal) };
   }
 
-  async #explained<T>(signal: AbortSignal, act: () => Promise<T>, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): Promise<T> {
-    try {
-      signal.throwIfAborted();
-      return await act();
-    } catch (error) {
-      if (signal.aborted) throw createAbortError(signal, `The restore of "${this.#context.name}" was stopped`);
-      throw prefixError(`Cannot restore "${this.#context.name}"`, classifySqliteError(error), { ...targetCodes, ...codes });
-    }
+  #explained<T>(signal: AbortSignal, act: () => Promise<T>, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): Promise<T> {
+    return runExplained(this.#context.name, signal, act, codes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -2,34 +2,23 @@ import { rm } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { emptyContents, type Contents } from "../../base/contents.ts";
 import { HoldfastError, type ErrorCode } from "../../base/errors.ts";
-import { createAbortError } from "../../base/subprocess.ts";
 import type { DriverContext, RestoreOptions, RestoreSession, RestoreTarget, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { damagedCodes, requireSingleFile } from "./check.ts";
-import { classifySqliteError } from "./classify-error.ts";
+import { runExplained } from "./explain-restore.ts";
 import { copyLive } from "./copy-live.ts";
 import { findCompanions, findFile, readFileState } from "./database-files.ts";
 import { countTarget } from "./count-target.ts";
 import { findUsers, type FileUsers } from "./find-users.ts";
 import { resolveIdentity, type Identity } from "../../base/identity.ts";
-import { prefixError } from "../../base/prefix-error.ts";
 import { inspectTarget } from "./inspect-target.ts";
 import type { SqliteOptions } from "./options.ts";
 import { createInUseError, createNameBeside, moveAside, placeFile } from "./replace-file.ts";
 import { replaceLive } from "./replace-live.ts";
-import { removeDatabase } from "./roll-back.ts";
+import { removeDatabase } from "./remove-database.ts";
 import { runChild } from "./run-child.ts";
-import { createMissingError, readSourceFile } from "./source-file.ts";
+import { createMissingError, readSourceFile } from "../sqlite-files/source-file.ts";
 import { isWalDatabase, readTargetFile } from "./target-file.ts";
 import { writeStaged, type Ownership } from "./write-staged.ts";
-
-export const targetCodes: Partial<Record<ErrorCode, ErrorCode>> = {
-  "source-locked": "target-in-use",
-  "source-unreadable": "target-unsafe",
-  "source-corrupt": "restore-failed",
-  "source-encrypted": "restore-failed",
-  "source-empty": "restore-failed",
-  "source-missing": "restore-failed",
-};
 
 /** A restore of one database: into its own place, or into a directory made for it. */
 export class SqliteRestore implements RestoreSession {
@@ -181,14 +170,8 @@ export class SqliteRestore implements RestoreSession {
     return findUsers([...(database === undefined ? [] : [database]), ...(await findCompanions(this.#path))]);
   }
 
-  async #explained<T>(signal: AbortSignal, act: () => Promise<T>, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): Promise<T> {
-    try {
-      signal.throwIfAborted();
-      return await act();
-    } catch (error) {
-      if (signal.aborted) throw createAbortError(signal, `The restore of "${this.#context.name}" was stopped`);
-      throw prefixError(`Cannot restore "${this.#context.name}"`, classifySqliteError(error), { ...targetCodes, ...codes });
-    }
+  #explained<T>(signal: AbortSignal, act: () => Promise<T>, codes: Partial<Record<ErrorCode, ErrorCode>> = {}): Promise<T> {
+    return runExplained(this.#context.name, signal, act, codes);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,9 +3,11 @@ import { dirname } from "node:path";
 import { syncDirectory } from "../../base/atomic-file.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { SwapStep } from "../contract.ts";
-import { companionSuffixes, findCompanions, findFile, type FoundFile } from "./database-files.ts";
+import { findCompanions, findFile, type FoundFile } from "./database-files.ts";
 import type { Identity } from "../../base/identity.ts";
 import { prefixError } from "../../base/prefix-error.ts";
+import { judgeOverwrite } from "./judge-overwrite.ts";
+import { removeDatabase } from "./remove-database.ts";
 import { renameToFreeName } from "./replace-file.ts";
 import { runChild } from "./run-child.ts";
 import { parseStep, type MoveStep, type OverwriteStep, type PlaceStep, type ReplaceTablesStep, type SqliteStep } from "./swap-steps.ts";
@@ -41,7 +43,9 @@ async function undoStep(step: SqliteStep, steps: readonly SqliteStep[], signal: 
     case "move":
       return undoMove(step);
     case "overwrite":
-      return undoOverwrite(step, signal);
+      return undoOverwrite(step, steps, signal);
+    case "overwritten":
+      return;
     case "replace-tables":
       return returnFormer(step, signal);
     case "copy-aside":
@@ -83,15 +87,29 @@ async function undoMove(step: MoveStep): Promise<void> {
 }
 
 /**
- * The schema cookie tells whether the overwrite was committed. The copy is removed once it has been written back, so that a second
- * rollback does not take away what the application has written since.
+ * A schema cookie that is the same tells that the overwrite was not committed; one that is not, where nobody could note the commit, may be
+ * the application's doing: then the content decides. The copy is removed once it has been written back, so that a second rollback does not
+ * take away what the application has written since.
  */
-async function undoOverwrite(step: OverwriteStep, signal: AbortSignal): Promise<void> {
+async function undoOverwrite(step: OverwriteStep, steps: readonly SqliteStep[], signal: AbortSignal): Promise<void> {
   if ((await findFile(step.aside)) === undefined) return;
   const identity = readIdentity(step);
   const cookie = await runChild({ op: "read-cookie", path: step.path, busyTimeoutMs }, { identity }, signal);
-  if (cookie !== step.cookie) await runChild({ op: "overwrite", path: step.path, copy: step.aside, busyTimeoutMs }, { identity }, signal);
+  if (cookie !== step.cookie && (await isOverwritten(step, steps, identity, signal)))
+    await runChild({ op: "overwrite", path: step.path, copy: step.aside, busyTimeoutMs }, { identity }, signal);
   await removeDatabase(step.aside);
+}
+
+async function isOverwritten(
+  { path, aside, staged }: OverwriteStep,
+  steps: readonly SqliteStep[],
+  identity: Identity | null,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (steps.some((step) => step.op === "overwritten" && step.aside === aside)) return true;
+  // It is removed when the commit has been noted; journals of older versions note neither.
+  if (staged === undefined || (await findFile(staged)) === undefined) return true;
+  return (await judgeOverwrite({ path, former: aside, staged, identity, busyTimeoutMs }, signal)) === "restored";
 }
 
 /** Who opens the database. */
@@ -113,7 +131,7 @@ async function returnFormer(step: ReplaceTablesStep, signal: AbortSignal): Promi
 export async function settleSwap(steps: readonly SwapStep[]): Promise<void> {
   const directories = new Set<string>();
   for (const step of steps.map(parseStep)) {
-    if (step.op === "overwrite") continue;
+    if (step.op === "overwrite" || step.op === "overwritten") continue;
     if (step.op === "stage") {
       await removeDatabase(step.path);
       continue;
@@ -127,10 +145,6 @@ export async function settleSwap(steps: readonly SwapStep[]): Promise<void> {
     directories.add(dirname(leftover));
   }
   for (const directory of directories) if ((await findFile(directory)) !== undefined) await syncDirectory(directory);
-}
-
-export async function removeDatabase(path: string): Promise<void> {
-  for (const suffix of [...companionSuffixes, ""]) await rm(path + suffix, { force: true });
 }
 
 function isFile(found: FoundFile, step: MoveStep | PlaceStep): boolean {

@@ -9,16 +9,21 @@ export type MoveStep = { readonly op: "move"; readonly from: string; readonly to
 export type PlaceStep = { readonly op: "place"; readonly from: string; readonly to: string; readonly birth: string; readonly ino: number };
 /** A copy of the live database was made at `aside`. */
 export type CopyAsideStep = { readonly op: "copy-aside"; readonly path: string; readonly aside: string };
-/** The live database was overwritten; `cookie` is its schema cookie before that. The user is the one who opens it. */
+/** The live database was, or was about to be, overwritten; `cookie` is its schema cookie before that. The user is the one who opens it. */
 export type OverwriteStep = {
   readonly op: "overwrite";
   readonly path: string;
   readonly aside: string;
   readonly cookie: number;
+  /** What it was overwritten with; there until that has been noted. Older versions do not say it. */
+  readonly staged?: string;
   readonly uid: number | null;
   readonly gid: number | null;
   readonly user: string | null;
 };
+
+/** The overwrite has been committed. */
+export type OverwrittenStep = { readonly op: "overwritten"; readonly path: string; readonly aside: string };
 
 /** Tables of the live database were replaced, in one transaction; the former ones are in the database `aside`. */
 export type ReplaceTablesStep = {
@@ -32,7 +37,7 @@ export type ReplaceTablesStep = {
   readonly user: string | null;
 };
 
-export type SqliteStep = StageStep | MoveStep | PlaceStep | CopyAsideStep | OverwriteStep | ReplaceTablesStep;
+export type SqliteStep = StageStep | MoveStep | PlaceStep | CopyAsideStep | OverwriteStep | OverwrittenStep | ReplaceTablesStep;
 
 const fields: Readonly<Record<SqliteStep["op"], readonly string[]>> = {
   stage: ["path"],
@@ -40,6 +45,7 @@ const fields: Readonly<Record<SqliteStep["op"], readonly string[]>> = {
   place: ["from", "to", "birth", "ino"],
   "copy-aside": ["path", "aside"],
   overwrite: ["path", "aside", "cookie"],
+  overwritten: ["path", "aside"],
   "replace-tables": ["path", "aside", "tables"],
 };
 

@@ -1,6 +1,6 @@
 import type Database from "better-sqlite3";
 import { HoldfastError } from "../../base/errors.ts";
-import { quoteName } from "./integrity.ts";
+import { quoteName } from "../sqlite-files/integrity.ts";
 
 /** A database within a connection: the one that was opened, or one attached to it. */
 export type Schema = "main" | "source" | "live";

@@ -3,7 +3,7 @@ import { dirname } from "node:path";
 import type { BigIntStats } from "node:fs";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
 import { resolvePath } from "./identify.ts";
-import { describeFileType, readSourceFile } from "./source-file.ts";
+import { describeFileType, readSourceFile } from "../sqlite-files/source-file.ts";
 
 /** The place of a database that is to be replaced. */
 export interface TargetFile {

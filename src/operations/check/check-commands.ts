@@ -19,7 +19,9 @@ export async function checkCommands(config: Config, signal: AbortSignal): Promis
 }
 
 function listCommands(config: Config): readonly Command[] {
-  const hooks = [...config.jobs.values()].flatMap(({ name, restore }) => [
+  const hooks = [...config.jobs.values()].flatMap(({ name, restore, freeze, thaw }) => [
+    ...freeze.map((hook) => ({ what: `freeze command of ${name}`, hook })),
+    ...thaw.map((hook) => ({ what: `thaw command of ${name}`, hook })),
     ...restore.stop.map((hook) => ({ what: `stop command of ${name}`, hook })),
     ...restore.start.map((hook) => ({ what: `start command of ${name}`, hook })),
     ...restore.check.flatMap((check) => (check.kind === "command" ? [{ what: `check command of ${name}`, hook: check }] : [])),
@@ -27,7 +29,17 @@ function listCommands(config: Config): readonly Command[] {
   const channels = [...config.channels.values()].flatMap((channel) =>
     channel.kind === "command" ? [{ what: `notify channel ${channel.name}`, hook: { command: channel.command } }] : [],
   );
-  return [...hooks, ...channels];
+  const services = [...config.datastores.values()].flatMap(({ name, service }) =>
+    service === undefined
+      ? []
+      : [
+          ...service.stop.map((hook) => ({ what: `stop command of the service of ${name}`, hook })),
+          ...service.start.map((hook) => ({ what: `start command of the service of ${name}`, hook })),
+          ...service.pause.map((hook) => ({ what: `pause command of the service of ${name}`, hook })),
+          ...service.resume.map((hook) => ({ what: `resume command of the service of ${name}`, hook })),
+        ],
+  );
+  return [...hooks, ...services, ...channels];
 }
 
 function checkCommand(what: string, { command, cwd }: Command["hook"]): readonly Finding[] {

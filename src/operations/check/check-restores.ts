@@ -55,11 +55,12 @@ async function checkQuery(config: Config, job: JobConfig, check: SqlCheck, stagi
 /** Units that hooks stop, start or ask for, and in which jobs. */
 function listUnits(config: Config): ReadonlyMap<string, readonly string[]> {
   const units = new Map<string, Set<string>>();
-  for (const { name, restore } of config.jobs.values())
-    for (const hook of [...restore.stop, ...restore.start, ...restore.check]) {
+  for (const { name, restore, freeze, thaw } of config.jobs.values())
+    for (const hook of [...restore.stop, ...restore.start, ...restore.check, ...freeze, ...thaw]) {
       if (!("command" in hook) || hook.command[0] !== "systemctl") continue;
       const unit = hook.command.at(-1) ?? "";
-      if (["stop", "start", "is-active"].includes(hook.command[1] ?? "")) units.set(unit, (units.get(unit) ?? new Set()).add(name));
+      if (["stop", "start", "freeze", "thaw", "is-active"].includes(hook.command[1] ?? ""))
+        units.set(unit, (units.get(unit) ?? new Set()).add(name));
     }
   return new Map([...units].map(([unit, jobs]) => [unit, [...jobs]]));
 }

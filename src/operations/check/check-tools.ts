@@ -22,8 +22,11 @@ export async function checkTools(config: Config, signal: AbortSignal): Promise<r
 function listTools(config: Config): readonly Tool[] {
   const jobs = [...config.jobs.values()];
   const kinds = new Set([...config.datastores.values()].map(({ kind }) => kind));
-  const methods = new Set(jobs.map(({ compression }) => compression.method));
-  const hasHooks = jobs.some(({ restore }) => restore.stop.length + restore.start.length > 0);
+  const used = jobs.flatMap((job) => [job, ...job.datastores.flatMap((name) => config.datastores.get(name) ?? [])]);
+  const methods = new Set(used.flatMap(({ compression }) => compression?.method ?? []));
+  const hasHooks =
+    jobs.some(({ restore, freeze }) => freeze.length + restore.stop.length + restore.start.length > 0) ||
+    [...config.datastores.values()].some(({ service }) => service !== undefined);
   return [
     { program: "setpriv", package: "util-linux", why: "children end with their parent", needed: "always" },
     { program: "flock", package: "util-linux", why: "locks that other programs see", needed: "always" },
@@ -31,7 +34,14 @@ function listTools(config: Config): readonly Tool[] {
     ...(methods.has("zstd") ? [{ program: "zstd", package: "zstd", why: "compression: zstd", needed: "always" } as const] : []),
     ...(methods.has("gzip") ? [{ program: "pigz", package: "pigz", why: "gzip on all cores", needed: "optional" } as const] : []),
     ...(hasHooks && existsSync("/run/systemd/system")
-      ? [{ program: "systemd-run", package: "systemd", why: "stop and start commands outside the service", needed: "always" } as const]
+      ? [
+          {
+            program: "systemd-run",
+            package: "systemd",
+            why: "stop, start, freeze and thaw commands outside the service",
+            needed: "always",
+          } as const,
+        ]
       : []),
   ];
 }

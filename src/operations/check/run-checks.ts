@@ -11,6 +11,7 @@ import { checkDisks } from "./check-disks.ts";
 import { checkFixedCopies } from "./check-fixed-copies.ts";
 import { checkOldJobs } from "./check-old-jobs.ts";
 import { checkRestores } from "./check-restores.ts";
+import { checkServices } from "./check-services.ts";
 import { checkSources } from "./check-sources.ts";
 import { checkSpace } from "./check-space.ts";
 import { checkTools } from "./check-tools.ts";
@@ -43,6 +44,7 @@ export async function runChecks(config: Config, signal: AbortSignal): Promise<re
       ...checkDisks(config, sources.facts, destinations.facts),
     ];
   });
+  await look("services", () => checkServices(config, signal));
   await look("restores", () => checkRestores(config, signal));
   await look("fixed copies", () => checkFixedCopies(config, signal));
   await look("places", () => Promise.resolve(checkContainment(config)));

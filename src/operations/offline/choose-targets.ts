@@ -64,7 +64,7 @@ function createUnreachable({ datastore, kind }: ManifestMember, isMasked: boolea
       }),
     );
   };
-  return { kind, sourcePaths: [], identify: refuse, open: refuse };
+  return { kind, sourcePaths: [], waysToCopy: ["live"], restoresStopped: false, identify: refuse, open: refuse };
 }
 
 /** A copy that an older version wrote is of no use. */

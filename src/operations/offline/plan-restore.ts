@@ -8,9 +8,11 @@ import type { RestoreOptions, TargetFacts } from "../../datastores/contract.ts";
 import { forecastRestore, type SpaceNeed } from "../forecast-restore.ts";
 import { countPresent, type InspectedTarget } from "../inspect-targets.ts";
 import type { PassedOver } from "../passed-over.ts";
+import { chooseServices, type RestoreServices } from "../restore-services.ts";
 import { openStagingDirectory } from "../staging.ts";
 import { listDoubts } from "../list-doubts.ts";
-import { assertParts, describeRestoring, listParts, type PartsRequest } from "../parts.ts";
+import { assertParts } from "../assert-parts.ts";
+import { describeRestoring, listParts, type PartsRequest } from "../parts.ts";
 import { openAddressed, openDestination } from "../verify.ts";
 import { chooseTargets, type OfflineTarget } from "./choose-targets.ts";
 import type { OfflineBackup } from "./open-view.ts";
@@ -40,6 +42,8 @@ export interface OfflinePlan extends PartsRequest {
   readonly doubts: readonly string[];
   readonly stop: readonly Hook[];
   readonly start: readonly Hook[];
+  /** Servers of the data, which are stopped and started in any case. */
+  readonly services: RestoreServices;
   readonly check: readonly Check[];
 }
 
@@ -65,6 +69,7 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
   );
   const restoring = describeRestoring(listParts(request.parts), manifest.class);
   for (const target of targets) members.push(await inspectTarget(target, request, restoring, signal));
+  const replaced = targets.map(({ member: { datastore }, options }) => ({ datastore, options }));
   const hooks = request.config?.jobs.get(manifest.job)?.restore;
   return {
     chosen,
@@ -78,6 +83,7 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
     doubts: listDoubts(chosen.backup),
     stop: hooks?.stop ?? [],
     start: hooks?.start ?? [],
+    services: chooseServices(request.config?.datastores ?? new Map(), replaced),
     check: hooks?.check ?? [],
   };
 }

@@ -2,7 +2,9 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Times in force have their unit in the name; in a file they are texts. */
 const times: ReadonlyMap<string, string> = new Map(
-  ["atStartMinAge", "maxDuration", "maxAge", "undoKeep", "timeout", "retryFor", "backoff", "keepWithin"].map((name) => [`${name}Ms`, name]),
+  ["atStartMinAge", "maxDuration", "maxAge", "maxFreeze", "maxDowntime", "undoKeep", "timeout", "retryFor", "backoff", "keepWithin"].map(
+    (name) => [`${name}Ms`, name],
+  ),
 );
 
 /**

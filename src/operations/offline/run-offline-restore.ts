@@ -1,12 +1,14 @@
 import { join } from "node:path";
 import { createId } from "../../base/ids.ts";
+import { pickDefined } from "../../base/pick-defined.ts";
 import type { ConcurrencyKey } from "../../base/concurrency-key.ts";
 import { createConfigCopy, createPlainCopy } from "../../config/config-copy.ts";
 import type { Config, Settings } from "../../config/config.ts";
 import { acquireLocks } from "../../queue/locks.ts";
 import { findBackupKeys } from "../extract/find-backup.ts";
 import { listRestoreHooks, type FindHooks } from "../fill-hooks.ts";
-import { listQueried } from "../find-config.ts";
+import { identifyServices, listQueried } from "../find-config.ts";
+import { holdsDir } from "../hold/hold-record.ts";
 import { restoreJournalDir } from "../prepare-task.ts";
 import { listParts } from "../parts.ts";
 import { runRestore, type RestoreResult } from "../restore.ts";
@@ -50,6 +52,8 @@ export async function runOfflineRestore(
   for (const { id, message } of work.finished) ports.log("warn", `The restore ${id} ${message}`);
   const keys: ConcurrencyKey[] = [...(await findBackupKeys(request.config, plan.chosen))];
   for (const { target } of plan.members) keys.push(await target.configured.identify(signal));
+  const names = plan.members.map(({ target }) => target.member.datastore);
+  if (request.config !== undefined) keys.push(...identifyServices(request.config, names));
   using _locks = await acquireLocks(
     { directory: join(settings.runtimeDir, "locks"), keys, holder: `offline restore of ${plan.manifest.name}` },
     signal,
@@ -67,6 +71,8 @@ export async function runOfflineRestore(
       members: plan.members.map(({ target }) => ({ datastore: target.member.datastore, options: target.options })),
       stop: plan.stop,
       start: request.start === "yes" ? plan.start : [],
+      services: plan.services,
+      holdsDir: holdsDir(settings.stateDir),
       check: plan.check,
       queried: request.config === undefined ? [] : listQueried(request.config, plan.check),
       keep: request.keep,
@@ -118,6 +124,8 @@ function describePreRestore({ plan, config, settings, version, stagingDir, saveT
       kind: target.member.kind,
       options: describeForSaving(target),
       shrink: "off",
+      ...(plan.services.datastores.includes(target.member.datastore) ? { copying: "stopped" } : {}),
+      ...pickDefined({ compression: config?.datastores.get(target.member.datastore)?.compression }),
     })),
     destination: { name: "pre-restore", kind: "local", options: { path: saveTo } },
     config: { ...copy, datastores: Object.fromEntries(datastores) },

@@ -15,6 +15,10 @@ export function describeAccess({ kind, entries }: ManifestMember, path: string):
       return files.flatMap(({ file }) => describeRedis(path, basename(file)));
     case "postgresql":
       return files.flatMap(({ entry, file }) => describePostgresql(entry, file));
+    case "neo4j":
+      return files.flatMap(({ entry, file }) =>
+        entry.form === "tree" ? [`ls -la ${quote(path)}`] : (describeServerEntry("neo4j", entry, `cat ${quote(file)}`) ?? []),
+      );
     default:
       return [`ls -la ${quote(path)}`];
   }

@@ -21,6 +21,8 @@ export interface ScratchSetup extends Surroundings {
   readonly scratchId: string;
   readonly address: BackupAddress;
   readonly members: readonly ScratchTarget[];
+  /** As of a restore into a directory. */
+  readonly configured: Readonly<Record<string, unknown>>;
 }
 
 export interface ScratchTarget {
@@ -88,7 +90,7 @@ interface FilesTarget {
 }
 
 async function restoreFiles(
-  { stagingDir }: ScratchSetup,
+  { stagingDir, configured }: ScratchSetup,
   { backup, member, path, notes }: FilesTarget,
   keep: (made: ScratchMember) => Promise<void>,
   ports: TaskPorts,
@@ -116,7 +118,7 @@ async function restoreFiles(
       },
     );
   }
-  await restoreMemberInto({ backup, member, path, stagingDir }, ports, signal);
+  await restoreMemberInto({ backup, member, path, stagingDir, configured }, ports, signal);
   await keep(one(describeDropped(member), describeAccess(member, path)));
 }
 

@@ -19,6 +19,8 @@ export interface DatastoreSource extends AsyncDisposable {
   fingerprint(): Promise<string>;
   /** Text that is the same when the source holds the same data, wherever it lies. */
   readData(): Promise<string>;
+  /** The same of what a snapshot keeps, where that is not all of it. */
+  readSnapshotData?(): Promise<string>;
   /** Of a driver that declares parts. */
   readonly parts?: PartsSource;
 }

@@ -21,6 +21,8 @@ export interface TreeTarget {
   /** The directory to replace, resolved; for a directory of drills the one in which the tree gets its own name. */
   readonly root: string;
   readonly below: boolean;
+  /** `root`: others hold the directory itself, a container that has it mounted, so that only its entries are replaced. */
+  readonly keeps?: "root";
   readonly exclude: readonly string[];
   readonly oneFileSystem: boolean;
   readonly special: SpecialFiles;
@@ -58,7 +60,7 @@ export class TreeRestore implements RestoreSession {
       summary: survey === undefined ? "nothing is there" : `directory with ${survey.entries} entries, ${describeBytes(bytes)}`,
       present,
       bytes,
-      method: isMountPoint(root) ? "replaces each entry of the mounted directory" : "replaces the directory",
+      method: this.#keepsRoot() ? "replaces each entry of the mounted directory" : "replaces the directory",
       neededBytes: survey?.tarBytes ?? 0,
       notes: (survey?.mounts ?? []).map((path) => ({
         level: "warning",
@@ -90,7 +92,7 @@ export class TreeRestore implements RestoreSession {
   /** What backups leave out survives a restore; where it cannot it would be lost. */
   async assertSaved(_saved: SavedMember, signal: AbortSignal): Promise<void> {
     if (readInode(this.#root) === undefined) return;
-    const isMount = isMountPoint(this.#root);
+    const isMount = this.#keepsRoot();
     const survives = (path: Buffer): boolean => (this.#staged ? isFree(this.#new, path) : isMount && !path.includes(0x2f));
     const lost = (await this.#listKept(signal)).filter((path) => !survives(path)).map(String);
     if (lost.length === 0) return;
@@ -113,7 +115,7 @@ export class TreeRestore implements RestoreSession {
       steps.push(step);
     };
     await beginSwap(area, keep);
-    await (isMountPoint(this.#root) ? this.#swapEntries(area, keep, signal) : this.#swapRoot(area, keep, signal));
+    await (this.#keepsRoot() ? this.#swapEntries(area, keep, signal) : this.#swapRoot(area, keep, signal));
     await syncAll(steps);
   }
 
@@ -129,13 +131,32 @@ export class TreeRestore implements RestoreSession {
     if (this.#area !== undefined && !this.#begun) await removeArea(this.#area.path, new AbortController().signal);
   }
 
+  /** The staged copy, until it is swapped in; for drivers that try whether its server can read it. */
+  get stagedPath(): string | undefined {
+    return this.#staged && !this.#begun ? this.#new : undefined;
+  }
+
   get #new(): string {
     return join(this.#area?.path ?? "", "new");
   }
 
+  /** The staged copy, between `stage` and `swap`; undefined where nothing was staged. */
+  get stagedRoot(): string | undefined {
+    return this.#staged ? this.#new : undefined;
+  }
+
+  /** What `swap` has put aside, for drivers that ask whether a server has it open. */
+  get asidePath(): string | undefined {
+    return this.#begun && this.#area !== undefined ? join(this.#area.path, "old") : undefined;
+  }
+
   /** Where renames to the target work: beside it, or in it when it is a mount point. */
   #findPlace(): string {
-    return isMountPoint(this.#root) ? this.#root : dirname(this.#root);
+    return this.#keepsRoot() ? this.#root : dirname(this.#root);
+  }
+
+  #keepsRoot(): boolean {
+    return (this.#target.keeps === "root" && readInode(this.#root) !== undefined) || isMountPoint(this.#root);
   }
 
   async #stageTree(entry: StoredEntry, signal: AbortSignal): Promise<Contents> {

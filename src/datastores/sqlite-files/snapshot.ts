@@ -3,11 +3,19 @@ import { statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
-import type { SnapshotRequest } from "./child-protocol.ts";
 import { copyPages, type CopyPace } from "./copy-pages.ts";
 import { openDatabase, readNumber, readText } from "./open-database.ts";
 import { pollLock } from "./poll-lock.ts";
 import { openWriteback } from "./writeback.ts";
+
+/** What is copied, to a file that must not exist, and for how long others may be held up. */
+export interface CopyRequest {
+  readonly path: string;
+  readonly copy: string;
+  readonly busyTimeoutMs: number;
+  readonly maxHoldMs: number;
+  readonly maxDurationMs: number;
+}
 
 export interface Snapshot {
   readonly facts: Readonly<Record<string, string | number | boolean>>;
@@ -28,7 +36,7 @@ const maxRestarts = 5;
  * that is too large for that is copied in steps of half that time, between which writers get in; every write starts such a copy again,
  * so a database that is written to without pause fails `source-locked`.
  */
-export async function takeSnapshot(request: SnapshotRequest, report: Report): Promise<Snapshot> {
+export async function takeSnapshot(request: CopyRequest, report: Report): Promise<Snapshot> {
   const startedAt = performance.now();
   const deadlineAt = startedAt + request.maxDurationMs;
   const source = openDatabase(request.path, 0);
@@ -57,7 +65,7 @@ interface CopyWay {
 
 async function copyBounded(
   source: Database.Database,
-  request: SnapshotRequest,
+  request: CopyRequest,
   wal: boolean,
   deadlineAt: number,
   report: Report,
@@ -76,7 +84,7 @@ async function copyBounded(
   });
 }
 
-async function copyHeld(source: Database.Database, request: SnapshotRequest, pace: CopyPace, report: Report) {
+async function copyHeld(source: Database.Database, request: CopyRequest, pace: CopyPace, report: Report) {
   await using _writeback = openWriteback(request.copy);
   source.exec("BEGIN");
   try {
@@ -90,7 +98,7 @@ async function copyHeld(source: Database.Database, request: SnapshotRequest, pac
   }
 }
 
-function describeWay(way: CopyWay, request: SnapshotRequest): Note[] {
+function describeWay(way: CopyWay, request: CopyRequest): Note[] {
   if (way.method === "held") return [];
   const message = `${request.path} takes longer to copy than maxHoldMs (${request.maxHoldMs} ms), so it was copied in steps; begun again ${way.restarts} times`;
   return [{ level: "info", code: "copied-in-steps", message }];

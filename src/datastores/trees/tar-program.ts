@@ -60,6 +60,16 @@ async function writeExcludes(source: TarSource): Promise<readonly string[]> {
 
 /** Extracts what `pieces` yields into a directory that was made for it and is empty. Whoever yields must have checked every header. */
 export async function extractTree(pieces: AsyncIterable<Uint8Array>, directory: string, signal: AbortSignal): Promise<void> {
+  await extractMembers(pieces, directory, [], signal);
+}
+
+/** The same of these members alone, by their names in the archive; of all where none is named. @throws tool-failed for one that is not there */
+export async function extractMembers(
+  pieces: AsyncIterable<Uint8Array>,
+  directory: string,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<void> {
   const args = [
     "--extract",
     "--file=-",
@@ -70,6 +80,7 @@ export async function extractTree(pieces: AsyncIterable<Uint8Array>, directory: 
     "--blocking-factor=128",
     "-C",
     directory,
+    ...(names.length === 0 ? [] : ["--no-wildcards", "--", ...names]),
   ];
   await using program = openProgram("tar", args, { stdin: "pipe" }, signal);
   const { stdin, stdout } = program;

@@ -3,12 +3,22 @@ import { HoldfastError } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
 import type { DriverContext, DumpEntry, DumpFacts } from "../contract.ts";
 import { explainSourceFault, explainSpace } from "./explain-fault.ts";
-import type { TreeOptions } from "./options.ts";
 import { surveyTree, type TreeSurvey } from "./survey-tree.ts";
 import { createListPath, streamTree } from "./tar-program.ts";
 
+/** What belongs to a tree, and what its absence means. */
+export interface TreeSource {
+  /** Globs relative to the root of what is left out. */
+  readonly exclude: readonly string[];
+  readonly oneFileSystem: boolean;
+  readonly optional: boolean;
+  readonly allowEmpty: boolean;
+  /** Name in the backup, without `.tar`; the datastore's by default. */
+  readonly entry?: string | undefined;
+}
+
 /** Undefined when an optional root is not there. Throws `source-missing`, `source-empty`, `source-unreadable`. */
-export async function lookAtTree(root: string, options: TreeOptions, signal: AbortSignal): Promise<TreeSurvey | undefined> {
+export async function lookAtTree(root: string, options: TreeSource, signal: AbortSignal): Promise<TreeSurvey | undefined> {
   let survey: TreeSurvey;
   try {
     survey = await surveyTree(root, options, signal);
@@ -26,7 +36,7 @@ export async function lookAtTree(root: string, options: TreeOptions, signal: Abo
 }
 
 export async function* dumpTree(
-  dump: { readonly root: string; readonly options: TreeOptions; readonly context: DriverContext },
+  dump: { readonly root: string; readonly options: TreeSource; readonly context: DriverContext },
   signal: AbortSignal,
 ): AsyncGenerator<DumpEntry, DumpFacts, undefined> {
   const { root, options, context } = dump;

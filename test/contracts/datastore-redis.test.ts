@@ -1,0 +1,4 @@
+import { redisFixture } from "../support/redis-fixture.ts";
+import { describeDatastore } from "./datastore.ts";
+
+describeDatastore("redis", redisFixture);

@@ -1,0 +1,4 @@
+import { sqliteFixture } from "../support/datastore-fixtures.ts";
+import { describeDatastore } from "./datastore.ts";
+
+describeDatastore("sqlite", sqliteFixture);
