@@ -35,7 +35,7 @@ export function createPostgresCases(directory: string, server: PostgresServer): 
   const target = join(directory, "raw");
   const size = mib(Number(server.execute("select pg_database_size('bench')")));
   const tools = `export PGHOST=${server.socketDirectory} PGPORT=${server.port} PGUSER=postgres PATH=${server.binDir}:$PATH`;
-  const fresh = `${tools}; psql -qXc 'drop database if exists again' postgres 2>/dev/null; psql -qXc 'create database again template template0' postgres`;
+  const fresh = `${tools}; psql -qXc 'drop database again' postgres; psql -qXc 'create database again template template0' postgres`;
   const begin = `${tools}; rm -rf ${target}; mkdir ${target}`;
   const options = (format: string): unknown => server.socketOptions({ database: "bench", format, binDir: server.binDir });
   const one = (format: string, backup: string, restore: string): Case => ({
@@ -45,6 +45,7 @@ export function createPostgresCases(directory: string, server: PostgresServer): 
     datastore: { name: "bench", kind: "postgresql", options: options(format) },
     rawBackup: `${begin}; ${backup}; sync -f ${target}`,
     rawRestore: `${fresh}; ${restore}`,
+    present: `${tools}; psql -qXc 'create database again template bench strategy file_copy' -c checkpoint postgres`,
     settle: `${tools}; psql -qXc 'drop database if exists again' -c checkpoint postgres 2>/dev/null`,
     comparable: backedUp,
     restored,

@@ -27,11 +27,20 @@ export async function runOperation(kind: string, setupPath: string): Promise<Pha
   return phases;
 }
 
-/** Lets what was written and removed before reach the disk: else whoever comes second pays for it. */
+/** Ends what the step before has left to do: else whoever comes second pays for it. */
 async function settle(one: Case, rounds: number): Promise<void> {
   if (one.settle !== undefined) await runShell(one.settle);
+  await settleDisk(rounds);
+}
+
+/**
+ * Lets what was written and removed before reach the disk; then touches as much memory as a step takes. A virtual machine may get fresh memory
+ * from its host at a third of the speed of memory that it had a moment ago, and which side gets which would be chance.
+ */
+async function settleDisk(rounds: number): Promise<void> {
   await runShell("sync");
   await delay(rounds === 1 ? 0 : 5_000);
+  await runShell("dd if=/dev/zero of=/dev/null bs=4G count=1 iflag=fullblock status=none");
 }
 
 async function runShell(script: string): Promise<number> {
@@ -48,6 +57,8 @@ export interface Case {
   /** The same with the hashes that Holdfast takes, of the plain and of the stored bytes, by OpenSSL. */
   readonly hashedBackup?: string;
   readonly rawRestore: string;
+  /** Makes what the raw restore replaces, as large as what it restores. */
+  readonly present?: string;
   /** Ends what a server still does for the step before: whoever comes next would pay for it. */
   readonly settle?: string;
   /** Time of what the raw side does too: of a backup, of a restore. */
@@ -105,6 +116,10 @@ export async function compare(place: BenchPlace, one: Case, rounds: number): Pro
     beyond.push(backup.endMs - one.comparable(backup));
     peak = Math.max(peak, backup.peakBytes);
     await settle(one, rounds);
+    if (one.present !== undefined) {
+      await runShell(one.present);
+      await settleDisk(rounds);
+    }
     rawRestores.push(await runShell(one.rawRestore));
     await settle(one, rounds);
     const restore = await runOperation("restore", place.save(place.createRestore(one.job, backup.result.manifestKey ?? "", one.datastore)));

@@ -47,13 +47,13 @@ async function measureMemory(place: BenchPlace, directory: string): Promise<void
 function printHead(): void {
   print(`# Benchmarks\n`);
   print(
-    `${availableParallelism()} cores, Node ${process.version}, ${rounds} round${rounds === 1 ? "" : "s"}, medians, both sides interleaved. Ratios hold, absolute times do not.\n`,
+    `${availableParallelism()} cores, Node ${process.version}, ${rounds} round${rounds === 1 ? "" : "s"}, medians, both sides interleaved; before each measurement the disk is synced and memory touched. Ratios hold, absolute times do not.\n`,
   );
   print(
     "Raw tools: `sqlite3 .backup` then `zstd -3 -T0`; `tar | zstd -3 -T0`; each with sha256sum of the plain and of the stored bytes, and a sync. Restores: `zstd -d` and an integrity check; `zstd -d | tar -x`, which replaces a tree of the same size; each with sha256sum and a sync.\n",
   );
   print(
-    "Of servers, without any hash: `pg_dump -Fc -Z0 | zstd -3 -T2`, `pg_dump -Fp | zstd -3 -T2`, `pg_dump -Fd -j2 -Z0` then `tar | zstd -3 -T2`, `redis-cli --rdb - | zstd -3 -T2`, each with a sync; the second ratio is to the same with `openssl dgst -sha256` on both sides of zstd, as Holdfast hashes. Restores: into a new database by `pg_restore -j2` from a temporary file, by `psql -1`, by `pg_restore -j2` from the extracted directory; for Redis through a scratch server and replication. Both sides use the same private servers (PostgreSQL 15 without autovacuum, a checkpoint before each measurement; Redis 7), whose memory is not counted.\n",
+    "Of servers, without any hash: `pg_dump -Fc -Z0 | zstd -3 -T2`, `pg_dump -Fp | zstd -3 -T2`, `pg_dump -Fd -j2 -Z0` then `tar | zstd -3 -T2`, `redis-cli --rdb - | zstd -3 -T2`, each with a sync; the second ratio is to the same with `openssl dgst -sha256` on both sides of zstd, as Holdfast hashes. Restores: a database of the same size is dropped, a new one filled by `pg_restore -j2` from a temporary file, by `psql -1`, by `pg_restore -j2` from the extracted directory; for Redis through a scratch server and replication. Both sides use the same private servers (PostgreSQL 15 without autovacuum, a checkpoint before each measurement; Redis 7), whose memory is not counted.\n",
   );
   print(
     "| | raw tools | Holdfast, the same work | ratio | beyond it (verification, comparison, pre-restore backup) | peak memory |\n| --- | --- | --- | --- | --- | --- |",

@@ -1,12 +1,11 @@
 import type { Readable, Transform, Writable } from "node:stream";
 import { HoldfastError } from "../base/errors.ts";
+import { feedBytes } from "../base/feed-bytes.ts";
 import { createAbortError, openProgram } from "../base/subprocess.ts";
 
 /** Bytes that are produced while they are read. The signal stops what produces them. */
 export type OpenBody = (signal: AbortSignal) => AsyncIterable<Uint8Array>;
 
-/** How much of a body waits for what takes it. */
-const aheadBytes = 1 << 20;
 const gatheredBytes = 1 << 18;
 
 /** Takes bytes and gives others. Closing ends it at once. */
@@ -103,32 +102,6 @@ async function* drainOutput(
       (reason: unknown) => ({ error: reason }),
     );
   }
-}
-
-/**
- * Writes a body into a stream and ends it; `cut` when the stream takes no more. What the body throws comes out, the stream is left as it is.
- * The body is read ahead, so that what makes it and what takes it work at the same time.
- */
-export async function feedBytes(body: AsyncIterable<Uint8Array>, input: Writable): Promise<"whole" | "cut"> {
-  const taking = { isFull: false, wake: (): void => undefined };
-  for (const event of ["drain", "close", "error"]) {
-    input.on(event, () => {
-      taking.isFull = false;
-      taking.wake();
-    });
-  }
-  for await (const chunk of body) {
-    if (!input.writable) return "cut";
-    taking.isFull = !input.write(chunk, () => taking.wake());
-    while (taking.isFull && input.writable && input.writableLength >= aheadBytes) {
-      await new Promise<void>((resolve) => {
-        taking.wake = resolve;
-      });
-    }
-  }
-  if (!input.writable) return "cut";
-  input.end();
-  return "whole";
 }
 
 /** The same bytes in pieces of at least `gatheredBytes`, the last one aside: what is done with each piece costs more than its copy. */

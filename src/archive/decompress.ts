@@ -42,7 +42,10 @@ export async function* restoreBytes(
   yield* checkBytes(explainFailure(decompressed, place, signal), plain, `content of ${place}`);
 }
 
-/** Passes bytes on; ends normally only if there are as many as expected, with the expected hash. Never yields more. */
+/**
+ * Passes bytes on; ends normally only if there are as many as expected, with the expected hash. Never yields more. Large pieces are handed on in
+ * parts: whoever takes them would wait while all of one is hashed.
+ */
 export async function* checkBytes(
   body: AsyncIterable<Uint8Array>,
   expected: Measure,
@@ -52,8 +55,11 @@ export async function* checkBytes(
   for await (const chunk of body) {
     if (meter.bytes + chunk.length > expected.bytes)
       throw createDamage(`The ${what} has more than the ${expected.bytes} bytes that its manifest states`);
-    meter.add(chunk);
-    yield chunk;
+    for (let at = 0; at < chunk.length; at += pieceBytes) {
+      const piece = chunk.subarray(at, at + pieceBytes);
+      meter.add(piece);
+      yield piece;
+    }
   }
   assertMeasure(meter.finish(), expected, what);
 }

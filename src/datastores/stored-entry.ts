@@ -10,7 +10,7 @@ export interface FileAttributes {
   readonly mtimeNs: string;
 }
 
-/** A stored entry on its way back; bodies come decompressed, and none is to be trusted before it has ended: it ends normally only if its hashes are those of the manifest. Read each body before the next. */
+/** A stored entry on its way back; bodies come decompressed, and none is to be trusted before it has ended: it ends normally only if its hashes are those of the manifest. Its pieces are the reader's: nobody writes into them again. Read each body before the next. */
 export interface StoredEntry {
   readonly name: string;
   readonly form: "file" | "tree";

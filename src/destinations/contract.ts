@@ -64,7 +64,7 @@ export interface Destination extends AsyncDisposable {
   openPublication(folder: string, name: string, shape: PublicationShape, id: string, signal: AbortSignal): Promise<Publication>;
   /** Whether anything has this key: a file or a folder, visible or not yet published. */
   exists(key: string, signal: AbortSignal): Promise<boolean>;
-  /** Throws `backup-not-found` when there is no such object. A range that goes beyond the end is `backup-damaged`. */
+  /** Throws `backup-not-found` when there is no such object. A range that goes beyond the end is `backup-damaged`. Pieces are the reader's. */
   get(key: string, range: ByteRange | undefined, signal: AbortSignal): AsyncIterable<Uint8Array>;
   stat(key: string, signal: AbortSignal): Promise<ObjectFacts | undefined>;
   /** All visible objects below a folder, in no order. An error is thrown, never an empty list; a folder that is not there is empty. */

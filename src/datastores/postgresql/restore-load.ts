@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { open } from "node:fs/promises";
 import { HoldfastError } from "../../base/errors.ts";
+import { feedBytes } from "../../base/feed-bytes.ts";
 import { openProgram } from "../../base/subprocess.ts";
 import { prepareTool, type Access } from "./connection.ts";
 import { countLifting, edgeBytes, findBegin } from "./plain-edges.ts";
@@ -106,17 +107,16 @@ export async function feedPsql(
   await using program = openProgram(tool.program, tool.args, { ...tool.options, stdin: "pipe" }, signal);
   const { stdin, stdout } = program;
   if (stdin === null || stdout === null) throw new HoldfastError("internal", "psql has no standard input or output");
-  stdin.on("error", () => undefined);
   let output = "";
   stdout.setEncoding("utf8").on("data", (text: string) => {
     output = (output + text).slice(-200);
   });
-  for await (const chunk of script) {
-    if (stdin.write(chunk)) continue;
-    // It may end before it has read everything.
-    await Promise.race([new Promise((resolve) => stdin.once("drain", resolve)), program.finished]);
+  async function* end(): AsyncGenerator<Uint8Array | string, void, undefined> {
+    yield* script;
+    yield `\\echo ${done}\n`;
   }
-  stdin.end(`\\echo ${done}\n`);
+  // It may end before it has read everything; why it did is told by its own end.
+  await feedBytes(end(), stdin);
   await program.finished;
   if (!output.trimEnd().endsWith(done)) throw new HoldfastError("restore-failed", "psql ended before it came to the end of the dump");
 }

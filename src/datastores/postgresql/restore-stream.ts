@@ -39,8 +39,7 @@ export async function openStreamedText(
     for (let bytes = 0; bytes < headBytes;) {
       const next = await body.next();
       if (next.done === true) break;
-      // Whoever gave it may use its memory again.
-      head.push(Buffer.from(next.value));
+      head.push(next.value);
       bytes += next.value.length;
     }
     const begun = Buffer.concat(head);
@@ -87,11 +86,11 @@ async function* readChecked(
   let heldBytes = begun.length - begin;
   let bytes = begun.length;
   for (let next = await body.next(); next.done !== true; next = await body.next()) {
-    const chunk = Buffer.from(next.value);
-    guard.push(chunk);
-    held.push(chunk);
-    heldBytes += chunk.length;
-    bytes += chunk.length;
+    const { value } = next;
+    guard.push(value);
+    held.push(value);
+    heldBytes += value.length;
+    bytes += value.length;
     for (let [first] = held; first !== undefined && heldBytes - first.length >= edgeBytes; [first] = held) {
       held.shift();
       heldBytes -= first.length;

@@ -69,8 +69,7 @@ async function feed(tar: AsyncIterable<Uint8Array>, reader: Extract, signal: Abo
       signal.throwIfAborted();
       if (reader.destroyed) return;
       tail = Buffer.concat([tail, chunk.subarray(Math.max(0, chunk.length - endBytes))]).subarray(-endBytes);
-      // Whoever gave it may use its memory again, and the reader keeps some of it.
-      if (reader.write(Buffer.from(chunk))) continue;
+      if (reader.write(chunk)) continue;
       await new Promise<void>((resolve) => {
         const go = (): void => {
           reader.off("drain", go).off("close", go);

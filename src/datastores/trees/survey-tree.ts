@@ -63,8 +63,9 @@ class Survey {
   readonly #mountNames: ReadonlySet<string>;
   readonly #excluded: Buffer[] = [];
   readonly #skipped = new Set<string>();
-  readonly #named: Record<"sockets" | "devices" | "databases" | "clusters" | "mounts" | "areas" | "deep", string[]> = {
+  readonly #named: Record<"sockets" | "linked" | "devices" | "databases" | "clusters" | "mounts" | "areas" | "deep", string[]> = {
     sockets: [],
+    linked: [],
     devices: [],
     databases: [],
     clusters: [],
@@ -149,6 +150,9 @@ class Survey {
     const { stat } = entry;
     if (stat.isSocket()) this.#named.sockets.push(escapePath(entry.path));
     if (stat.isBlockDevice() || stat.isCharacterDevice()) this.#named.devices.push(escapePath(entry.path));
+    // GNU tar keeps the further names of files and symbolic links only.
+    if (stat.nlink > 1n && (stat.isFIFO() || stat.isBlockDevice() || stat.isCharacterDevice()))
+      this.#named.linked.push(escapePath(entry.path));
     if (!stat.isFile()) return;
     const bytes = Number(stat.size);
     this.#countDistinct(stat, bytes);
@@ -171,9 +175,10 @@ class Survey {
   }
 
   #describeFindings(): readonly Note[] {
-    const { sockets, devices, databases, clusters, mounts, areas, deep } = this.#named;
+    const { sockets, linked, devices, databases, clusters, mounts, areas, deep } = this.#named;
     const notes: readonly (readonly [readonly string[], Note["level"], string, string])[] = [
       [sockets, "info", "socket-not-kept", "Sockets are not kept"],
+      [linked, "info", "link-not-kept", "Names of one pipe or device come back as several of them"],
       [devices, "warning", "device", "Device nodes are kept, but restored only with `devices: true`"],
       [databases, "warning", "live-sqlite", "A copy of a SQLite database in use may be torn; declare a datastore of kind sqlite for"],
       [clusters, "warning", "live-postgres", "A copy of a running PostgreSQL cluster is torn; declare a datastore of kind postgres for"],
