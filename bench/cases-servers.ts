@@ -27,7 +27,9 @@ export function fillPostgres(server: PostgresServer, scale: number): void {
 /** Hashes on both sides of the compressor, by the fastest program for it. */
 function addHashes(pipeline: string): string {
   const hash = "tee >(openssl dgst -sha256 >/dev/null)";
-  return pipeline.replace("| zstd -q -3 -T2 >", `| ${hash} | zstd -q -3 -T2 | ${hash} >`);
+  return pipeline
+    .replace("| zstd -q -3 -T2 >", `| ${hash} | zstd -q -3 -T2 | ${hash} >`)
+    .replace(/zstd -q -d -c (\S+)/, `${hash} <$1 | zstd -q -d -c | ${hash}`);
 }
 
 /** Dumps and restores of the database `bench`, by the best raw pipeline of the same format. */
@@ -45,6 +47,7 @@ export function createPostgresCases(directory: string, server: PostgresServer): 
     datastore: { name: "bench", kind: "postgresql", options: options(format) },
     rawBackup: `${begin}; ${backup}; sync -f ${target}`,
     rawRestore: `${fresh}; ${restore}`,
+    hashedRestore: `${fresh}; ${addHashes(restore)}`,
     present: `${tools}; psql -qXc 'create database again template bench strategy file_copy' -c checkpoint postgres`,
     settle: `${tools}; psql -qXc 'drop database if exists again' -c checkpoint postgres 2>/dev/null`,
     comparable: backedUp,

@@ -57,6 +57,8 @@ export interface Case {
   /** The same with the hashes that Holdfast takes, of the plain and of the stored bytes, by OpenSSL. */
   readonly hashedBackup?: string;
   readonly rawRestore: string;
+  /** As of a backup. */
+  readonly hashedRestore?: string;
   /** Makes what the raw restore replaces, as large as what it restores. */
   readonly present?: string;
   /** Ends what a server still does for the step before: whoever comes next would pay for it. */
@@ -83,12 +85,13 @@ What a restore takes from its beginning to its end, without commands around it. 
 | --- | --- | --- | --- | --- | --- | --- | --- |`;
 
 /** Medians of the parts, and of the whole without the pre-restore backup against the raw restore. */
-function describeParts(name: string, raw: readonly number[], restores: readonly Phases[]): string {
+function describeParts(name: string, raw: readonly number[], hashed: readonly number[], restores: readonly Phases[]): string {
   const begins = ["verifying", "staging", "saving the present data", "swapping", "removing what was put aside"];
   const medians = begins.map((begin) => findMedian(restores.map(({ parts }) => parts[begin] ?? 0)));
   const rest = findMedian(restores.map(({ endMs, parts }) => endMs - (parts["saving the present data"] ?? 0)));
   const cells = [findMedian(raw), ...medians].map(seconds).join(" | ");
-  return `| ${name} | ${cells} | ${(rest / findMedian(raw)).toFixed(2)} × |`;
+  const alike = hashed.length === 0 ? "" : `, ${(rest / findMedian(hashed)).toFixed(2)} × with the same hashes`;
+  return `| ${name} | ${cells} | ${(rest / findMedian(raw)).toFixed(2)} ×${alike} |`;
 }
 
 /** Runs both sides so many times, interleaved. */
@@ -98,6 +101,7 @@ export async function compare(place: BenchPlace, one: Case, rounds: number): Pro
   const ours: number[] = [];
   const beyond: number[] = [];
   const rawRestores: number[] = [];
+  const hashedRestores: number[] = [];
   const restores: number[] = [];
   const compared: number[] = [];
   const whole: Phases[] = [];
@@ -116,12 +120,17 @@ export async function compare(place: BenchPlace, one: Case, rounds: number): Pro
     beyond.push(backup.endMs - one.comparable(backup));
     peak = Math.max(peak, backup.peakBytes);
     await settle(one, rounds);
-    if (one.present !== undefined) {
-      await runShell(one.present);
-      await settleDisk(rounds);
-    }
-    rawRestores.push(await runShell(one.rawRestore));
-    await settle(one, rounds);
+    const restoreBy = async (script: string): Promise<number> => {
+      if (one.present !== undefined) {
+        await runShell(one.present);
+        await settleDisk(rounds);
+      }
+      const wallMs = await runShell(script);
+      await settle(one, rounds);
+      return wallMs;
+    };
+    rawRestores.push(await restoreBy(one.rawRestore));
+    if (one.hashedRestore !== undefined) hashedRestores.push(await restoreBy(one.hashedRestore));
     const restore = await runOperation("restore", place.save(place.createRestore(one.job, backup.result.manifestKey ?? "", one.datastore)));
     restores.push(one.restored(restore));
     compared.push(restore.endMs - one.restored(restore));
@@ -134,5 +143,5 @@ export async function compare(place: BenchPlace, one: Case, rounds: number): Pro
     `| ${one.name} backup | ${seconds(findMedian(raw))} | ${seconds(findMedian(ours))} | **${ratio(ours, raw)}**${alike} | ${seconds(findMedian(beyond))} | ${mib(peak)} |`,
     `| ${one.name} restore | ${seconds(findMedian(rawRestores))} | ${seconds(findMedian(restores))} | **${ratio(restores, rawRestores)}** | ${seconds(findMedian(compared))} | |`,
   ];
-  return { lines, parts: describeParts(one.name, rawRestores, whole) };
+  return { lines, parts: describeParts(one.name, rawRestores, hashedRestores, whole) };
 }
