@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { gunzipSync, zstdDecompressSync } from "node:zlib";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { createEntry, openWritten, readAll, writeBackup, type WrittenBackup } from "../../test/support/write-backup.ts";
 import { objectKey, parseManifestKey } from "./backup-keys.ts";
 import { openLoneArchive } from "./backup-reader.ts";

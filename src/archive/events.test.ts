@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { foldEvents, formatEvent, parseEvents, type BackupEvent } from "./events.ts";
 
 const at = (minute: number): string => new Date(Date.UTC(2024, 0, 1, 12, minute)).toISOString();

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { before, test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { openWritten, readAll, writeBackup, createEntry } from "../../test/support/write-backup.ts";
 import { HoldfastError, type ErrorCode } from "../base/errors.ts";
 import { parseManifest, sealManifest, type Manifest, type ManifestEntry } from "./manifest.ts";

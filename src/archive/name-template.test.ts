@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { HoldfastError } from "../base/errors.ts";
 import { checkNameTemplate, createNameVariant, findNameProblem, formatEnding, formatName, namePlaceholders } from "./name-template.ts";
 

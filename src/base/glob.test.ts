@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { matchesGlob } from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { compileGlob, escapeGlob, isGlob, unescapeGlob } from "./glob.ts";
 
 const cases: readonly (readonly [pattern: string, matching: readonly string[], other: readonly string[]])[] = [

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { writeFile } from "node:fs/promises";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { stringify } from "yaml";
 import { withConfigFiles } from "../../test/support/config-files.ts";
 import { HoldfastError } from "../base/errors.ts";

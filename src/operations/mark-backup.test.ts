@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { appendFileSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { withDestination, type DestinationBed } from "../../test/support/destination-bed.ts";
 import type { BackupEvent } from "../archive/events.ts";
 import { formatInstant } from "../base/clock.ts";

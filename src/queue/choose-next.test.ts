@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { type ConcurrencyKey, keysConflict } from "../base/concurrency-key.ts";
 import { type Candidate, chooseNext, findBlocker, raisePriority, type Situation } from "./choose-next.ts";
 import type { Priority } from "./contract.ts";

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterEach, beforeEach, test } from "node:test";
 import { setTimeout as delay } from "node:timers/promises";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { type ConcurrencyKey, keysConflict } from "../base/concurrency-key.ts";
 import { identifyProcess } from "../base/process-group.ts";
 import { acquireLocks } from "./locks.ts";

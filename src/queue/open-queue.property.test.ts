@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { CrashableQueue } from "../../test/support/crashable-queue.ts";
 import { type ConcurrencyKey, keysConflict } from "../base/concurrency-key.ts";
 import { HoldfastError, reportError } from "../base/errors.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { decideRetention, type RetentionInput } from "./decide-retention.ts";
 import type { RetentionPolicy } from "./policy.ts";
 import { clockToleranceMs, compareNewestFirst, isGood, isJudgeable, type RetentionBackup } from "./verdict.ts";

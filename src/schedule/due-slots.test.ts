@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { decideDue, type DueDecision, type DueInput } from "./due-slots.ts";
 import { jitterFor } from "./jitter.ts";
 import { slotsBetween } from "./next-slot.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import { Cron } from "croner";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import { countSlots, newestSlots, nextSlot, slotsBetween } from "./next-slot.ts";
 import { parseSchedule, type CronSchedule, type Schedule } from "./parse-schedule.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../test/support/properties.ts";
 import nodeCron from "node-cron";
 import { HoldfastError } from "../base/errors.ts";
 import { describeSchedule } from "./describe-schedule.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { after, before, describe, test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../support/properties.ts";
 import { ask, openControlBed, openWire, type ControlBed } from "../support/control.ts";
 import { assertHealthy, backupsPath, codeOf, quickLimits } from "../support/control-limits.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import fc from "fast-check";
+import { fc } from "../support/properties.ts";
 import type { BackupResult } from "../../src/operations/backup.ts";
 import { readSeed } from "../support/fault-points.ts";
 import {

@@ -2,7 +2,7 @@ import Database from "better-sqlite3";
 import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import fc from "fast-check";
+import { fc } from "./properties.ts";
 import { openPostgres } from "./postgres.ts";
 import { openRedis } from "./redis.ts";
 import { readTree } from "./small-world.ts";

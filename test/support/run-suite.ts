@@ -3,9 +3,10 @@ import { existsSync, globSync, mkdirSync, readFileSync, rmSync, statSync, writeF
 import { availableParallelism } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
-import { clearLeaks, closeRunArea, openRunArea, type RunArea } from "./leaks.ts";
+import { chooseSeed } from "./choose-seed.ts";
+import { clearLeaks, closeRunArea, openRunArea } from "./leaks.ts";
 import { runStep, type Step } from "./run-step.ts";
-import { runTestFiles } from "./run-test-files.ts";
+import { runTestFiles, type TestFilesRun } from "./run-test-files.ts";
 import { formatStatus } from "./status-document.ts";
 import { describeTitle, shortenPath, type TestResult } from "./test-results.ts";
 
@@ -65,11 +66,15 @@ async function runSuite(): Promise<number> {
   for (const path of missing) tally.failures.push(`no such file: ${path}`);
   if (selection.length === 0) await runSteps(tally, signal);
   const checksFailed = tally.failures.length;
+  const length = values.long ? "long" : "bounded";
+  const seed = chooseSeed(root, length);
+  console.log(`seed of what is tried by chance: HOLDFAST_SEED=${seed}`);
   const area = openRunArea();
   try {
     for (const group of [...groups, others]) {
       const files = selectFiles(group, selection);
-      if (files.length > 0 && !signal.aborted) await runGroup(group, files, values.long ? "long" : "bounded", area, tally, signal);
+      if (files.length > 0 && !signal.aborted)
+        await runGroup(group, { root, files, area, length, concurrency: group.concurrency, seed }, tally, signal);
     }
   } finally {
     closeRunArea(area);
@@ -105,19 +110,12 @@ async function runSteps(tally: Tally, signal: AbortSignal): Promise<void> {
   }
 }
 
-async function runGroup(
-  group: Group,
-  files: readonly string[],
-  length: "bounded" | "long",
-  area: RunArea,
-  tally: Tally,
-  signal: AbortSignal,
-): Promise<void> {
+async function runGroup(group: Group, run: TestFilesRun, tally: Tally, signal: AbortSignal): Promise<void> {
   const started = performance.now();
   const before = tally.failures.length;
-  const { results, findings } = await runTestFiles({ root, files, area, length, concurrency: group.concurrency }, signal);
+  const { results, findings } = await runTestFiles(run, signal);
   tally.add(results);
-  for (const finding of [...findings, ...(await clearLeaks(area))]) {
+  for (const finding of [...findings, ...(await clearLeaks(run.area))]) {
     console.log(`  FAILED  ${finding}`);
     tally.failures.push(`${group.name}: ${finding}`);
   }

@@ -12,6 +12,8 @@ export interface TestFilesRun {
   /** "long" gives the tests HOLDFAST_LONG=1 and ten times the time. */
   readonly length: "bounded" | "long";
   readonly concurrency: number;
+  /** Of what tests choose by chance. */
+  readonly seed: number;
 }
 
 export interface TestFilesOutcome {
@@ -66,6 +68,7 @@ async function runNode(
       TMPDIR: run.area.directory,
       HOLDFAST_TEST_RUN: [process.env["HOLDFAST_TEST_RUN"], run.area.id].filter((id) => id !== undefined).join("/"),
       HOLDFAST_TEST_RESULTS: resultsFile,
+      HOLDFAST_SEED: String(run.seed),
       NODE_COMPILE_CACHE: join(run.root, ".runtime", "compile-cache"), // compiling took a fifth of the end-to-end tests' processor time
       NODE_REDIRECT_WARNINGS: warningsFile, // of the programs under test, whose standard error the tests may swallow
       ...(run.length === "long" ? { HOLDFAST_LONG: "1" } : {}),

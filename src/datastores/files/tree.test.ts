@@ -5,7 +5,7 @@ import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
-import fc from "fast-check";
+import { fc } from "../../../test/support/properties.ts";
 import { checkAll, dumpAll, restoreAll } from "../../../test/support/datastore.ts";
 import { listTree, makeRoot, runShell } from "../../../test/support/trees.ts";
 import { compareContents } from "../../base/contents.ts";

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import Database from "better-sqlite3";
-import fc from "fast-check";
+import { fc } from "../../../test/support/properties.ts";
 import { each } from "../../../test/support/datastore.ts";
 import { readCopyText, type CopyRow } from "./sqlite-copy-text.ts";
 import { declaredTypes, decodeValue, encodeValue, type SqliteValue, type Storage } from "./sqlite-types.ts";
