@@ -23,6 +23,8 @@ export async function feedBytes(body: AsyncIterable<Uint8Array | string>, input:
         taking.wake = resolve;
       });
     }
+    // Before it is asked for more: what it would say then is of no interest.
+    if (!input.writable) return "cut";
   }
   if (!input.writable) return "cut";
   input.end();

@@ -155,7 +155,7 @@ for (const shape of ["beside", "directory"] as const) {
       return await listFaultPoints([program, disk.live.root, "b1", shape]);
     })();
     const seed = readSeed();
-    const chosen = isLong ? points : pickPoints(points, 3, seed);
+    const chosen = isLong ? points : pickPoints(points, 3, seed, `power ${shape}`);
     t.diagnostic(`${chosen.length} of ${points.length} points, HOLDFAST_SEED=${seed}`);
     for (const point of chosen) {
       await using disk = new PowerlessDisk();

@@ -97,7 +97,7 @@ for (const scenario of scenarios) {
 
 function pick(t: TestContext, points: readonly FaultPoint[], bounded: number): readonly FaultPoint[] {
   const seed = readSeed();
-  const chosen = isLong ? points : pickPoints(points, bounded, seed);
+  const chosen = isLong ? points : pickPoints(points, bounded, seed, t.name);
   t.diagnostic(`${chosen.length} of ${points.length} points, HOLDFAST_SEED=${seed}`);
   return chosen;
 }

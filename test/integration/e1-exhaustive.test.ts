@@ -87,7 +87,7 @@ for (const [layout, datastores, compression] of [
       for (const file of files) {
         const all = listDamages(file);
         const edges = all.filter((damage) => damage.kind === "append" || isEdge(file, damage));
-        const chosen = isLong ? all : [...pickPoints(all, 40, seed), ...pickPoints(edges, 20, seed)];
+        const chosen = isLong ? all : [...pickPoints(all, 40, seed, file), ...pickPoints(edges, 20, seed, `edges of ${file}`)];
         using stored = new StoredFile(file);
         for (const damage of chosen) {
           count += 1;

@@ -37,7 +37,7 @@ describe("trees that are hostile", () => {
     // Most are refused by their first name: those that go further are drawn by themselves.
     const further = all.filter((members) => members.every(({ name }) => ["./a", "./a/bird"].includes(name)));
     const single = further.filter((members) => members.length === 1);
-    const chosen = isLong ? all : [...single, ...pickPoints(all, 30, seed), ...pickPoints(further, 30, seed)];
+    const chosen = isLong ? all : [...single, ...pickPoints(all, 30, seed, "trees"), ...pickPoints(further, 30, seed, "further trees")];
     const counts: Record<string, number> = {};
     for (const members of chosen) {
       await using copy = copyWorld(world);

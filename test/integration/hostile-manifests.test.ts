@@ -87,7 +87,7 @@ describe("manifests that are sealed well, and lie", () => {
     test(`F57 F58 a source path of a backup of ${name} that leads elsewhere leads nowhere`, async () => {
       const sources = ["/", "/etc", "relative", "", "/a/../..", `${world.root}/canary/bird`, `${world.root}/canary`, "nul\0", "*"];
       // Each that is not refused at once starts SQLite a dozen times.
-      for (const path of name === "memory" && !isLong ? pickPoints(sources, 3, readSeed()) : sources) {
+      for (const path of name === "memory" && !isLong ? pickPoints(sources, 3, readSeed(), "source paths") : sources) {
         await using copy = copyWorld(world);
         const backup = backups.get(name);
         assert.ok(backup);

@@ -36,7 +36,7 @@ const both: Kind = {
 
 const all = Object.entries({ ...kinds, "PostgreSQL and Redis together": both });
 // Every kind takes a while even for one point: a bounded run has some of them.
-const chosen = isLong || process.env["HOLDFAST_POINT"] !== undefined ? all : pickPoints(all, 2, readSeed());
+const chosen = isLong || process.env["HOLDFAST_POINT"] !== undefined ? all : pickPoints(all, 2, readSeed(), "server kinds");
 
 describe("restore of a server, stopped at each record, program, statement and command", () => {
   for (const [title, { open, bounded }] of chosen) {

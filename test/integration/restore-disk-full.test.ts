@@ -34,7 +34,7 @@ after(() => {
 const kib = 1024;
 const seed = readSeed();
 /** Each leaves the restore a little more room, so that it comes a little further. */
-const pick = (sizes: readonly number[]): readonly number[] => (isLong ? sizes : pickPoints(sizes, 1, seed));
+const pick = (sizes: readonly number[]): readonly number[] => (isLong ? sizes : pickPoints(sizes, 1, seed, `sizes from ${sizes[0]}`));
 const small = pick([4, 8, 16, 32, 64, 128, 256, 1024].map((size) => size * kib));
 const timeout = isLong ? 1_800_000 : 120_000;
 
@@ -100,7 +100,7 @@ const kinds = {
   Redis: () => openRedisData({ during: "running", config: ["appendonly yes"] }),
 };
 
-for (const [title, open] of isLong ? Object.entries(kinds) : pickPoints(Object.entries(kinds), 1, seed)) {
+for (const [title, open] of isLong ? Object.entries(kinds) : pickPoints(Object.entries(kinds), 1, seed, "kinds")) {
   test(`F14 F59 G6 ${title}: the disk of the staging directory is full`, { timeout }, async (t) => {
     await using world = await openServerWorld(open);
     await tryAll(t, world, small, async (bytes) => {

@@ -66,7 +66,7 @@ const ways = {
 
 const cases = Object.entries(ways).flatMap(([title, way]) => (["done", "rolled back"] as const).map((end) => ({ title, way, end })));
 
-for (const { title, way, end } of isLong ? cases : pickPoints(cases, 1, readSeed())) {
+for (const { title, way, end } of isLong ? cases : pickPoints(cases, 1, readSeed(), "live servers")) {
   const [extra, facts] = way;
   test(
     `F32 F59 D5 G6 PostgreSQL, ${title}, ${end}: clients that reconnect see one generation, then the other, and no acknowledged write is lost`,

@@ -1,4 +1,5 @@
 import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -108,9 +109,12 @@ export function readSeed(): number {
   return Number(process.env["HOLDFAST_SEED"] ?? Math.floor(Math.random() * 1_000_000));
 }
 
-/** Some of the points, in their order, by seed. */
-export function pickPoints<Point>(points: readonly Point[], count: number, seed: number): readonly Point[] {
-  let state = seed;
+/**
+ * Some of the points, in their order, by seed.
+ * @param of what they are points of: different lists have different ones, though all have one seed
+ */
+export function pickPoints<Point>(points: readonly Point[], count: number, seed: number, of: string): readonly Point[] {
+  let state = createHash("sha256").update(`${seed} ${of}`).digest().readInt32BE();
   const drawn = points.map((point, index) => {
     state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x9e3779b9 + index) | 0;
     return { point, index, rank: Math.imul(state ^ (state >>> 13), 0x297a2d39) >>> 0 };

@@ -61,7 +61,7 @@ export async function runCampaign<Kind extends ActKind>(t: TestContext, campaign
   await beside?.[Symbol.asyncDispose]();
   const fresh = readData(clean);
   const seed = readSeed();
-  const chosen = isLong ? points : pickPoints(points, bounded, seed);
+  const chosen = isLong ? points : pickPoints(points, bounded, seed, t.name);
   let unreached = 0;
   for (const [index, { point, fault }] of chosen.entries()) {
     const where = `${kind}: ${fault} ${point.process}/${point.n} ${point.call} ${point.subject} (HOLDFAST_SEED=${seed})`;

@@ -55,6 +55,9 @@ class Tally {
 async function runSuite(): Promise<number> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { long: { type: "boolean", default: false } } });
   const selection = positionals.map((path) => resolve(path));
+  const length = values.long ? "long" : "bounded";
+  const seed = chooseSeed(root, length);
+  console.log(`seed of what is tried by chance: HOLDFAST_SEED=${seed}`);
   const minutes = values.long ? 24 * 60 : 75;
   const watchdog = AbortSignal.timeout(minutes * 60_000);
   const interrupted = new AbortController();
@@ -66,9 +69,6 @@ async function runSuite(): Promise<number> {
   for (const path of missing) tally.failures.push(`no such file: ${path}`);
   if (selection.length === 0) await runSteps(tally, signal);
   const checksFailed = tally.failures.length;
-  const length = values.long ? "long" : "bounded";
-  const seed = chooseSeed(root, length);
-  console.log(`seed of what is tried by chance: HOLDFAST_SEED=${seed}`);
   const area = openRunArea();
   try {
     for (const group of [...groups, others]) {

@@ -118,7 +118,7 @@ export async function runServerCampaign(t: TestContext, world: ServerWorld, camp
       ? points.filter(({ event, fault }) => `${fault} ${event}`.includes(only))
       : isLong
         ? points
-        : pickPoints(points, bounded, seed);
+        : pickPoints(points, bounded, seed, t.name);
   const problems: string[] = [];
   const seen = { old: 0, fresh: 0, unreached: 0 };
   for (const point of chosen) {

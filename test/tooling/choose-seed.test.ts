@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { chooseSeed } from "../support/choose-seed.ts";
+import { withoutGit } from "../support/without-git.ts";
 
 test("the seed of a bounded run is that of the committed code and tests, of a long one new, and one that is given is taken", (t) => {
   const root = mkdtempSync(join(tmpdir(), "holdfast-seed-"));
@@ -15,13 +16,17 @@ test("the seed of a bounded run is that of the committed code and tests, of a lo
     if (former !== undefined) process.env["HOLDFAST_SEED"] = former;
   });
   const git = (...args: readonly string[]): unknown =>
-    execFileSync("git", ["-C", root, "-c", "user.name=t", "-c", "user.email=t@example.org", ...args], { stdio: "pipe" });
+    execFileSync("git", ["-C", root, "-c", "user.name=t", "-c", "user.email=t@example.org", ...args], {
+      stdio: "pipe",
+      env: withoutGit(process.env),
+    });
   const commit = (path: string): number => {
     writeFileSync(join(root, path), path);
     git("add", ".");
     git("commit", "--quiet", "--message=change");
     return chooseSeed(root, "bounded");
   };
+  assert.equal(chooseSeed(root, "bounded"), 0, "there is no repository");
   git("init", "--quiet");
   for (const name of ["src", "test", "docs"]) mkdirSync(join(root, name));
   commit("src/one.ts");

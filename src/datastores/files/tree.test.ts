@@ -90,7 +90,7 @@ test("F52 names of one pipe come back as pipes of their own, and the backup says
   const { entries, notes } = await dumpAll(filesDatastore, { root }, base);
   assert.deepEqual(
     notes.map(({ code, level, message }) => [code, level, message]),
-    [["link-not-kept", "info", "Names of one pipe or device come back as several of them: one, two"]],
+    [["link-not-kept", "info", "Each name of a pipe or device that has several comes back as one of its own: one, two"]],
   );
   const { contents } = await checkAll(filesDatastore, entries, base);
   const { found } = await restoreAll(filesDatastore, { root }, base, entries);

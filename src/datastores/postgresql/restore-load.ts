@@ -21,7 +21,7 @@ export interface LoadSettings {
 const parallelBytes = 16 * 1024 * 1024;
 /** The first versions of psql that can be told to run no commands of its own (CVE-2025-8714). */
 const restrictVersions: Readonly<Record<number, string>> = { 13: "13.22", 14: "14.19", 15: "15.14", 16: "16.10", 17: "17.6" };
-const pieceBytes = 1 << 20;
+const pieceBytes = 1 << 18;
 
 /**
  * Loads a dump into the database of `access`, which must be empty. The first error ends it.

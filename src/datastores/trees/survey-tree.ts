@@ -178,7 +178,7 @@ class Survey {
     const { sockets, linked, devices, databases, clusters, mounts, areas, deep } = this.#named;
     const notes: readonly (readonly [readonly string[], Note["level"], string, string])[] = [
       [sockets, "info", "socket-not-kept", "Sockets are not kept"],
-      [linked, "info", "link-not-kept", "Names of one pipe or device come back as several of them"],
+      [linked, "info", "link-not-kept", "Each name of a pipe or device that has several comes back as one of its own"],
       [devices, "warning", "device", "Device nodes are kept, but restored only with `devices: true`"],
       [databases, "warning", "live-sqlite", "A copy of a SQLite database in use may be torn; declare a datastore of kind sqlite for"],
       [clusters, "warning", "live-postgres", "A copy of a running PostgreSQL cluster is torn; declare a datastore of kind postgres for"],
