@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { Command, CommanderError } from "commander";
 import { findClosest } from "../base/closest-name.ts";
 import { HoldfastError, readErrno } from "../base/errors.ts";
@@ -33,8 +34,13 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   // Once each: who asks twice does not want to wait.
   process.once("SIGINT", onSignal);
   process.once("SIGTERM", onSignal);
-  process.stdout.on("error", endWithReader);
-  process.stderr.on("error", endWithReader);
+  // Whoever reads the output may have gone (`| head`), or its disk is full: a restore goes on to its end all the same.
+  let lost: Error | undefined;
+  const onLost = (error: Error): void => {
+    if (readErrno(error) !== "EPIPE") lost ??= error;
+  };
+  process.stdout.on("error", onLost);
+  process.stderr.on("error", onLost);
   let exit = 0;
   const root = createRootCommand(loadProgram(), controller.signal, (status) => {
     exit = status;
@@ -49,7 +55,9 @@ export async function runCli(argv: readonly string[]): Promise<number> {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
   }
-  return exit;
+  // The failure of a last line is told by then.
+  await setImmediate();
+  return exit === 0 && lost !== undefined ? new Terminal("text").fail(explainLost(lost)) : exit;
 }
 
 /** The whole command line as commander knows it; `onExit` is given the exit status of the verb that ran. */
@@ -132,8 +140,7 @@ function explainUsage({ message, code }: CommanderError, argv: readonly string[]
   });
 }
 
-/** Who read our output has gone (`| head`): there is nothing left to say to it. */
-function endWithReader(error: Error): void {
-  if (readErrno(error) !== "EPIPE") throw error;
-  process.exit(0);
+function explainLost(error: Error): HoldfastError {
+  const code = readErrno(error) === "ENOSPC" ? "no-space" : "disk-failed";
+  return new HoldfastError(code, `What was done is done, but not all of the output could be written: ${error.message}`, { cause: error });
 }

@@ -34,7 +34,10 @@ export const watchVerb: Verb = {
   },
 };
 
-async function watchStatus(client: ControlClient, { terminal, signal }: VerbContext): Promise<number> {
+async function watchStatus(client: ControlClient, { terminal, signal: interrupted }: VerbContext): Promise<number> {
+  const unread = new AbortController();
+  process.stdout.once("error", () => unread.abort());
+  const signal = AbortSignal.any([interrupted, unread.signal]);
   let last = "";
   while (!signal.aborted) {
     try {

@@ -1,5 +1,5 @@
 import { once } from "node:events";
-import { describeCause, errorPolicies, HoldfastError } from "../../base/errors.ts";
+import { describeCause, errorPolicies, HoldfastError, readErrno } from "../../base/errors.ts";
 import { chooseEntries, type Extraction } from "../../operations/extract/choose-entries.ts";
 import { lockBackup } from "../../operations/extract/find-backup.ts";
 import { writeExtractedDirectory, writeExtractedFile, type Written } from "../../operations/extract/write-extraction.ts";
@@ -69,6 +69,8 @@ async function extractTold(given: GivenWords, options: ExtractOptions, context: 
     } else {
       const extraction = await chooseEntries(reader, member, chosen.path, signal);
       const written = await write(extraction, output, options, context);
+      // Whoever goes away early has not got all of it, so that is no success; nothing is said, because nobody asked.
+      if (written === "unread") return 1;
       if (written !== undefined) {
         const { name, id } = chosen.backup;
         if (terminal.json === "json")
@@ -93,7 +95,7 @@ async function write(
   output: string,
   { force }: ExtractOptions,
   { signal }: VerbContext,
-): Promise<Written | undefined> {
+): Promise<Written | "unread" | undefined> {
   const { content, tar, unpacked, extent, summary } = extraction;
   if (output.endsWith("/")) return await writeExtractedDirectory(output, unpacked, signal);
   const isTar = output === "-" || output.endsWith(".tar");
@@ -104,13 +106,33 @@ async function write(
     });
   }
   if (output !== "-") return await writeExtractedFile(output, body, force === true ? "replace" : "refuse", signal);
-  // Whoever goes away early has not got all of it, so that is no success; nothing is said, because nobody asked.
-  process.stdout.prependListener("error", () => process.exit(1));
-  for await (const chunk of body(signal)) if (!process.stdout.write(chunk)) await once(process.stdout, "drain", { signal });
-  await new Promise<void>((resolve, reject) => {
-    process.stdout.write("", (error) => (error === null || error === undefined ? resolve() : reject(error)));
-  });
-  return undefined;
+  return (await print(body, signal)) === "whole" ? undefined : "unread";
+}
+
+/** To standard output. @throws what keeps it from being written, but for a reader that has gone */
+async function print(body: Extraction["tar"], signal: AbortSignal): Promise<"whole" | "unread"> {
+  const { stdout } = process;
+  const ended = new AbortController();
+  stdout.once("error", (error) => ended.abort(error));
+  try {
+    const either = AbortSignal.any([signal, ended.signal]);
+    for await (const chunk of body(either)) if (!stdout.write(chunk)) await once(stdout, "drain", { signal: either });
+    await new Promise<void>((resolve, reject) => {
+      stdout.write("", (error) => (error === null || error === undefined ? resolve() : reject(error)));
+    });
+    return "whole";
+  } catch (error) {
+    const failure: unknown = ended.signal.aborted ? ended.signal.reason : error;
+    if (readErrno(failure) === "EPIPE") return "unread";
+    if (!ended.signal.aborted) throw error;
+    throw new HoldfastError(
+      readErrno(failure) === "ENOSPC" ? "no-space" : "disk-failed",
+      `Cannot write the data: ${describeCause(failure)}`,
+      {
+        cause: failure,
+      },
+    );
+  }
 }
 
 /** An object that the manifest names and the destination does not have is damage, not a wrong name. */
