@@ -17,5 +17,11 @@ test("A14 the differences that both sides count: changed, gone, and coming back"
     { "rows.m": 1180, "rows.old": 4, "rows.same": 1 },
   );
   assert.deepEqual(found.map(describeDifference), ["later 12 → gone", "m 1,204 → 1,180", "old not there → 4"]);
+  assert.deepEqual(
+    compareCounts({ files: 2, bytes: 5 }, { files: 3, bytes: 5, "records.docs": 9 }).map(describeDifference),
+    ["files 2 → 3"],
+    "what is in the files that are there was not counted",
+  );
+  assert.deepEqual(compareCounts({}, { "records.docs": 9 }).map(describeDifference), ["docs not there → 9"]);
   assert.deepEqual(compareCounts({ files: 2, bytes: 5 }, { files: 2, bytes: 2048 }).map(describeDifference), ["bytes 5 B → 2.0 KiB"]);
 });

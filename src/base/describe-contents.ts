@@ -46,6 +46,8 @@ export function compareCounts(now: Counts, then: Counts): readonly CountDifferen
   ] as const;
   const named = kinds.flatMap(([prefix, what]) => {
     const [present, coming] = [new Map(listNamed(now, prefix)), new Map(listNamed(then, prefix))];
+    // Only the files were counted, not what is in them.
+    if (present.size === 0 && now["files"] !== undefined) return [];
     return [...new Set([...present.keys(), ...coming.keys()])]
       .toSorted()
       .map((name): CountDifference => ({ name, what, now: present.get(name) ?? null, coming: coming.get(name) ?? null }));

@@ -12,7 +12,7 @@ import { copySource } from "./copy-source.ts";
 import { type DataDirectory, openDataDirectory } from "./data-directory.ts";
 import { assertWhole, describeContents, describeProof, examineCopy } from "./examine-copy.ts";
 import { type DirectoryOptions, findData } from "./source.ts";
-import { createPrivateName, findServerProgram } from "./scratch-server.ts";
+import { createPrivateName, findServerProgram, noProgramNote } from "./scratch-server.ts";
 
 const treeRules = { exclude: [], oneFileSystem: true, optional: false, allowEmpty: false };
 
@@ -20,15 +20,16 @@ export async function probeDirectory(options: DirectoryOptions, signal: AbortSig
   const source = await findSource(options, signal);
   if (source === undefined) return { summary: "no directory", estimatedBytes: 0, stagingBytes: 0, absent: true, notes: [] };
   const survey = await lookAtTree(source.root, treeRules, signal);
+  const program = findServerProgram(options);
   // The copy, and the one that a private server queries.
-  const copies = findServerProgram(options) === undefined ? 1 : 2;
+  const copies = program === undefined ? 1 : 2;
   return {
     summary: `Chroma directory, ${describeBytes(survey?.fileBytes ?? 0)}`,
     estimatedBytes: survey?.tarBytes ?? 0,
     stagingBytes: copies * (survey?.fileBytes ?? 0),
     device: survey?.device ?? 0,
     absent: false,
-    notes: [],
+    notes: program === undefined ? [noProgramNote] : [],
   };
 }
 

@@ -14,7 +14,7 @@ import {
   openChroma,
 } from "../../../test/support/chroma.ts";
 import { makeChromaData } from "../../../test/support/chroma-fixture.ts";
-import { dumpAll, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
+import { dumpAll, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
 import { runShell } from "../../../test/support/trees.ts";
 import { chromaDriver } from "./chroma.ts";
 import { assertWhole, examineCopy } from "./examine-copy.ts";
@@ -176,6 +176,13 @@ test("without a server program the backup is made, and says what it does not pro
     notes.map(({ level, code }) => `${level} ${code}`),
     ["warning indexes-not-proven"],
   );
+  await using datastore = await chromaDriver.configure({ path: data }).open(makeContext(directory));
+  assert.match(
+    (await datastore.probe(quiet)).notes.map(({ level, message }) => `${level} ${message}`).join(),
+    /^warning .* no Chroma server/,
+  );
+  await using proving = await chromaDriver.configure({ path: data, server: chromaProgram }).open(makeContext(directory));
+  assert.deepEqual((await proving.probe(quiet)).notes, []);
   assert.deepEqual([facts.contents?.counts["records.memories"], facts.contents?.counts["records.few"]], [2_400, 20]);
   assert.deepEqual(
     entries.map(({ name, sourcePath }) => [name, sourcePath]),

@@ -10,7 +10,7 @@ import type { ChromaOptions } from "./options.ts";
 import { judgeBySource, judgeMisses, type MissJudgement, describeMisses } from "./judge-misses.ts";
 import { type IndexProof, proveIndexes } from "./prove-indexes.ts";
 import { runChild } from "./run-child.ts";
-import { findServerProgram, openScratchServer } from "./scratch-server.ts";
+import { findServerProgram, noProgramNote, openScratchServer } from "./scratch-server.ts";
 
 /** A whole copy of a data directory that nobody else touches. */
 export interface Copy {
@@ -94,12 +94,7 @@ export function describeProof({
   judgement,
 }: Pick<ExaminedCopy, "examination" | "proof" | "judgement">): readonly Note[] {
   const notes: Note[] = examination.problems.map((message) => ({ level: "partial", code: "source-damaged", message }));
-  if (proof === undefined)
-    notes.push({
-      level: "warning",
-      code: "indexes-not-proven",
-      message: "The indexes were not queried, because there is no Chroma server program here: install `chroma`, or set `server`",
-    });
+  if (proof === undefined) notes.push(noProgramNote);
   else if (proof.missed.length > 0)
     notes.push({
       level: judgement.isAsAtSource ? "warning" : "partial",

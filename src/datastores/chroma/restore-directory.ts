@@ -21,6 +21,8 @@ import { findServers } from "./find-server.ts";
 import { createNoProgramError } from "./scratch-server.ts";
 import type { DirectoryOptions } from "./source.ts";
 
+const stopHint = "Stop the Chroma server: name it as the datastore's `service`, or in the job's stop and start hooks.";
+
 /** A target, and the directory that it is on this machine. */
 type RestorePlace = FoundDirectory & Pick<RestoreTarget, "kind">;
 
@@ -60,7 +62,10 @@ export class DirectoryRestore implements RestoreSession {
 
   async inspect(signal: AbortSignal): Promise<TargetFacts> {
     const facts = await this.#tree.inspect(signal);
-    return facts.present ? { ...facts, users: findServers(this.#root) } : facts;
+    const users = facts.present ? findServers(this.#root) : [];
+    if (users.length === 0) return facts;
+    const message = `Processes ${users.join(", ")} have it open: the restore is refused while they run. ${stopHint}`;
+    return { ...facts, users, notes: [...facts.notes, { level: "warning", code: "in-use", message }] };
   }
 
   async count(signal: AbortSignal): Promise<Readonly<Record<string, number>> | undefined> {
@@ -112,7 +117,7 @@ export class DirectoryRestore implements RestoreSession {
     const users = this.#original && place !== undefined ? findServers(place) : [];
     if (users.length > 0)
       throw new HoldfastError("target-in-use", `Cannot restore to ${this.#root}: processes ${users.join(", ")} have it open`, {
-        hint: "Stop the Chroma server: name it as the datastore's `service`, or in the job's stop and start hooks.",
+        hint: stopHint,
       });
   }
 

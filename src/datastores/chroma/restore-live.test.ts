@@ -24,6 +24,16 @@ test("G6 a restore is refused while the server runs, made while it stands still,
   await fillCollection(server, { collection: "memories", from: 1_300, count: 300 });
   await fillCollection(server, { collection: "later", from: 0, count: 3 });
   await assert.rejects(restoreAll(chromaDriver, options, directory, entries), { code: "target-in-use", message: /processes \d+/ });
+  {
+    await using live = await chromaDriver.configure(options).open(makeContext(directory));
+    await using planned = await live.openRestore({ kind: "original" }, { absent: false }, quiet);
+    const { users, notes } = await planned.inspect(quiet);
+    assert.ok(users.length > 0);
+    assert.match(
+      notes.map(({ message }) => message).join(),
+      /^Processes \d+.* have it open: the restore is refused while they run\. Stop the/,
+    );
+  }
   assert.equal(await countRecords(server, id), 1_600);
   // By another name of the database alone, as from within a container.
   const other = join(directory, "other-name");
@@ -40,6 +50,7 @@ test("G6 a restore is refused while the server runs, made while it stands still,
   await server.stop();
   await using datastore = await chromaDriver.configure(options).open(makeContext(directory));
   await using session = await datastore.openRestore({ kind: "original" }, { absent: false }, quiet);
+  assert.deepEqual((await session.inspect(quiet)).notes, []);
   const staged = await session.stage(each(entries), quiet);
   assert.deepEqual(compareContents(contents, staged), []);
   await session.swap(() => Promise.resolve(), quiet);

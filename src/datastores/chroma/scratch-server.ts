@@ -7,6 +7,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import { findFreePort } from "../../base/find-free-port.ts";
 import { findProgram } from "../../base/find-program.ts";
 import type { Identity } from "../../base/identity.ts";
+import type { Note } from "../../base/note.ts";
 import { openProgram, runProgram } from "../../base/subprocess.ts";
 import { makeOwnedDirectory } from "../sqlite-files/staging.ts";
 import { explainSpace } from "../trees/explain-fault.ts";
@@ -32,6 +33,13 @@ export function createNoProgramError(purpose: string): HoldfastError {
     hint: `Install \`chroma\` where PATH leads to it, or as ${usualPlaces[0]}: drills run no program that only a backup names.`,
   });
 }
+
+/** Of a directory that is copied all the same. */
+export const noProgramNote: Note = {
+  level: "warning",
+  code: "indexes-not-proven",
+  message: "The indexes are not queried, because there is no Chroma server program here: install `chroma`, or set `server`",
+};
 
 /** Undefined where nothing was named and no `chroma` is in PATH. @throws tool-missing for one that was named and is not there */
 export function findServerProgram({ server }: Pick<ChromaOptions, "server">): ServerProgram | undefined {
