@@ -113,12 +113,20 @@ function createContext(globals: GlobalOptions, terminal: Terminal, program: Prog
       const { ControlClient } = await import("../control/client.ts");
       const socket = globals.socket ?? env["HOLDFAST_SOCKET"];
       if (socket !== undefined) return new ControlClient(socket);
-      if (path !== undefined) return new ControlClient((await loadConfig()).settings.socketPath);
+      if (path !== undefined) return new ControlClient((await loadConfig().catch(rethrowForClient)).settings.socketPath);
       // The config says where the socket is; who may not read it, or finds it broken, gets the usual place.
       const config = await loadConfig().catch(() => undefined);
       return new ControlClient(config?.settings.socketPath ?? defaultSocketPath);
     },
   };
+}
+
+/** A daemon goes on with the config that it has loaded, whatever becomes of the file. */
+function rethrowForClient(error: unknown): never {
+  if (!(error instanceof HoldfastError) || error.code !== "config-invalid") throw error;
+  const { message, cause, details } = error;
+  const hint = `${error.hint === undefined ? "" : `${error.hint} `}A daemon that runs goes on with the config that it has: \`--socket PATH\` reaches it.`;
+  throw new HoldfastError(error.code, message, { hint, cause, ...(details === undefined ? {} : { details }) });
 }
 
 const isHelp = ({ code, exitCode }: CommanderError): boolean => exitCode === 0 || code === "commander.help";

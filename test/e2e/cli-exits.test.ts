@@ -120,6 +120,10 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
   it("exit 2: a reload of a broken config, and the old one stays in force", async () => {
     await daemon.writeConfig("jobs: [");
     assert.equal((await daemon.holdfast(["--socket", daemon.socketPath, "reload"])).status, 2);
+    const { status, stderr } = await daemon.holdfast(["status"]);
+    assert.equal(status, 2);
+    assert.match(stderr, /hint: .*A daemon that runs goes on with the config that it has: `--socket PATH` reaches it/);
+    assert.equal((await daemon.holdfast(["--socket", daemon.socketPath, "jobs"])).status, 0);
     await daemon.writeConfig(createConfig(daemon.dir));
     assert.equal((await daemon.holdfast(["reload"])).status, 0);
   });
