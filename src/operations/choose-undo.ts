@@ -42,7 +42,7 @@ function createNothing(id: string | undefined, why: string, able: readonly Undoa
   return new HoldfastError("nothing-to-undo", `${what}${why}`, { hint });
 }
 
-/** Neither one that is still to come or going on, nor one without the daemon, has the same data after it. */
+/** Not where a restore of the same data goes on or is still to come, or was made without the daemon since. */
 function assertNewest(core: Core, restores: readonly Restore[], newest: Undoable, able: readonly Undoable[]): void {
   const open = restores
     .slice(0, restores.indexOf(newest))
