@@ -55,7 +55,7 @@ for (const [title, facts, why] of [
         assert.match(error.message, why);
         assert.equal(
           error.hint,
-          "To undo an older one on purpose: `holdfast undo a` (files, 1970-01-01T00:00:02.000Z). This takes away what b2 has restored into files.",
+          `To undo an older one on purpose: \`holdfast undo a\` (files, 1970-01-01T00:00:02.000Z).${"databases" in facts ? "" : " This takes away what b2 has restored into files."}`,
         );
         return true;
       },
@@ -75,7 +75,16 @@ for (const [when, atMs, datastores, isRefused] of [
     const at = new Date(atMs).toISOString();
     {
       await using journal = await createRestoreJournal(offlineJournalDir(core.config.settings.stateDir), "off");
-      await journal.append({ type: "begin", at, id: "off", backup: "copy", job: "nightly", datastores: [...datastores], start: [], stop: [] });
+      await journal.append({
+        type: "begin",
+        at,
+        id: "off",
+        backup: "copy",
+        job: "nightly",
+        datastores: [...datastores],
+        start: [],
+        stop: [],
+      });
       await journal.append({ type: "saved", destination: "pre-restore", id: "p9", name: "pre_restore_9" });
       await journal.append({ type: "committed", settle: true });
       await journal.append({ type: "end", at, outcome: "done", message: "" });
@@ -89,7 +98,9 @@ test("D6 a restore of the same data that has not ended keeps an older one from b
   await using bed = await openBed();
   const { core } = bed;
   put(core, "a", { preRestore });
-  const { task } = core.queue.enqueue({ kind: "restore", job: "nightly", payload: {}, keys: [], priority: "interactive", requester: "test" });
+  const restore = { destination: "local", backupId: "b1", datastores: ["files"], unsavable: "refuse", start: "yes", undoes: null };
+  const payload = { operation: "restore", job: "nightly", restoreId: "waiting", meant: {}, ...restore };
+  const { task } = core.queue.enqueue({ kind: "restore", job: "nightly", payload, keys: [], priority: "interactive", requester: "test" });
   put(core, "waiting", { state: "running", runId: task.id, datastores: ["other"] });
   assert.equal(chooseUndo(core).restore.id, "a");
   put(core, "waiting", { state: "running", runId: task.id });

@@ -27,7 +27,11 @@ export function chooseUndo(core: Core, id?: string): ChosenUndo {
   if (meant === undefined || !isUndoable(core, meant)) {
     const why = meant === undefined ? undefined : findObstacle(core, meant);
     if (id === undefined && meant !== undefined && able.length > 0) throw createRefusal(meant, `cannot be undone: ${why}`, able);
-    throw createNothing(id, meant === undefined ? "" : `: ${id === undefined ? `of the newest, ${describeRestore(meant)}, ` : ""}${why}`, able);
+    throw createNothing(
+      id,
+      meant === undefined ? "" : `: ${id === undefined ? `of the newest, ${describeRestore(meant)}, ` : ""}${why}`,
+      able,
+    );
   }
   if (id === undefined) assertNewest(core, restores, meant, able);
   return { restore: meant, undoOf: findFirst(restores, meant) };
@@ -58,19 +62,26 @@ function isUndoable(core: Core, restore: Restore): restore is Undoable {
 }
 
 /** Why it cannot be undone, if so. */
-function findObstacle({ catalog }: Core, { state, preRestore, databases = {}, datastores, undoneByRestoreId }: Restore): string | undefined {
+function findObstacle(
+  { catalog }: Core,
+  { state, preRestore, databases = {}, datastores, undoneByRestoreId }: Restore,
+): string | undefined {
   if (state !== "done") return state === "running" ? "it has not come to its end" : "its data was not kept";
   if (undoneByRestoreId !== undefined) return `${undoneByRestoreId} has undone it`;
   if (preRestore !== undefined) {
     if (catalog.backups.get(preRestore.destination, preRestore.id) !== undefined) return undefined;
     return `what was saved before it, ${preRestore.name}, is not at "${preRestore.destination}" any more`;
   }
-  if (datastores.every((name) => databases[name] !== undefined)) return `it made ${Object.values(databases).join(", ")} and replaced nothing`;
+  if (datastores.every((name) => databases[name] !== undefined))
+    return `it made ${Object.values(databases).join(", ")} and replaced nothing`;
   return "what was there before it could not be saved, and may lie aside beside the data";
 }
 
 function describeOffline({ saved }: OfflineRestore): string {
-  const how = saved === undefined ? "it saved nothing before" : `what was there before is saved as ${saved}; its own output says how that is restored`;
+  const how =
+    saved === undefined
+      ? "it saved nothing before"
+      : `what was there before is saved as ${saved}; its own output says how that is restored`;
   return `was made offline, so it cannot be undone here: ${how}`;
 }
 
@@ -79,7 +90,7 @@ function isOpen({ queue }: Core, { state, runId }: Restore): boolean {
   return state === "running" && task !== undefined && ["waiting", "running", "recovering"].includes(task.state);
 }
 
-type Described = Pick<Restore, "id" | "backupName" | "datastores" | "finishedAtMs"> & Partial<Pick<Restore, "startedAtMs">>;
+type Described = Pick<Restore, "id" | "backupName" | "datastores" | "finishedAtMs"> & Partial<Pick<Restore, "startedAtMs" | "databases">>;
 
 function overlaps(one: Pick<Restore, "datastores">, other: Pick<Restore, "datastores">): boolean {
   return one.datastores.some((name) => other.datastores.includes(name));
@@ -96,7 +107,8 @@ function describeScope({ datastores, finishedAtMs, startedAtMs }: Described): st
 function createRefusal(newer: Described, why: string, able: readonly Undoable[]): HoldfastError {
   const commands = able.slice(0, shown).map((restore) => `\`holdfast undo ${restore.id}\` (${describeScope(restore)})`);
   const more = able.length > shown ? ` and ${able.length - shown} more` : "";
-  const shared = newer.datastores.filter((name) => able.some(({ datastores }) => datastores.includes(name)));
+  const replaced = newer.datastores.filter((name) => newer.databases?.[name] === undefined);
+  const shared = replaced.filter((name) => able.some(({ datastores }) => datastores.includes(name)));
   const loss = shared.length === 0 ? "" : ` This takes away what ${newer.id} has restored into ${shared.join(", ")}.`;
   return new HoldfastError("refused", `The newest restore, ${describeRestore(newer)}, ${why}`, {
     hint: `To undo an older one on purpose: ${commands.join(", ")}${more}.${loss}`,

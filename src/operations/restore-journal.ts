@@ -227,7 +227,7 @@ export async function findUnfinishedRestores(directory: string): Promise<FoundJo
   });
   const unfinished: UnfinishedRestore[] = [];
   const unreadable: { id: string; error: HoldfastError }[] = [];
-  for (const name of names.toSorted()) {
+  for (const name of names.toSorted((a, b) => (a < b ? -1 : 1))) {
     const id = restoreJournalId(name);
     if (id === undefined) continue;
     const path = join(directory, name);

@@ -34,7 +34,10 @@ test("D6 G6 the newest restore could not be saved before: undo without an id is 
   const before = readFileSync(bed.path);
   for (const args of [["undo", "--yes"], ["undo", "--plan"], ["undo"]]) {
     const said = await refuse(bed, 7, ...args);
-    assert.match(said, new RegExp(`The newest restore, ${b.restoreId} of \\S+ \\(one, \\d{4}-.*\\), cannot be undone: .*could not be saved`));
+    assert.match(
+      said,
+      new RegExp(`The newest restore, ${b.restoreId} of \\S+ \\(one, \\d{4}-.*\\), cannot be undone: .*could not be saved`),
+    );
     assert.match(said, new RegExp(`on purpose: \`holdfast undo ${a.restoreId}\` .* takes away what ${b.restoreId} has restored into one`));
   }
   await assert.rejects(bed.client.send({ method: "POST", path: "/undo", body: {} }, AbortSignal.timeout(10_000)), {
@@ -56,7 +59,10 @@ test("D6 D10 a restore was made offline since: undo without an id is refused", a
   bed.write("newer");
   await run(bed, "restore", "--offline", join(bed.dir, "backups"), "--latest", "--only", "one", "--yes");
   const said = await refuse(bed, 7, "undo", "--yes");
-  assert.match(said, /The newest restore, \w+ of \S+ \(one, \d{4}-.*\), was made offline, so it cannot be undone here: .* saved as pre_restore_/);
+  assert.match(
+    said,
+    /The newest restore, \w+ of \S+ \(one, \d{4}-.*\), was made offline, so it cannot be undone here: .* saved as pre_restore_/,
+  );
   assert.match(said, new RegExp(`holdfast undo ${a.restoreId}`));
   assert.equal(bed.read(), "old");
 });
