@@ -184,8 +184,6 @@ export interface Restores {
   get(id: string): Restore | undefined;
   /** Newest first. */
   list(filter?: RestoreFilter): readonly Restore[];
-  /** The newest that is done, saved what was there before, and was not undone. */
-  findUndoable(job?: string): Restore | undefined;
 }
 
 /** A trouble that was told and is not over. */

@@ -48,20 +48,3 @@ test("a restore is recorded, changed and listed newest first", () => {
     assert.throws(() => restores.update("s9", {}), { code: "unknown-name", message: "There is no restore s9" });
   });
 });
-
-test("D6 the newest restore can be undone that is done, saved what was there, and was not undone", () => {
-  withCatalog(({ restores }) => {
-    assert.equal(restores.findUndoable(), undefined);
-    restores.put(createRestore("s1", { state: "done", preRestore }));
-    restores.put(createRestore("s2", { state: "done", preRestore, job: "weekly" }));
-    restores.put(createRestore("s3", { state: "done", preRestore }));
-    restores.put(createRestore("s4", { state: "done" }));
-    for (const state of ["running", "rolled-back", "failed"] as const) restores.put(createRestore(`s-${state}`, { state, preRestore }));
-    assert.equal(restores.findUndoable()?.id, "s3");
-    assert.equal(restores.findUndoable("weekly")?.id, "s2");
-    assert.equal(restores.findUndoable("monthly"), undefined);
-    restores.update("s3", { undoneByRestoreId: "u1" });
-    assert.equal(restores.findUndoable("nightly")?.id, "s1");
-    assert.equal(restores.findUndoable()?.id, "s2");
-  });
-});

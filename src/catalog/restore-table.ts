@@ -37,11 +37,6 @@ export class RestoreTable implements Restores {
     return this.#select(`${where} ORDER BY sequence DESC LIMIT ?`, ...values, limit);
   }
 
-  findUndoable(job?: string): Restore | undefined {
-    const filter: RestoreFilter = { states: ["done"], ...(job === undefined ? {} : { job }) };
-    return this.list(filter).find((restore) => restore.preRestore !== undefined && restore.undoneByRestoreId === undefined);
-  }
-
   #select(tail: string, ...values: readonly Cell[]): readonly Restore[] {
     return this.#file.records(`SELECT record FROM restores ${tail}`, ...values) as readonly Restore[];
   }

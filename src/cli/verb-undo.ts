@@ -1,5 +1,5 @@
-import { HoldfastError } from "../base/errors.ts";
-import type { Restore } from "../catalog/contract.ts";
+import { formatInstant } from "../base/clock.ts";
+import type { ChosenUndo } from "../operations/choose-undo.ts";
 import type { RestorePlan } from "../operations/plan-restore.ts";
 import { assertRestoreFits } from "../operations/forecast-restore.ts";
 import { confirmNameOrFail } from "./ask.ts";
@@ -25,15 +25,15 @@ export const undoVerb: Verb = {
       3: "the data is as it was before the restore, but the application could not be started or, with --keep, did not pass its checks",
       4: "there is no restore that can be undone",
       5: "busy, cancelled, or the wait was interrupted",
-      7: "not confirmed",
+      7: "not confirmed, or the newest restore cannot be undone: no older one is taken in its place",
     },
-    json: "as restore; with --plan {restore: {id, job, backupName, startedAtMs, preRestore: {name, …}, …}, plan} with the plan of restore --plan",
+    json: "as restore; with --plan {restore: {id, job, backupName, startedAtMs, preRestore: {name, …}, …}, undoOf: {restore, bringsBack: restored|former} | null, plan} with the plan of restore --plan; undoOf: the restore that is back, or away, when an undo is undone",
     examples: ["holdfast undo", "holdfast undo --plan", "holdfast undo 1m7yr3p8bta2hw779xy6 --yes"],
   },
   define(command, run) {
     command
-      .description("Take a restore back: bring back what was there before it, absence included")
-      .argument("[restore]", "id of the restore (default: the newest that can be undone)")
+      .description("Take a restore back: bring back what was there before it, absence included; the undo of an undo is the restore again")
+      .argument("[restore]", "id of the restore (default: the newest, and none older in its place)")
       .option("--plan", "show what would happen, and do nothing")
       .option("-y, --yes", "do not ask")
       .option("--no-start", "leave the application stopped")
@@ -46,8 +46,9 @@ export const undoVerb: Verb = {
 async function undo(id: string | undefined, options: Options, context: VerbContext): Promise<number> {
   const { terminal, signal } = context;
   const client = await context.connect();
-  const restores = await client.send<readonly Restore[]>({ method: "GET", path: "/restores?limit=1000" }, signal);
-  const restore = chooseRestore(restores, id);
+  const path = `/undo${id === undefined ? "" : `?${new URLSearchParams({ restore: id }).toString()}`}`;
+  const choice = await client.send<ChosenUndo>({ method: "GET", path }, signal);
+  const { restore, undoOf } = choice;
   const { preRestore } = restore;
   const query = {
     destination: preRestore.destination,
@@ -56,38 +57,34 @@ async function undo(id: string | undefined, options: Options, context: VerbConte
     ...(restore.paths === undefined ? {} : { datastores: restore.datastores.join(","), paths: JSON.stringify(restore.paths) }),
   };
   const plan = await client.send<RestorePlan>({ method: "GET", path: createBackupPath(preRestore.id, "/restore-plan", query) }, signal);
-  const lines = [`Undoes the restore ${restore.id} of ${restore.backupName}.`, "", ...describePlan(plan, terminal)];
+  const lines = [describeChoice(choice), "", ...describePlan(plan, terminal)];
   if (options.plan === true) {
-    if (terminal.json === "json") terminal.printJson({ restore, plan });
+    if (terminal.json === "json") terminal.printJson({ restore, undoOf, plan });
     else for (const line of lines) terminal.print(line);
     return 0;
   }
   if (terminal.json === "text") for (const line of lines) terminal.tell(line);
   if (options.yes !== true) assertRestoreFits(plan.space ?? []);
-  const message = `Undo the restore of ${restore.backupName}?`;
+  const message =
+    undoOf === null ? `Undo the restore of ${restore.backupName}?` : `Undo the undo, and bring back ${describeComing(undoOf)}?`;
   await confirmNameOrFail(terminal, { message, name: findConfirmedName(plan), yes: options.yes === true }, signal);
   const body = { restore: restore.id, start: options.start ? "yes" : "no", ...(options.keep === true ? { keep: "yes" } : {}) };
   const asked = await client.send<AskedTask>({ method: "POST", path: "/undo", body }, signal);
-  return await finishAsked(context, client, asked, options.detach === undefined ? {} : { detach: options.detach });
+  return await finishAsked(context, client, asked, {
+    ...(options.detach === undefined ? {} : { detach: options.detach }),
+    describe: () => [undoOf === null ? `Undone: the restore ${restore.id}.` : `An undo is undone: back is ${describeComing(undoOf)}.`],
+  });
 }
 
-type Undoable = Restore & Required<Pick<Restore, "preRestore">>;
+/** Which restore that is, and of an undo what comes back. */
+function describeChoice({ restore, undoOf }: ChosenUndo): string {
+  const scope = `(${restore.datastores.join(", ")}, ${formatInstant(restore.finishedAtMs ?? restore.startedAtMs)})`;
+  return undoOf === null
+    ? `Undoes the restore ${restore.id} of ${restore.backupName} ${scope}.`
+    : `Undoes the undo ${restore.id} ${scope}: brings back ${describeComing(undoOf)}.`;
+}
 
-function chooseRestore(restores: readonly Restore[], id: string | undefined): Undoable {
-  const able = restores.filter(
-    (restore): restore is Undoable =>
-      restore.preRestore !== undefined && restore.undoneByRestoreId === undefined && restore.state === "done",
-  );
-  const chosen = id === undefined ? able[0] : able.find((restore) => restore.id === id);
-  if (chosen !== undefined) return chosen;
-  throw new HoldfastError(
-    "nothing-to-undo",
-    id === undefined ? "There is no restore that can be undone" : `The restore ${id} cannot be undone (any more)`,
-    {
-      hint:
-        able.length === 0
-          ? "`holdfast list --pre-restore` shows what was saved before restores."
-          : `These can: ${able.map((restore) => restore.id).join(", ")}.`,
-    },
-  );
+function describeComing({ restore, bringsBack }: NonNullable<ChosenUndo["undoOf"]>): string {
+  const which = `the restore ${restore.id} of ${restore.backupName}`;
+  return bringsBack === "restored" ? `what ${which} had restored` : `once more what was there before ${which}`;
 }

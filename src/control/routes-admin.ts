@@ -114,7 +114,7 @@ export const adminRoutes: readonly Route[] = [
     method: "POST",
     path: "/undo",
     access: "admin",
-    summary: "Undo the last restore, or the one with an id",
+    summary: "Undo the newest restore, or the one with an id",
     params: none,
     query: none,
     body: z.strictObject({

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { chooseUndo } from "../operations/choose-undo.ts";
 import { pickParts } from "../operations/parts.ts";
 import { planDeletion } from "../operations/plan-deletion.ts";
 import { planRestore } from "../operations/plan-restore.ts";
@@ -72,6 +73,16 @@ export const planRoutes: readonly Route[] = [
     query: z.strictObject({ job: z.string().exactOptional(), limit: z.coerce.number().int().min(1).max(1000).default(20) }),
     body: none,
     handle: ({ core }, { query }) => Promise.resolve(core.catalog.restores.list(query)),
+  }),
+  defineRoute({
+    method: "GET",
+    path: "/undo",
+    access: "read",
+    summary: "Which restore an undo takes back: the newest, or the one with an id",
+    params: none,
+    query: z.strictObject({ restore: z.string().exactOptional() }),
+    body: none,
+    handle: ({ core }, { query }) => Promise.resolve(chooseUndo(core, query.restore)),
   }),
   defineRoute({
     method: "GET",

@@ -1,9 +1,8 @@
 import { HoldfastError, reportError } from "../base/errors.ts";
-import type { Restore } from "../catalog/contract.ts";
 import type { Core } from "./core.ts";
 import { findEndedRestore } from "./find-ended-restore.ts";
+import { findUndone } from "./find-undone.ts";
 import type { FinishedRestore } from "./finish-restore.ts";
-import { parsePayload } from "./payload.ts";
 import { restoreJournalDir } from "./prepare-task.ts";
 import { clearStuck, noteStuck } from "./stuck-restores.ts";
 import { tellOutcome } from "./tell-run.ts";
@@ -29,12 +28,6 @@ export function noteRestore(
     const undoes = outcome === "done" ? findUndone(core, known) : undefined;
     if (undoes !== undefined && restores.get(undoes) !== undefined) restores.update(undoes, { undoneByRestoreId: id });
   });
-}
-
-function findUndone(core: Core, { runId }: Restore): string | undefined {
-  const task = core.queue.get(runId);
-  const payload = task === undefined ? undefined : parsePayload(task.payload);
-  return payload?.operation === "restore" ? (payload.undoes ?? undefined) : undefined;
 }
 
 /**

@@ -4,6 +4,7 @@ import { createId } from "../base/ids.ts";
 import type { CatalogBackup, Restore } from "../catalog/contract.ts";
 import type { Enqueued } from "../queue/contract.ts";
 import { chooseMembers } from "./choose-members.ts";
+import { chooseUndo } from "./choose-undo.ts";
 import type { Core } from "./core.ts";
 import { chooseRestoreJob, chooseRestoreTargets, listMoved, type ChosenTarget, type RestoreTo } from "./choose-restore-targets.ts";
 import { describeMeaning } from "./describe-meaning.ts";
@@ -139,18 +140,7 @@ export async function requestUndo(
   request: Requested & { readonly restoreId?: string; readonly start: "yes" | "no"; readonly keep?: "yes" | "no" },
   signal: AbortSignal,
 ): Promise<Enqueued> {
-  const restore = request.restoreId === undefined ? core.catalog.restores.findUndoable() : core.catalog.restores.get(request.restoreId);
-  if (restore?.preRestore === undefined || restore.undoneByRestoreId !== undefined || restore.state !== "done") {
-    throw new HoldfastError(
-      "nothing-to-undo",
-      request.restoreId === undefined
-        ? "There is no restore that can be undone"
-        : `The restore ${request.restoreId} cannot be undone (any more)`,
-      {
-        hint: "`holdfast list --pre-restore` shows what was saved before restores.",
-      },
-    );
-  }
+  const { restore } = chooseUndo(core, request.restoreId);
   const backup = requireBackup(core, restore.preRestore.destination, restore.preRestore.id);
   // Parts that were not named are not taken back either: they may have changed since. All else that was saved is, see describeBeyond.
   const parts = pickParts(restore);

@@ -124,6 +124,11 @@ export function restoreJournalPath(directory: string, id: string): string {
   return join(directory, id + suffix);
 }
 
+/** Of the name of a file in a directory of journals; undefined of another file. */
+export function restoreJournalId(name: string): string | undefined {
+  return name.endsWith(suffix) ? name.slice(0, -suffix.length) : undefined;
+}
+
 /** The same as `readRestoreJournal`, at once: for a status, which must not change while it is read. They are small. */
 export function readRestoreJournalNow(directory: string, id: string): readonly RestoreRecord[] {
   const path = restoreJournalPath(directory, id);
@@ -222,8 +227,9 @@ export async function findUnfinishedRestores(directory: string): Promise<FoundJo
   });
   const unfinished: UnfinishedRestore[] = [];
   const unreadable: { id: string; error: HoldfastError }[] = [];
-  for (const name of names.filter((candidate) => candidate.endsWith(suffix)).toSorted()) {
-    const id = name.slice(0, -suffix.length);
+  for (const name of names.toSorted((a, b) => (a < b ? -1 : 1))) {
+    const id = restoreJournalId(name);
+    if (id === undefined) continue;
     const path = join(directory, name);
     try {
       const { records } = parseJournal(await readFile(path), path);
