@@ -24,7 +24,7 @@ for (const { kind, name, remedy } of [
   { kind: "drill", name: "drill", remedy: "holdfast drill latest --job nightly" },
   { kind: "verify", name: "verification", remedy: "holdfast verify --all --job nightly" },
 ] as const) {
-  test(`a ${name} that failed is a warning until a later one is ok; one that was ended early says nothing`, async () => {
+  test(`G7 a ${name} that failed is a warning until a later one is ok; one that was ended early says nothing`, async () => {
     await using bed = await openControlBed();
     bed.core.catalog.backups.put(createBackup(1));
     record(bed, "backup", "ok");
@@ -48,7 +48,7 @@ for (const { kind, name, remedy } of [
   });
 }
 
-test("F19 backups that are missing at their destination are a warning with their number, and are not the newest good one", async () => {
+test("G7 W12 backups that are missing at their destination are a warning with their number, and are not the newest good one", async () => {
   await using bed = await openControlBed();
   const { backups } = bed.core.catalog;
   for (const sequence of [1, 2, 3]) backups.put(createBackup(sequence));
@@ -69,7 +69,7 @@ test("F19 backups that are missing at their destination are a warning with their
   assert.deepEqual([read(bed).state, read(bed).newestGood?.name], ["ok", first.name]);
 });
 
-test("a job whose only backup somebody else has removed is no longer ok; one whose backup was deleted on purpose is", async () => {
+test("G7 W12 a job whose only backup somebody else has removed is no longer ok; one whose backup was deleted on purpose is", async () => {
   await using bed = await openControlBed();
   const { backups } = bed.core.catalog;
   const { id, name } = createBackup(1);

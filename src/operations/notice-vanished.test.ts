@@ -41,7 +41,7 @@ for (const [name, seeAgain] of [
     (bed: DestinationBed) => markBackup(bed.core, read(bed), { at: formatInstant(Date.now()), event: "verified", tookMs: 1 }, never),
   ],
 ] as const) {
-  test(`F19 what a verification or a drill does not find is missing on record, until ${name} sees it again`, async () => {
+  test(`W12 what a verification or a drill does not find is missing on record, until ${name} sees it again`, async () => {
     await withDestination(async (bed) => {
       for (const operation of ["verify", "drill"] as const) {
         const bringBack = moveAway(bed);

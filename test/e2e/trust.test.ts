@@ -76,7 +76,7 @@ notify:
   assert.notEqual((await server.holdfast(["status", "--check"])).status, 0);
 });
 
-test("F19 a backup that was moved away: verification and drill fail, status says so until it is back and proven", async () => {
+test("G7 W12 a backup that was moved away: verification and drill fail, status says so until it is back and proven", async () => {
   const { place, backups, config } = await makePlace("away");
   await using server = await startDaemon({ dir: place, config, init: ["disk"] });
   for (let count = 0; count < 2; count += 1) assert.equal((await server.holdfast(["backup", "pages"])).status, 0);
@@ -109,7 +109,7 @@ test("F19 a backup that was moved away: verification and drill fail, status says
   assert.match((await server.holdfast(["status"])).stdout, new RegExp(`newest good +${newest.name}`));
 });
 
-test("F19 the only backup was removed by somebody else: a rebuild forgets it, and status does not say ok", async () => {
+test("G7 W12 the only backup was removed by somebody else: a rebuild forgets it, and status does not say ok", async () => {
   const { place, backups, config } = await makePlace("removed");
   await using server = await startDaemon({ dir: place, config, init: ["disk"] });
   assert.equal((await server.holdfast(["backup", "pages"])).status, 0);
