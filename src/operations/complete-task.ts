@@ -9,6 +9,7 @@ import type { Completion } from "./completion.ts";
 import type { Core } from "./core.ts";
 import { isPlace } from "./find-config.ts";
 import { markBackup } from "./mark-backup.ts";
+import { noticeMissing } from "./notice-vanished.ts";
 import type { PayloadOf, TaskPayload } from "./payload.ts";
 import { requireBackup } from "./prepare-task.ts";
 import { completeScratch, sweepScratch } from "./scratch/complete-scratch.ts";
@@ -142,17 +143,18 @@ async function completeCopy(
   };
 }
 
-/** What a failure means for the backup that was read: damage is remembered, a mere obstacle is not. */
+/** What a failure means for the backup that was read: damage is remembered, and that it is missing; a mere obstacle is not. */
 export async function completeFailure(core: Core, payload: TaskPayload, thrown: unknown, signal: AbortSignal): Promise<ErrorReport> {
   const error = reportError(thrown);
   const damaging = error.code === "backup-damaged" || error.code === "backup-incomplete" || error.code === "manifest-invalid";
   const read =
     payload.operation === "verify" || payload.operation === "drill" || payload.operation === "restore" || payload.operation === "scratch";
-  if (read && damaging) {
-    const backup = core.catalog.backups.get(payload.destination, payload.backupId);
+  const backup = read ? core.catalog.backups.get(payload.destination, payload.backupId) : undefined;
+  if (backup !== undefined && damaging) {
     const event = payload.operation === "drill" || payload.operation === "scratch" ? "drill-failed" : "damaged";
-    if (backup !== undefined) await markBackup(core, backup, { at: formatInstant(core.clock.now()), event, reason: error.message }, signal);
+    await markBackup(core, backup, { at: formatInstant(core.clock.now()), event, reason: error.message }, signal);
   }
+  if (backup !== undefined && error.code === "backup-not-found") await noticeMissing(core, backup, signal);
   if (payload.operation === "scratch") await sweepScratch(core, payload, signal);
   // What ended an interrupted restore has noted it already.
   if (payload.operation === "restore" && core.catalog.restores.get(payload.restoreId)?.state === "running") {

@@ -1,3 +1,4 @@
+import { z } from "zod";
 import type { Catalog, CatalogBackup, Freeze, JobStatistics, Run } from "../catalog/contract.ts";
 import type { Config } from "../config/config.ts";
 
@@ -8,6 +9,12 @@ export interface JobFacts {
   /** The last backup run that has ended. */
   readonly lastEnded: Run | undefined;
   readonly damaged: readonly CatalogBackup[];
+  /** Known not to be at their destination any more. */
+  readonly missing: readonly CatalogBackup[];
+  /** The last verification and the last drill that came to an end of their own. */
+  readonly lastProofs: readonly Run[];
+  /** What the last backup run, which was ok, has made, when somebody else has removed it and no good backup is left. */
+  readonly vanished: { readonly name: string; readonly destination: string } | undefined;
 }
 
 interface Remembered<Value> {
@@ -30,7 +37,7 @@ export class FactsMemory {
     const revision = this.#catalog.revisionOf(`job:${name}`);
     const known = this.#facts.get(name);
     if (known?.revision === revision && known.config === config) return known.value;
-    const value = readFacts(this.#catalog, name, config.settings.hostname);
+    const value = readFacts(this.#catalog, config, name);
     this.#facts.set(name, { value, revision, config });
     return value;
   }
@@ -48,16 +55,32 @@ export class FactsMemory {
   }
 }
 
-function readFacts({ statistics, backups, runs }: Catalog, name: string, host: string): JobFacts {
+function readFacts(catalog: Catalog, config: Config, name: string): JobFacts {
+  const { statistics, backups, runs } = catalog;
+  const host = config.settings.hostname;
+  const own = backups.find({ job: name, host });
+  const lastEnded = runs.findLast(name, "backup", ["ok", "partial", "suspect", "failed", "interrupted", "cancelled"]);
+  const counted = statistics.read(name, host);
   return {
-    statistics: statistics.read(name, host),
+    statistics: counted,
     freeze: backups.findFreeze(name, host),
-    lastEnded: runs.list({
-      job: name,
-      kind: "backup",
-      states: ["ok", "partial", "suspect", "failed", "interrupted", "cancelled"],
-      limit: 1,
-    })[0],
-    damaged: backups.find({ job: name, host }).filter((backup) => backup.damaged !== null),
+    lastEnded,
+    damaged: own.filter((backup) => backup.damaged !== null),
+    missing: own.filter((backup) => backup.missingSinceMs !== null),
+    lastProofs: (["verify", "drill"] as const).flatMap((kind) => runs.findLast(name, kind, ["ok", "failed"]) ?? []),
+    vanished: lastEnded === undefined || counted.newestGood !== undefined ? undefined : findVanished(catalog, config, lastEnded),
   };
 }
+
+/** What a run has made and the catalog does not have any more, unless it was deleted on purpose. */
+function findVanished({ backups, runs }: Catalog, { destinations }: Config, run: Run): JobFacts["vanished"] {
+  const made = madeSchema.safeParse(run.details).data;
+  if (run.state !== "ok" || run.job === undefined || run.backupId === undefined || made === undefined) return undefined;
+  // What was made elsewhere is not in the catalog.
+  if (!destinations.has(made.destination) || backups.get(made.destination, run.backupId) !== undefined) return undefined;
+  const removal = runs.findLast(run.job, "remove", ["ok"]);
+  const deleted = removal?.trigger === "delete" && removal.startedAtMs >= run.startedAtMs;
+  return deleted ? undefined : made;
+}
+
+const madeSchema = z.object({ name: z.string(), destination: z.string() });

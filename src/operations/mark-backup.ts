@@ -24,7 +24,8 @@ export async function markBackup(
   const known = core.catalog.backups.get(backup.destination, backup.id) ?? backup;
   const marks = describeMarks(events, formatInstant(backup.finishedAtMs));
   // A manifest that could not be read stands in no events file; only reading the backup again takes that back.
-  const damaged = marks.damaged ?? (event.event === "verified" || event.event === "drilled" ? null : known.damaged);
-  const changed = { ...marks, damaged, missingSinceMs: known.missingSinceMs };
+  const read = event.event === "verified" || event.event === "drilled";
+  const damaged = marks.damaged ?? (read ? null : known.damaged);
+  const changed = { ...marks, damaged, missingSinceMs: read ? null : known.missingSinceMs };
   return core.catalog.backups.mark(backup.destination, backup.id, changed) ?? { ...backup, ...changed };
 }

@@ -1,4 +1,5 @@
 import { describeCause } from "../base/errors.ts";
+import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Core } from "./core.ts";
 import { describeDestination } from "./find-config.ts";
 import { recordVanished } from "./sync-destination.ts";
@@ -21,6 +22,8 @@ export async function noticeVanished(core: Core, name: string, signal: AbortSign
     await using destination = await openDestination(describeDestination(core.config, name));
     const there = new Set<string>();
     for await (const { key } of destination.list("", limit)) there.add(key);
+    const back = known.filter(({ missingSinceMs, manifestKey }) => missingSinceMs !== null && there.has(manifestKey));
+    for (const { id } of back) core.catalog.backups.mark(name, id, { missingSinceMs: null });
     const missing = known.filter(({ manifestKey }) => !there.has(manifestKey));
     if (missing.length === 0 || !(await destination.probe(limit)).marked) return;
     const vanished = missing.filter(({ id }) => core.catalog.backups.get(name, id) !== undefined && !isInUse(core, id));
@@ -31,6 +34,19 @@ export async function noticeVanished(core: Core, name: string, signal: AbortSign
   } catch (error) {
     signal.throwIfAborted();
     core.log.debug(`Whether backups have vanished from "${name}" cannot be told now: ${describeCause(error)}`);
+  }
+}
+
+/** Remembers of a backup that a task did not find that it is missing, when it is: it must not count as a good one. */
+export async function noticeMissing(core: Core, backup: CatalogBackup, signal: AbortSignal): Promise<void> {
+  const { destination: name, id, manifestKey } = backup;
+  try {
+    await using destination = await openDestination(describeDestination(core.config, name));
+    // A part of it may be what was not found; and a disk that is not mounted says nothing.
+    if ((await destination.stat(manifestKey, signal)) !== undefined || !(await destination.probe(signal)).marked) return;
+    core.catalog.backups.mark(name, id, { missingSinceMs: backup.missingSinceMs ?? core.clock.now() });
+  } catch (error) {
+    core.log.debug(`Whether ${backup.name} is missing at "${name}" cannot be told now: ${describeCause(error)}`);
   }
 }
 

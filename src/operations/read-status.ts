@@ -1,4 +1,5 @@
 import { describeAbsence } from "./watch-absence.ts";
+import { listProofProblems } from "./list-proof-problems.ts";
 import { listNextRuns } from "./run-schedules.ts";
 import type { Core } from "./core.ts";
 import type { Progress } from "./setup.ts";
@@ -149,7 +150,8 @@ function readJobStatus(
   name: string,
   next: readonly { readonly purpose: string; readonly nextMs: number; readonly schedule: string }[],
 ): JobStatus {
-  const { statistics, freeze, lastEnded, damaged } = core.facts.readJob(core.config, name);
+  const facts = core.facts.readJob(core.config, name);
+  const { statistics, freeze, lastEnded, damaged } = facts;
   const job = core.config.jobs.get(name);
   const absence = job === undefined ? undefined : describeAbsence(core, job);
   const failed = lastEnded?.state === "failed" || lastEnded?.state === "interrupted";
@@ -161,6 +163,7 @@ function readJobStatus(
       ? []
       : [`retention is frozen: ${freeze.reason}; \`holdfast accept ${freeze.backupId}\` when the shrink is right`]),
     ...damaged.map((backup) => `${backup.name} is damaged: ${backup.damaged}`),
+    ...listProofProblems(name, facts),
   ];
   const drilled = statistics.lastDrilled;
   const good = statistics.newestGood;

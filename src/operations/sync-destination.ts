@@ -60,7 +60,7 @@ function findDamaged(core: CatalogKeeper, destination: string, unreadable: Found
   const known = new Map(core.catalog.backups.find({ destination }).map((backup) => [backup.manifestKey, backup]));
   return unreadable.flatMap(({ key, reason }) => {
     const backup = known.get(key);
-    return backup === undefined ? [] : [{ ...backup, damaged: reason }];
+    return backup === undefined ? [] : [{ ...backup, damaged: reason, missingSinceMs: null }];
   });
 }
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -74,6 +74,55 @@ notify:
   const plan = await server.json<{ readonly backup: { readonly name: string } }>(["restore", "latest", "--plan"]);
   assert.equal(plan.backup.name, older.name, "latest is the newest one that is whole");
   assert.notEqual((await server.holdfast(["status", "--check"])).status, 0);
+});
+
+test("G7 W12 a backup that was moved away: verification and drill fail, status says so until it is back and proven", async () => {
+  const { place, backups, config } = await makePlace("away");
+  await using server = await startDaemon({ dir: place, config, init: ["disk"] });
+  for (let count = 0; count < 2; count += 1) assert.equal((await server.holdfast(["backup", "pages"])).status, 0);
+  const [newest, older] = await server.json<readonly Listed[]>(["list"]);
+  assert.ok(newest !== undefined && older !== undefined);
+  const move = (from: string, to: string): void => {
+    for (const name of readdirSync(join(from, newest.folder)).filter((each) => each.startsWith(newest.name)))
+      renameSync(join(from, newest.folder, name), join(to, newest.folder, name));
+  };
+  const away = join(place, "elsewhere");
+  mkdirSync(join(away, newest.folder), { recursive: true });
+  const check = async (): Promise<readonly [number | null, string]> => {
+    const { status, stdout } = await server.holdfast(["status", "--check"]);
+    return [status, stdout];
+  };
+  assert.match((await check())[1], /^OK/);
+  move(backups, away);
+  for (const verb of ["verify", "drill"]) assert.equal((await server.holdfast([verb, newest.name])).status, 4);
+  const [status, line] = await check();
+  assert.equal(status, 1);
+  assert.match(line, /^WARNING.*3 problems: pages: the last verification failed at .*is missing at "disk"/);
+  const { stdout } = await server.holdfast(["status"]);
+  assert.match(stdout, /pages: the last drill failed at .*`holdfast drill latest --job pages` tries again/);
+  assert.match(stdout, new RegExp(`pages: 1 backup is missing at "disk": ${newest.name}; `));
+  assert.match(stdout, new RegExp(`newest good +${older.name}`));
+  assert.match((await server.holdfast(["list"])).stdout, new RegExp(`^${newest.name}\t.*\tmissing,`, "m"));
+  move(away, backups);
+  for (const verb of ["verify", "drill"]) assert.equal((await server.holdfast([verb, newest.name])).status, 0);
+  assert.match((await check())[1], /^OK/);
+  assert.match((await server.holdfast(["status"])).stdout, new RegExp(`newest good +${newest.name}`));
+});
+
+test("G7 W12 the only backup was removed by somebody else: a rebuild forgets it, and status does not say ok", async () => {
+  const { place, backups, config } = await makePlace("removed");
+  await using server = await startDaemon({ dir: place, config, init: ["disk"] });
+  assert.equal((await server.holdfast(["backup", "pages"])).status, 0);
+  const [only] = await server.json<readonly Listed[]>(["list"]);
+  assert.ok(only !== undefined);
+  for (const name of readdirSync(join(backups, only.folder)).filter((each) => each.startsWith(only.name)))
+    rmSync(join(backups, only.folder, name));
+  assert.match((await server.holdfast(["rebuild"])).stdout, /1 gone/);
+  const { status, stdout } = await server.holdfast(["status", "--check"]);
+  assert.equal(status, 1);
+  assert.match(stdout, /pages: no good backup is left: /);
+  assert.equal((await server.holdfast(["backup", "pages"])).status, 0);
+  assert.equal((await server.holdfast(["status", "--check"])).status, 0);
 });
 
 test("F73 nothing of the daemon's environment reaches tools, hooks and channels; options of tools meant for others change nothing", async () => {
