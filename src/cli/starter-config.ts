@@ -9,7 +9,8 @@ const shippedDir = resolve(import.meta.dirname, "../../config").replace(/\/versi
 /** What `holdfast init` writes: valid as it is, and safe, because nothing is active but a place to keep backups. */
 export const starterConfig = `# yaml-language-server: $schema=${join(shippedDir, "holdfast.schema.json")}
 #
-# The config of Holdfast. Everything that there is: ${join(shippedDir, "holdfast.example.yaml")}; whole installations: examples beside it.
+# The config of Holdfast. Everything that there is, and whole installations in \`examples\` beside it:
+#   ${join(shippedDir, "holdfast.example.yaml")}
 # After a change: \`holdfast check\`, then \`systemctl reload holdfast\`. A config with any error is refused as a whole.
 
 # Where backups are kept. \`holdfast destination init local\` makes the place. Better on another disk than the data.

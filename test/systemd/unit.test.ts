@@ -81,7 +81,7 @@ jobs:
 
 test("G4: the README's way from the installation to the first backup works as it is written, and the first config is one to run on", async () => {
   const config = "/etc/holdfast/holdfast.yaml";
-  for (const [, path = ""] of (await bed.shell(`head -4 ${config}`)).matchAll(/(\/[\w./-]+\.(?:json|yaml))/g))
+  for (const [, path = ""] of (await bed.shell(`head -5 ${config}`)).matchAll(/(\/[\w./-]+\.(?:json|yaml))/g))
     await bed.shell(`test -s ${path}; test -d "$(dirname ${path})/examples"`);
   await bed.shell("install -d /srv/app/uploads; echo text > /srv/app/uploads/one");
   const seen: string[] = [];
