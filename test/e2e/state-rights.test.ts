@@ -18,7 +18,10 @@ async function createRootInstallation(): Promise<Installation> {
   return place;
 }
 
-function runAsNobody({ configPath, env }: Installation, ...args: readonly string[]): { readonly status: number | null; readonly text: string } {
+function runAsNobody(
+  { configPath, env }: Installation,
+  ...args: readonly string[]
+): { readonly status: number | null; readonly text: string } {
   const call = ["--reuid", String(nobody), "--regid", String(nobody), "--clear-groups", program, "--config", configPath, ...args];
   const { status, stdout, stderr } = spawnSync("setpriv", call, { env, encoding: "utf8", timeout: 60_000 });
   return { status, text: `${stdout}${stderr}` };
@@ -38,7 +41,12 @@ test("state-unwritable: a daemon without rights to its state, or with something 
 
 test("state-unwritable: a state whose files belong to another account", async () => {
   await using place = await createRootInstallation();
-  const chown = spawnSync("chown", [`${nobody}:${nobody}`, join(place.dir, "state"), join(place.dir, "state/daemon.lock"), join(place.dir, "run")]);
+  const chown = spawnSync("chown", [
+    `${nobody}:${nobody}`,
+    join(place.dir, "state"),
+    join(place.dir, "state/daemon.lock"),
+    join(place.dir, "run"),
+  ]);
   assert.equal(chown.status, 0);
   const { status, text } = runAsNobody(place, "daemon");
   assert.equal(status, 1, text);

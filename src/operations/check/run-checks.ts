@@ -10,6 +10,7 @@ import { checkContainment } from "./check-containment.ts";
 import { checkDestinations } from "./check-destinations.ts";
 import { checkDisks } from "./check-disks.ts";
 import { checkFixedCopies } from "./check-fixed-copies.ts";
+import { checkJobs } from "./check-jobs.ts";
 import { checkOldJobs } from "./check-old-jobs.ts";
 import { checkRestores } from "./check-restores.ts";
 import { checkServices } from "./check-services.ts";
@@ -32,6 +33,7 @@ export async function runChecks(config: Config, signal: AbortSignal): Promise<re
     }
   };
   await look("config files", () => checkConfigFiles(config));
+  await look("jobs", () => Promise.resolve(checkJobs(config)));
   await look("programs", () => checkTools(config, signal));
   await look("commands", () => checkCommands(config, signal));
   await look("sources and destinations", async () => {
