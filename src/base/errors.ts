@@ -88,6 +88,7 @@ export const errorPolicies = {
     "operator",
     "the daemon's own state is damaged; `holdfast rebuild --offline` makes a new one from the destinations",
   ),
+  "state-unwritable": policy(1, 500, "operator", "the daemon's own directories cannot be used by the account that it runs as"),
   "state-newer": policy(1, 500, "operator", "the daemon's state was written by a later version"),
   refused: policy(7, 409, "user", "the operation would lose something and was refused; the message says what would allow it"),
   "not-confirmed": policy(7, 400, "user", "the operation needs a confirmation: a terminal to ask on, or --yes"),

@@ -52,6 +52,11 @@ export function withStateErrors<Result>({ title, path }: Pick<StateFile, "title"
       throw new HoldfastError("no-space", message, { hint: "Free space on the state directory's disk.", cause: error });
     if (/^SQLITE_(BUSY|LOCKED)/.test(error.code))
       throw new HoldfastError("busy", message, { hint: "Close the program that has it open.", cause: error });
+    if (/^SQLITE_(READONLY|CANTOPEN|PERM)/.test(error.code))
+      throw new HoldfastError("state-unwritable", message, {
+        hint: "Run it as root or as the account of the service, and look who owns the file and whether its disk is writable.",
+        cause: error,
+      });
     throw error;
   }
 }

@@ -45,12 +45,14 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   const root = createRootCommand(loadProgram(), controller.signal, (status) => {
     exit = status;
   });
+  let failed: Command | undefined;
+  for (const verb of root.commands) onFailure(verb, () => void (failed = verb));
   try {
     await root.parseAsync(argv, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     const wantsJson = argv.includes("--json") ? "json" : "text";
-    exit = isHelp(error) ? 0 : new Terminal(wantsJson).fail(explainUsage(error, argv, root));
+    exit = isHelp(error) ? 0 : new Terminal(wantsJson).fail(explainUsage(error, failed, root));
   } finally {
     process.off("SIGINT", onSignal);
     process.off("SIGTERM", onSignal);
@@ -70,13 +72,35 @@ export function createRootCommand(program: Program, signal: AbortSignal, onExit:
     .option("--json", "print one JSON document instead of text")
     .option("--no-color", "no colours")
     .helpOption("-h, --help", "print the help")
-    .helpCommand("help [verb]", "print the help of a verb")
     .configureHelp({ helpWidth: 120, showGlobalOptions: false })
     .configureOutput({ outputError: () => undefined })
     .exitOverride()
     .addHelpText("after", exitStatuses);
   for (const verb of verbs) addVerb(root, verb, program, signal, onExit);
+  addHelp(root);
   return root;
+}
+
+/** The library's own answers a question after an unknown verb with the help of all. */
+function addHelp(parent: Command): void {
+  parent
+    .command("help")
+    .description("print the help of a verb")
+    .argument("[verb]")
+    .action((name: string | undefined) => {
+      const asked = name === undefined ? parent : parent.commands.find((command) => command.name() === name);
+      if (asked === undefined) parent.error(`error: unknown command '${name}'`, { code: "commander.unknownCommand" });
+      asked.outputHelp();
+    });
+}
+
+/** Calls back before a verb, or one below it, is refused for the way it was called. */
+function onFailure(command: Command, note: () => void): void {
+  command.exitOverride((error) => {
+    note();
+    throw error;
+  });
+  for (const child of command.commands) onFailure(child, note);
 }
 
 function addVerb(root: Command, verb: Verb, program: Program, signal: AbortSignal, onExit: (status: number) => void): void {
@@ -93,6 +117,7 @@ function addVerb(root: Command, verb: Verb, program: Program, signal: AbortSigna
       onExit(terminal.fail(signal.aborted && !(error instanceof HoldfastError) ? signal.reason : error));
     }
   });
+  if (command.commands.length > 0) addHelp(command);
   if (verb.help !== undefined) command.addHelpText("after", formatVerbHelp(verb.help));
 }
 
@@ -131,10 +156,9 @@ function rethrowForClient(error: unknown): never {
 
 const isHelp = ({ code, exitCode }: CommanderError): boolean => exitCode === 0 || code === "commander.help";
 
-function explainUsage({ message, code }: CommanderError, argv: readonly string[], root: Command): HoldfastError {
+function explainUsage({ message, code }: CommanderError, verb: Command | undefined, root: Command): HoldfastError {
   const [first = "", ...more] = message.split("\n");
   const text = first.replace(/^error: /, "");
-  const verb = root.commands.find((command) => argv.includes(command.name()));
   const meant = code === "commander.unknownCommand" ? /unknown command '(.*)'/.exec(text)?.[1] : undefined;
   const closest = findClosest(
     meant ?? "",

@@ -1,5 +1,16 @@
+import { join, resolve } from "node:path";
+
+/**
+ * The directory with the schema and the examples that came with this program. An installed program names its version by the link that an
+ * upgrade moves on, for the version's own directory goes away one day.
+ */
+const shippedDir = resolve(import.meta.dirname, "../../config").replace(/\/versions\/[^/]+\/config$/, "/current/config");
+
 /** What `holdfast init` writes: valid as it is, and safe, because nothing is active but a place to keep backups. */
-export const starterConfig = `# The config of Holdfast. Everything that there is: config/holdfast.example.yaml in the source.
+export const starterConfig = `# yaml-language-server: $schema=${join(shippedDir, "holdfast.schema.json")}
+#
+# The config of Holdfast. Everything that there is, and whole installations in \`examples\` beside it:
+#   ${join(shippedDir, "holdfast.example.yaml")}
 # After a change: \`holdfast check\`, then \`systemctl reload holdfast\`. A config with any error is refused as a whole.
 
 # Where backups are kept. \`holdfast destination init local\` makes the place. Better on another disk than the data.

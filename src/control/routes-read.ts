@@ -1,5 +1,4 @@
 import { z } from "zod";
-import { HoldfastError } from "../base/errors.ts";
 import { describeVerdicts } from "../retention/plan-removal.ts";
 import { planRetention } from "../operations/apply-retention.ts";
 import { findJob } from "../operations/find-config.ts";
@@ -10,6 +9,7 @@ import { watchTask } from "../operations/watch-task.ts";
 import { resolveBackup } from "../operations/resolve-backup.ts";
 import { defineRoute, type Route } from "./route.ts";
 import { planRoutes } from "./routes-plan.ts";
+import { createUnknownTask } from "../queue/unknown-task.ts";
 
 const none = z.strictObject({});
 const limit = z.coerce.number().int().min(1).max(1000).default(50);
@@ -91,8 +91,7 @@ export const readRoutes: readonly Route[] = [
     body: none,
     handle: ({ core }, { params }) => {
       const task = core.queue.get(params.task);
-      if (task === undefined)
-        throw new HoldfastError("unknown-name", `There is no task "${params.task}"`, { hint: "`holdfast runs` lists them." });
+      if (task === undefined) throw createUnknownTask(params.task);
       return Promise.resolve(describeTask(core, task, core.queue.explainWaiting(task.id)));
     },
   }),

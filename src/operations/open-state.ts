@@ -10,6 +10,7 @@ import type { Settings } from "../config/config.ts";
 import type { Queue } from "../queue/contract.ts";
 import { lockInstance } from "../queue/instance-lock.ts";
 import { openQueue } from "../queue/open-queue.ts";
+import { withStateExplained } from "./explain-state-error.ts";
 
 export interface StateOptions {
   readonly settings: Settings;
@@ -37,12 +38,16 @@ export type StateFileName = "queue.db" | "catalog.db";
 /** Written once a state directory has been set up: from then on a missing state file is a loss, not a first start. */
 export const stateMarker = "state.json";
 
-/** @throws daemon-running, state-corrupt, state-newer */
-export async function openState({ settings, version, whenLost }: StateOptions, signal: AbortSignal): Promise<OpenedState> {
+/** @throws daemon-running, state-corrupt, state-newer, state-unwritable */
+export async function openState(options: StateOptions, signal: AbortSignal): Promise<OpenedState> {
+  return await withStateExplained(options.settings.stateDir, () => openFiles(options, signal));
+}
+
+async function openFiles({ settings, version, whenLost }: StateOptions, signal: AbortSignal): Promise<OpenedState> {
   await using resources = new AsyncDisposableStack();
   const { stateDir, concurrency } = settings;
   await makeDirectory(stateDir, 0o711);
-  await makeDirectory(settings.runtimeDir, 0o755);
+  await withStateExplained(settings.runtimeDir, () => makeDirectory(settings.runtimeDir, 0o755));
   resources.use(await lockInstance(stateDir, signal));
   const has = (name: string): boolean => existsSync(join(stateDir, name));
   const firstStart = !has(stateMarker);

@@ -1,8 +1,8 @@
-import { HoldfastError } from "../base/errors.ts";
 import type { ErrorReport } from "../base/errors.ts";
 import type { JsonValue, Task } from "../queue/contract.ts";
 import type { Core } from "./core.ts";
 import { describeTask, type TaskStatus } from "./read-status.ts";
+import { createUnknownTask } from "../queue/unknown-task.ts";
 
 /** Progress is told this often while nothing else changes. */
 const everyMs = 500;
@@ -35,7 +35,7 @@ export async function* watchTask(core: Core, id: string, signal: AbortSignal): A
         wake = resolve;
       });
       const task = core.queue.get(id);
-      if (task === undefined) throw new HoldfastError("unknown-name", `There is no task "${id}"`, { hint: "`holdfast runs` lists them." });
+      if (task === undefined) throw createUnknownTask(id);
       if (finalStates.has(task.state)) {
         yield { ended: true, id, state: task.state, result: task.result ?? null, error: task.error ?? null };
         return;

@@ -1,6 +1,6 @@
 import type { Database } from "better-sqlite3";
-import { HoldfastError } from "../base/errors.ts";
 import type { Attempt, Pause, Task, TaskFilter, TaskState } from "./contract.ts";
+import { createUnknownTask } from "./unknown-task.ts";
 
 type Cell = string | number | null;
 type Row = Readonly<Record<string, Cell>>;
@@ -64,7 +64,7 @@ export class TaskTable {
 
   read(id: string): Task {
     const task = this.find(id);
-    if (task === undefined) throw new HoldfastError("unknown-name", `There is no task ${id}`, { hint: "`holdfast runs` lists them." });
+    if (task === undefined) throw createUnknownTask(id);
     return task;
   }
 

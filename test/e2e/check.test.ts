@@ -104,6 +104,16 @@ test("A18 the text has one line for each check, and the exit status says whether
   for (const line of good.stdout.slice(0, good.stdout.indexOf("\n\n")).split("\n")) assert.match(line, /^(ok {4}|warn {2}|FAIL {2})\S.*: /);
 });
 
+test("a config that protects nothing is told as such, and is no failure", async () => {
+  await initialize();
+  for (const jobs of ["", "jobs: {}\n"]) {
+    await installation.writeConfig(`settings: {}\ndestinations: { local: { kind: local, path: ${dir}/backups } }\n${jobs}`);
+    assert.match(find(await check(), "warn", "jobs", /no job: nothing is backed up/).hint ?? "", /`jobs`/);
+  }
+  find(await check({ job: ", enabled: false" }), "warn", "jobs", /no job is enabled/);
+  assert.ok(!(await check({})).some(({ what }) => what === "jobs"));
+});
+
 test("A19 warns when data and backups share a disk, when no copy leaves the machine, and not when another disk has one", async () => {
   await initialize();
   const alone = await check();

@@ -36,6 +36,29 @@ describe("the command line, without a daemon", () => {
     assert.equal(stderr, "error: Unknown command 'bakcup'\nhint: Did you mean \"backup\"? `holdfast help` tells what there is.\n");
   });
 
+  it("exit 2: help of an unknown verb, with what was probably meant", async () => {
+    const { status, stdout, stderr } = await runProgram(["help", "bakcup"]);
+    assert.deepEqual([status, stdout], [2, ""]);
+    assert.equal(stderr, "error: Unknown command 'bakcup'\nhint: Did you mean \"backup\"? `holdfast help` tells what there is.\n");
+    assert.equal((await runProgram(["help"])).stdout, (await runProgram(["--help"])).stdout);
+    assert.equal((await runProgram(["help", "init"])).stdout, (await runProgram(["init", "--help"])).stdout);
+  });
+
+  it("a wrong call leads to the help of the verb that was called, and not of a word that is a verb elsewhere", async () => {
+    for (const [call, verb] of [
+      [["destination", "init"], " destination"],
+      [["destination", "init", "--hlp"], " destination"],
+      [["destination", "help", "inti"], " destination"],
+      [["destination", "status"], " destination"],
+      [["backup", "restore", "--noet", "list"], " backup"],
+      [["--hlp", "init"], ""],
+    ] as const) {
+      const { status, stderr } = await runProgram(call);
+      assert.equal(status, 2, stderr);
+      assert.ok(stderr.includes(`\`holdfast help${verb}\` tells`), stderr);
+    }
+  });
+
   it("exit 2: unknown options, missing and wrong values, as JSON where that is wanted", async () => {
     const option = await runProgram(["backup", "x", "--noet", "y"]);
     assert.equal(option.status, 2);
@@ -108,6 +131,9 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
     assert.equal(error.code, "unknown-name");
     assert.match(error.hint ?? "", /Did you mean "nightly"\?/);
     assert.equal((await daemon.holdfast(["show", "nothing-like-it"])).status, 4);
+    const { error: task } = await daemon.json<Failure>(["cancel", "nothing"], 4);
+    assert.match(task.hint ?? "", /holdfast status` .*holdfast runs --json` .*taskId/);
+    assert.ok((await daemon.json<readonly { readonly taskId: string }[]>(["runs"])).every(({ taskId }) => /^[0-9a-z]{20}$/.test(taskId)));
     assert.equal((await daemon.holdfast(["watch", "nothing"])).status, 4);
     assert.equal((await daemon.holdfast(["undo"])).status, 4);
     assert.equal((await daemon.holdfast(["copy", "latest", "nowhere"])).status, 4);

@@ -28,6 +28,7 @@ const elsewhere: Partial<Record<ErrorCode, readonly [file: string, title: RegExp
   "no-space": ["src/operations/forecast.test.ts", /no-space/],
   "disk-failed": ["test/integration/kill-backup.test.ts", /EIO/],
   "format-unsupported": ["src/archive/manifest.test.ts", /format-unsupported/],
+  "state-unwritable": ["test/e2e/state-rights.test.ts", /state-unwritable/],
   "tool-missing": ["src/base/subprocess.test.ts", /tool-missing/],
   "tool-failed": ["src/base/subprocess.test.ts", /tool-failed/],
   "restore-stuck": ["test/integration/restore-journal.test.ts", /restore-stuck/],

@@ -1,10 +1,11 @@
 import Database from "better-sqlite3";
 import { existsSync } from "node:fs";
-import { readdir, readFile, stat, statfs } from "node:fs/promises";
+import { access, constants, readdir, readFile, stat, statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { describeCause } from "../../base/errors.ts";
 import type { Settings } from "../../config/config.ts";
+import { withStateExplained } from "../explain-state-error.ts";
 import { stateMarker } from "../open-state.ts";
 import { offlineJournalDir, restoreJournalDir } from "../prepare-task.ts";
 import { type Finding, fail, ok, warn } from "./finding.ts";
@@ -21,6 +22,7 @@ export async function checkState(settings: Settings): Promise<readonly Finding[]
   const { mode, uid } = await stat(stateDir);
   if ((mode & 0o022) !== 0) findings.push(fail(what, `others may write to it (mode ${formatMode(mode)})`, `chmod go-w ${stateDir}`));
   if (uid !== process.geteuid?.()) findings.push(warn(what, `it belongs to uid ${uid}, not to the one who asks`));
+  await withStateExplained(stateDir, () => access(stateDir, constants.R_OK | constants.W_OK | constants.X_OK));
   const { bavail, bsize, files, ffree } = await statfs(stateDir);
   const freeBytes = bavail * bsize;
   if (freeBytes < fewBytes) findings.push(fail(what, `only ${describeBytes(freeBytes)} are free on its disk`, "Free some space."));

@@ -1,5 +1,6 @@
 import { systemClock } from "../../base/clock.ts";
 import type { Config } from "../../config/config.ts";
+import { withStateExplained } from "../explain-state-error.ts";
 import { openStagingDirectory } from "../staging.ts";
 import { checkChannels } from "./check-channels.ts";
 import { checkClock } from "./check-clock.ts";
@@ -9,6 +10,7 @@ import { checkContainment } from "./check-containment.ts";
 import { checkDestinations } from "./check-destinations.ts";
 import { checkDisks } from "./check-disks.ts";
 import { checkFixedCopies } from "./check-fixed-copies.ts";
+import { checkJobs } from "./check-jobs.ts";
 import { checkOldJobs } from "./check-old-jobs.ts";
 import { checkRestores } from "./check-restores.ts";
 import { checkServices } from "./check-services.ts";
@@ -31,10 +33,12 @@ export async function runChecks(config: Config, signal: AbortSignal): Promise<re
     }
   };
   await look("config files", () => checkConfigFiles(config));
+  await look("jobs", () => Promise.resolve(checkJobs(config)));
   await look("programs", () => checkTools(config, signal));
   await look("commands", () => checkCommands(config, signal));
   await look("sources and destinations", async () => {
-    await using staging = await openStagingDirectory(config.settings.stagingDir, "check");
+    const { stagingDir } = config.settings;
+    await using staging = await withStateExplained(stagingDir, () => openStagingDirectory(stagingDir, "check"));
     const sources = await checkSources(config, staging.path, signal);
     const destinations = await checkDestinations(config, signal);
     return [
