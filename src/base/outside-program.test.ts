@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
+import { isRunning } from "../../test/support/processes.ts";
 import { runOutside, type OutsideCommand } from "./outside-program.ts";
 
 const signal = AbortSignal.timeout(60_000);
@@ -20,10 +21,6 @@ after(() => {
 
 function shell(script: string, extra: Partial<OutsideCommand> = {}): OutsideCommand {
   return { command: ["sh", "-c", script], timeoutMs: 20_000, background: "stays", name: "holdfast-test", ...extra };
-}
-
-function isRunning(pid: number): boolean {
-  return existsSync(`/proc/${pid}/stat`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
 }
 
 test("what a command leaves in the background stays, with its output open, and does not hold up the command's end", async () => {

@@ -3,7 +3,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { Notification } from "./notification.ts";
-import { appear, Bench, createCommand, createEvent, isRunning } from "../../test/support/notifier-bench.ts";
+import { appear, Bench, createCommand, createEvent } from "../../test/support/notifier-bench.ts";
+import { isRunning } from "../../test/support/processes.ts";
 
 test("A12: a command gets the event on its standard input and in its environment, not in its arguments", async () => {
   await using bench = new Bench();

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, writeFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import type { CatalogBackup } from "../../src/catalog/contract.ts";
-import { createRunBed, findTaskProcesses, type RunBed } from "../support/daemon-runs.ts";
+import { createRunBed, killWorkers, type RunBed } from "../support/daemon-runs.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 // The application is frozen while DIR/frozen is there. What freezes it goes on only when DIR/go is there, so that it can be killed meanwhile.
@@ -33,9 +33,7 @@ async function askAndFreeze(bed: RunBed): Promise<string> {
 }
 
 function killWorker(task: string): void {
-  const workers = findTaskProcesses(task).filter((pid) => readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").includes("worker"));
-  assert.ok(workers.length > 0, "there is a worker");
-  for (const pid of workers) process.kill(pid, "SIGKILL");
+  assert.ok(killWorkers(task) > 0, "there is a worker");
 }
 
 describe("a group by the daemon", () => {

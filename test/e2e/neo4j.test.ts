@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, test } from "node:test";
 import type { Manifest } from "../../src/archive/manifest.ts";
 import type { Run } from "../../src/catalog/contract.ts";
 import type { RunningDaemon } from "../support/daemon.ts";
-import { findTaskProcesses } from "../support/daemon-runs.ts";
+import { killWorkers } from "../support/daemon-runs.ts";
 import { findGuards } from "../support/find-guards.ts";
 import { openNeo4jSite, type Neo4jSite } from "../support/neo4j-site.ts";
 import { neo4jAccount } from "../support/neo4j.ts";
@@ -107,11 +107,7 @@ describe("Neo4j by the daemon, its service really stopped and started", { timeou
   test("F4 kill -9 of the worker while the server is stopped for the copy: it runs again, the run has failed", async () => {
     const { ended } = await comeTo("copy", ["backup", "nightly"]);
     const { taskId } = (await lastRun()) ?? assert.fail();
-    const workers = findTaskProcesses(taskId).filter((pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, "latin1").split("\0").includes("worker"),
-    );
-    assert.ok(workers.length > 0);
-    for (const pid of workers) process.kill(pid, "SIGKILL");
+    assert.ok(killWorkers(taskId) > 0);
     await site.waitUntilRunning();
     assert.notEqual((await ended).status, 0);
     site.open("copy");

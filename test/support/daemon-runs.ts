@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, readlinkSync } from "node:fs";
+import { readdirSync, readlinkSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -9,21 +9,26 @@ import type { TaskEnd } from "../../src/operations/watch-task.ts";
 import { readErrno } from "../../src/base/errors.ts";
 import { ControlClient } from "../../src/control/client.ts";
 import { createInstallation, type Installation } from "./daemon.ts";
+import { readProcess } from "./processes.ts";
 import { waitUntil } from "./wait-until.ts";
 
 /** Processes with this marker in their environment, that is the worker of a task and everything below it. */
 export function findTaskProcesses(task: string): readonly number[] {
   return readdirSync("/proc")
-    .filter((name) => /^\d+$/.test(name) && read(`/proc/${name}/environ`).split("\0").includes(`HOLDFAST_TASK=${task}`))
+    .filter((name) => /^\d+$/.test(name) && readProcess(name, "environ").split("\0").includes(`HOLDFAST_TASK=${task}`))
     .map(Number);
 }
 
-function read(path: string): string {
-  try {
-    return readFileSync(path, "latin1");
-  } catch {
-    return "";
-  }
+/** Kills the worker of a task, and nothing below it; gives how many processes that were. */
+export function killWorkers(task: string): number {
+  return findTaskProcesses(task).filter((pid) => {
+    if (!readProcess(pid, "cmdline").split("\0").includes("worker")) return false;
+    try {
+      return process.kill(pid, "SIGKILL");
+    } catch {
+      return false; // gone meanwhile
+    }
+  }).length;
 }
 
 export function countDescriptors(pid: number): number {
@@ -36,7 +41,7 @@ export function listDescriptors(pid: number): readonly string[] {
 }
 
 export function readResidentBytes(pid: number): number {
-  return Number(/VmRSS:\s+(\d+) kB/.exec(read(`/proc/${pid}/status`))?.[1] ?? 0) * 1024;
+  return Number(/VmRSS:\s+(\d+) kB/.exec(readProcess(pid, "status"))?.[1] ?? 0) * 1024;
 }
 
 /** An installation with two SQLite databases, `one` and `two`, a directory for large files, and a local destination that is ready. */

@@ -151,10 +151,6 @@ export async function findRefusingUrl(): Promise<string> {
   return server.url;
 }
 
-export function isRunning(pid: number): boolean {
-  return existsSync(`/proc/${pid}/stat`) && !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
-}
-
 /** Resolves when a file appears in the directory. */
 export async function appear(directory: string, name: string): Promise<string> {
   const path = join(directory, name);

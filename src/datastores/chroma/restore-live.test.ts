@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, cpSync, existsSync, linkSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { closeSync, cpSync, linkSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { compareContents } from "../../base/contents.ts";
 import { chromaProgram, collectionsPath, countRecords, fillCollection, openChroma } from "../../../test/support/chroma.ts";
 import { makeChromaData } from "../../../test/support/chroma-fixture.ts";
 import { checkAll, dumpAll, each, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
+import { isRunning } from "../../../test/support/processes.ts";
 import { waitUntil } from "../../../test/support/wait-until.ts";
 import type { SwapStep } from "../contract.ts";
 import { chromaDriver } from "./chroma.ts";
@@ -120,8 +121,6 @@ test("an export that goes into a directory is the file itself, and compared", as
   assert.deepEqual(readdirSync(path), ["vectors.jsonl"]);
 });
 
-const isAlive = (pid: number): boolean => existsSync(`/proc/${pid}`) && !/\) Z /.test(readFileSync(`/proc/${pid}/stat`, "utf8"));
-
 test("F1 the private server dies with a process that is killed, at any moment", async (t) => {
   const directory = makeTestDirectory(t);
   const data = join(directory, "data");
@@ -153,5 +152,5 @@ for (;;) {
   await waitUntil("a private server", () => (pids = findServers()).length > 0);
   child.kill("SIGKILL");
   await ended;
-  await waitUntil("its end", () => !pids.some(isAlive));
+  await waitUntil("its end", () => !pids.some(isRunning));
 });

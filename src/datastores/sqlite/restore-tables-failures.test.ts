@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { copyFile, mkdir, open, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
+import { isRunning } from "../../../test/support/processes.ts";
 import {
   asStored,
   dump,
@@ -97,7 +98,7 @@ test("F59 a process whose restore has died commits nothing after it", async () =
   await once(shell, "exit");
   holder.exec("commit");
   holder.close();
-  while (existsSync(`/proc/${line}`) && !readFileSync(`/proc/${line}/stat`, "utf8").includes(") Z"));
+  while (isRunning(line));
   await pipe.close();
   assert.equal(query(path, "select x from t"), "new");
   assert.equal(existsSync(`${path}.aside`), false);

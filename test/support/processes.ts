@@ -1,0 +1,15 @@
+import { readFileSync } from "node:fs";
+
+/** A file of `/proc/PID`, as Latin-1; empty when the process has gone, which it may at any moment. */
+export function readProcess(pid: number | string, file: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+/** Neither gone nor a zombie, which has ended and waits for who started it. */
+export function isRunning(pid: number | string): boolean {
+  return /\) [^ZX] /.test(readProcess(pid, "stat"));
+}
