@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
+import type { Status } from "../../src/operations/read-status.ts";
 import { createInstallation } from "../support/daemon.ts";
+import { killWorkers } from "../support/daemon-runs.ts";
 import { startRedis, type RedisServer } from "../support/redis.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
@@ -31,6 +33,9 @@ test("F1 F59 G6 power gone in a restore by files, and the server is there before
     await server.stop("shutdown");
     const restoring = installation.holdfast(["restore", "latest", "--job", "nightly", "--yes", "--unsavable=raw"]);
     await waitUntil("the check of the restored data", () => existsSync(join(installation.dir, "checking")));
+    const { tasks } = JSON.parse((await installation.holdfast(["status", "--json"])).stdout) as Status;
+    // A worker that sees its daemon go may begin to roll back before it goes itself.
+    assert.equal(killWorkers(tasks[0]?.id ?? "", "SIGSTOP"), 1);
     await daemon.kill();
     await restoring;
   }

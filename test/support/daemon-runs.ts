@@ -19,12 +19,12 @@ export function findTaskProcesses(task: string): readonly number[] {
     .map(Number);
 }
 
-/** Kills the worker of a task, and nothing below it; gives how many processes that were. */
-export function killWorkers(task: string): number {
+/** Kills the worker of a task, and nothing below it, or has it stand still; gives how many processes that were. */
+export function killWorkers(task: string, signal: "SIGKILL" | "SIGSTOP" = "SIGKILL"): number {
   return findTaskProcesses(task).filter((pid) => {
     if (!readProcess(pid, "cmdline").split("\0").includes("worker")) return false;
     try {
-      return process.kill(pid, "SIGKILL");
+      return process.kill(pid, signal);
     } catch {
       return false; // gone meanwhile
     }
