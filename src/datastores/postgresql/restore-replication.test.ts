@@ -1,7 +1,6 @@
 import { waitUntil } from "../../../test/support/wait-until.ts";
 import assert from "node:assert/strict";
 import { test, type TestContext } from "node:test";
-import { setTimeout as delay } from "node:timers/promises";
 import type { Note } from "../../base/note.ts";
 import { dumpAll, makeContext, makeTestDirectory, quiet, restoreAll } from "../../../test/support/datastore.ts";
 import { majors, openPostgres, type Major, type PostgresServer } from "../../../test/support/postgres.ts";
@@ -21,13 +20,20 @@ async function openReplicated(major: Major): Promise<PostgresServer> {
   server.execute(`CREATE SUBSCRIPTION feed CONNECTION '${place}' PUBLICATION pub WITH (create_slot = false)`, "shop");
   server.execute("INSERT INTO note SELECT generate_series(1, 100)", "source");
   await waitForRow(server, 100);
+  await waitForConfirmation(server);
   return server;
 }
 
+/** Until the publisher knows that it need not send again what is there: a subscriber that is restored would fall over the rows that it has. */
+async function waitForConfirmation(server: PostgresServer): Promise<void> {
+  const written = server.execute("SELECT pg_current_wal_insert_lsn()").trim();
+  const confirmed = `SELECT confirmed_flush_lsn >= '${written}' FROM pg_replication_slots WHERE slot_name = 'feed'`;
+  await waitUntil("a confirmed position of the subscriber", () => server.execute(confirmed) === "t\n");
+}
+
 async function waitForRow(server: PostgresServer, id: number): Promise<void> {
-  for (const endAt = performance.now() + 60_000; performance.now() < endAt; await delay(20))
-    if (server.execute(`SELECT count(*) FROM note WHERE id = ${id}`, "shop") === "1\n") return;
-  assert.fail(`the row ${id} was not replicated`);
+  const isThere = () => server.execute(`SELECT count(*) FROM note WHERE id = ${id}`, "shop") === "1\n";
+  await waitUntil(`the replicated row ${id}`, isThere, { withinMs: 60_000 });
 }
 
 async function readNotes(t: TestContext, options: unknown): Promise<readonly Note[]> {
