@@ -119,6 +119,8 @@ export interface RestoreHooks {
   readonly parts?: Pick<RestoreOptions, "parts" | "beyond">;
   /** Called in place of making a step durable; throwing stops the swap there. Gets the steps so far, to be added to. */
   readonly record?: (step: SwapStep, steps: SwapStep[]) => void;
+  /** Of the stage. */
+  readonly signal?: AbortSignal;
 }
 
 /** Restores as the program does. */
@@ -139,7 +141,7 @@ export async function restoreAll(
   const restoring = { absent: hooks.absent ?? false, ...hooks.parts, ...(target.kind === "original" ? { record } : {}) };
   await using session = await datastore.openRestore(target, restoring, quiet);
   await session.inspect(quiet);
-  const staged = await session.stage(each(entries), quiet);
+  const staged = await session.stage(each(entries), hooks.signal ?? quiet);
   await session.swap(record, quiet);
   const found = await session.summarize(quiet);
   return { staged, found, expected: session.expectedOfParts?.(), steps: JSON.parse(JSON.stringify(steps)) as SwapStep[] };

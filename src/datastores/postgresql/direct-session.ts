@@ -1,20 +1,35 @@
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { isIP } from "node:net";
+import { Writable } from "node:stream";
+import { finished } from "node:stream/promises";
 import type { Client, ClientConfig } from "pg";
+import { HoldfastError } from "../../base/errors.ts";
+import { feedBytes } from "../../base/feed-bytes.ts";
+import { pickDefined } from "../../base/pick-defined.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import { classifyError } from "./classify-error.ts";
 import { describeUser, type Access, type Connection } from "./connection.ts";
+import { isPooled } from "./pooler.ts";
 import type { Row, SqlSession } from "./sql-session.ts";
 
 /** Settings of libpq that this module knows; a connection with others is psql's. */
 const known: ReadonlySet<string> = new Set(["sslmode", "sslrootcert", "sslcert", "sslkey", "application_name", "connect_timeout"]);
 const connectTimeoutMs = 10_000;
 
+/** A session that rows can be sent through. */
+export interface RowSession extends SqlSession {
+  /** The data of `COPY … FROM STDIN`; resolves when the server has taken all of it. Where that or the body fails the session is of no use. */
+  copyIn(sql: string, body: AsyncIterable<Uint8Array>): Promise<void>;
+}
+
 /** True where everything that is needed to connect is known here: nothing that libpq would look up in files or from the account. */
-export function canConnectDirectly({ connection, via, identity }: Access): boolean {
-  const { host, port, password, settings } = connection;
-  if (via !== undefined || identity !== null || password === undefined || host === undefined) return false;
+export function canConnectDirectly(access: Access): boolean {
+  return access.connection.password !== undefined && isKnown(access);
+}
+
+function isKnown({ connection: { host, port, settings }, via, identity }: Access): boolean {
+  if (via !== undefined || identity !== null || host === undefined) return false;
   if (host.includes(",") || port?.includes(",") === true) return false;
   return (
     Object.keys(settings).every((name) => known.has(name)) && !["allow", "prefer"].includes(settings["sslmode"] ?? defaultSslMode(host))
@@ -30,8 +45,30 @@ function isLocal(host: string): boolean {
   return host.startsWith("/") || host === "localhost" || host === "::1" || host.startsWith("127.");
 }
 
+/**
+ * A session for the rows of a restore, which commits without waiting for the disk, as the tools that load do. Undefined where there is none to
+ * be had: psql can do what it would, and tells why it cannot connect.
+ */
+export async function openRowSession(access: Access, signal: AbortSignal): Promise<RowSession | undefined> {
+  const { connection } = access;
+  const asksNone = connection.password === undefined && connection.host?.startsWith("/") === true;
+  if (!canConnectDirectly(access) && !(asksNone && isKnown(access))) return undefined;
+  const settings = { application_name: "holdfast rows", ...connection.settings };
+  try {
+    const session = await openDirectSession({ ...access, connection: { ...connection, settings } }, signal);
+    if (!(await isPooled(session))) {
+      await session.query("SET synchronous_commit = off");
+      return session;
+    }
+    await session[Symbol.asyncDispose]();
+  } catch (error) {
+    if (signal.aborted) throw error;
+  }
+  return undefined;
+}
+
 /** Nothing is taken from our own environment. Throws unclassified errors. */
-export async function openDirectSession(access: Access, signal: AbortSignal): Promise<SqlSession> {
+export async function openDirectSession(access: Access, signal: AbortSignal): Promise<RowSession> {
   if (signal.aborted) throw createAbortError(signal, "The connection was given up");
   const { connection } = access;
   const user = describeUser(access);
@@ -41,7 +78,8 @@ export async function openDirectSession(access: Access, signal: AbortSignal): Pr
     host: connection.host,
     port: Number(connection.port ?? 5432),
     user,
-    password: connection.password?.reveal(),
+    // What is absent would be taken from our environment.
+    password: connection.password?.reveal() ?? (() => Promise.reject(new Error("the server asks for a password"))),
     database: connection.database ?? user,
     ssl: await readTls(connection),
     application_name: connection.settings["application_name"] ?? "holdfast",
@@ -87,7 +125,7 @@ async function readTls({ host = "", settings }: Connection): Promise<ClientConfi
   };
 }
 
-class DirectSession implements SqlSession {
+class DirectSession implements RowSession {
   readonly #client: Client;
   readonly #release: () => void;
   readonly #signal: AbortSignal;
@@ -126,6 +164,31 @@ class DirectSession implements SqlSession {
     }
   }
 
+  async copyIn(sql: string, body: AsyncIterable<Uint8Array>): Promise<void> {
+    const { from: copyFrom } = await import("pg-copy-streams");
+    const copy = this.#client.query(copyFrom(sql));
+    // One piece at a time: what that stream itself holds back is lost on it when the server says no.
+    const input = new Writable({
+      write: (piece: Uint8Array, _, done) => void copy.write(piece, done),
+      final: (done) => void copy.end(done),
+    });
+    copy.on("error", (error: Error) => input.destroy(error));
+    const taken = finished(input);
+    taken.catch(() => undefined);
+    try {
+      await feedBytes(body, input);
+    } catch (error) {
+      this.#abandon();
+      throw error;
+    }
+    try {
+      await taken;
+    } catch (error) {
+      this.#abandon();
+      throw addPlace(this.#explain(error), error);
+    }
+  }
+
   #abandon(): void {
     this.#broken = true;
     streamOf(this.#client)?.destroy();
@@ -141,4 +204,14 @@ class DirectSession implements SqlSession {
     const ended = once(this.#client, "end");
     await Promise.race([this.#client.end(), ended]).catch(() => undefined);
   }
+}
+
+/** Adds the line and the column that a COPY failed at, which the server tells apart from the reason. */
+function addPlace(told: unknown, error: unknown): unknown {
+  const place = error instanceof Error && "where" in error ? error.where : undefined;
+  if (!(told instanceof HoldfastError) || typeof place !== "string") return told;
+  return new HoldfastError(told.code, `${told.message} (${place})`, {
+    ...pickDefined({ hint: told.hint, details: told.details }),
+    cause: error,
+  });
 }

@@ -1,9 +1,11 @@
 import { randomBytes } from "node:crypto";
 import { open } from "node:fs/promises";
 import { HoldfastError } from "../../base/errors.ts";
-import { feedBytes } from "../../base/feed-bytes.ts";
 import { openProgram } from "../../base/subprocess.ts";
 import { prepareTool, type Access } from "./connection.ts";
+import { openRowSession } from "./direct-session.ts";
+import { feedPsql } from "./feed-psql.ts";
+import { joinParts, sendRows } from "./send-rows.ts";
 import { countLifting, edgeBytes, findBegin } from "./plain-edges.ts";
 import { explainLoad } from "./restore-explain.ts";
 import type { SpooledDump } from "./restore-spool.ts";
@@ -30,7 +32,7 @@ const pieceBytes = 1 << 18;
 export async function loadDump(access: Access, dump: SpooledDump, settings: LoadSettings, signal: AbortSignal): Promise<void> {
   try {
     if (dump.kind === "custom" || dump.kind === "directory") await runPgRestore(relax(access), dump, settings, signal);
-    else await runPsql(relax(access), dump, settings.toolset, signal);
+    else await runPsql(access, dump, settings.toolset, signal);
   } catch (error) {
     throw signal.aborted ? error : explainLoad(error);
   }
@@ -88,40 +90,22 @@ function requireRestrict({ major, version }: Toolset): void {
 async function runPsql(access: Access, dump: SpooledDump, toolset: Toolset, signal: AbortSignal): Promise<void> {
   requireRestrict(toolset);
   const key = randomBytes(24).toString("hex");
-  await feedPsql(access, toolset.path("psql"), restrict(dump.text?.() ?? readWithin(dump), key), signal);
-}
-
-/**
- * Has psql run a script, which ends at the first error. Where the script's source fails psql gets no more, and what is not committed is
- * gone. Throws what psql says.
- */
-export async function feedPsql(
-  access: Access,
-  psql: string,
-  script: AsyncIterable<Uint8Array | string>,
-  signal: AbortSignal,
-): Promise<void> {
-  const done = randomBytes(16).toString("hex");
-  const args = ["--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"];
-  const tool = prepareTool(access, psql, args);
-  await using program = openProgram(tool.program, tool.args, { ...tool.options, stdin: "pipe" }, signal);
-  const { stdin, stdout } = program;
-  if (stdin === null || stdout === null) throw new HoldfastError("internal", "psql has no standard input or output");
-  let output = "";
-  stdout.setEncoding("utf8").on("data", (text: string) => {
-    output = (output + text).slice(-200);
-  });
-  async function* end(): AsyncGenerator<Uint8Array | string, void, undefined> {
-    yield* script;
-    yield `\\echo ${done}\n`;
+  const psql = toolset.path("psql");
+  if (dump.script === undefined) {
+    await feedPsql(relax(access), psql, () => restrict(readWithin(dump), key), signal);
+    return;
   }
-  // It may end before it has read everything; why it did is told by its own end.
-  await feedBytes(end(), stdin);
-  await program.finished;
-  if (!output.trimEnd().endsWith(done)) throw new HoldfastError("restore-failed", "psql ended before it came to the end of the dump");
+  const script = dump.script();
+  await using rows = await openRowSession(access, signal);
+  await feedPsql(
+    relax(access),
+    psql,
+    (reach) => restrict(rows === undefined ? joinParts(script) : sendRows(script, rows, reach), key),
+    signal,
+  );
 }
 
-async function* restrict(text: AsyncIterable<Uint8Array>, key: string): AsyncGenerator<Uint8Array | string, void, undefined> {
+async function* restrict(text: AsyncIterable<Uint8Array | string>, key: string): AsyncGenerator<Uint8Array | string, void, undefined> {
   yield `\\restrict ${key}\n`;
   yield* text;
   yield `\n\\unrestrict ${key}\n`;

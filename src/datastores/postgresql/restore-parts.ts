@@ -6,7 +6,7 @@ import type { DriverContext, StoredEntry } from "../contract.ts";
 import { splitCluster } from "./restore-cluster.ts";
 import type { RoleStatements } from "./restore-roles.ts";
 import { makeSpoolDirectory, readDatabase, spoolEntry, type SpooledDump } from "./restore-spool.ts";
-import { openStreamedText } from "./restore-stream.ts";
+import { openStreamedScript } from "./restore-stream.ts";
 import { SqlScanner } from "./sql-scanner.ts";
 
 /** One database of a member. What it is read from is there until the next one is asked for. */
@@ -43,12 +43,12 @@ export async function* readParts(
         (bytes: number): void =>
           context.progress({ phase, bytes, totalBytes: entry.bytes });
       const database = readDatabase(entry.sourcePath);
-      await using streamed = large === "stream" ? await openStreamedText(entry, database, reportAs("loading"), signal) : undefined;
+      await using streamed = large === "stream" ? await openStreamedScript(entry, database, reportAs("loading"), signal) : undefined;
       if (streamed !== undefined) {
         context.progress({ phase: "loading" });
-        const { needs, text } = streamed;
+        const { needs, parts } = streamed;
         yield {
-          dump: { kind: "plain", path: "", name: entry.name, database, bytes: entry.bytes, needs, text },
+          dump: { kind: "plain", path: "", name: entry.name, database, bytes: entry.bytes, needs, script: parts },
           origin: "entry",
           statements: [],
         };

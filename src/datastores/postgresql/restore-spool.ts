@@ -9,10 +9,10 @@ import { parseConnectionUrl } from "./connection-url.ts";
 import { globalsName } from "./entry-names.ts";
 import { NeedsReader, type DumpNeeds } from "./needs-reader.ts";
 import { createCutError, edgeBytes, readTrailer } from "./plain-edges.ts";
-import type { StreamedText } from "./restore-stream.ts";
+import type { StreamedScript } from "./restore-stream.ts";
 import { unpackDirectory } from "./unpack-directory.ts";
 
-/** A dump as it came out of the backup, in files that the account which loads it can read; or, where it has a `text`, coming. */
+/** A dump as it came out of the backup, in files that the account which loads it can read; or, where it has a `script`, coming. */
 export interface SpooledDump {
   /** `globals`: roles and tablespaces only. */
   readonly kind: "custom" | "directory" | "plain" | "cluster" | "globals";
@@ -24,7 +24,7 @@ export interface SpooledDump {
   /** Of a dump in SQL, where it was read on its way into the file. */
   readonly needs?: DumpNeeds;
   /** Of a large one of kind `plain` that is loaded while it is read; there is nothing at `path` then. */
-  readonly text?: StreamedText["text"];
+  readonly script?: StreamedScript["parts"];
 }
 
 const customMark = "PGDMP";

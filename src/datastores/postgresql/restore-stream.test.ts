@@ -44,15 +44,14 @@ test("F38 a large dump in SQL is loaded while it is read, without a copy of it, 
   const context = makeContext(directory);
   const settings = { identity: null, large: "stream" } as const;
   for await (const { dump } of readParts(each([entry]), context, settings, new RoleStatements(), quiet)) {
-    assert.ok(dump.text !== undefined);
+    assert.ok(dump.script !== undefined);
     assert.equal(existsSync(dump.path), false);
     const chunks: Uint8Array[] = [];
-    for await (const chunk of dump.text()) chunks.push(chunk);
+    for await (const { bytes } of dump.script()) chunks.push(bytes);
     const whole = (await readEntry(entry)).toString("latin1");
     const passed = Buffer.concat(chunks).toString("latin1");
-    assert.doesNotMatch(passed, /^\\(un)?restrict/m);
-    assert.ok(whole.includes(passed.trim()));
-    assert.match(passed, /PostgreSQL database dump complete\n--\s*$/);
+    assert.match(whole, /^\\restrict \S+$/m);
+    assert.equal(passed, whole.replaceAll(/^\\(un)?restrict \S+\n/gm, ""));
   }
   const rows = rowsOf(server);
   server.execute("DELETE FROM bulk WHERE i % 3 = 0; DROP INDEX late", "shop");

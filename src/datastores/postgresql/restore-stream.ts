@@ -1,34 +1,33 @@
 import { z } from "zod";
-import { HoldfastError } from "../../base/errors.ts";
 import type { StoredEntry } from "../contract.ts";
 import { NeedsReader, type DumpNeeds } from "./needs-reader.ts";
-import { countLifting, createCutError, edgeBytes, findBegin, readTrailer } from "./plain-edges.ts";
-import { SqlScanner } from "./sql-scanner.ts";
+import { createCutError, edgeBytes, readTrailer } from "./plain-edges.ts";
+import { ScriptReader, type ScriptPart } from "./sql-script.ts";
 
 /** Owners and tables stand before the rows: so much is read before anything is made. What is smaller is not streamed. */
 const headBytes = 4 * 1024 * 1024;
 
 /** A large dump in SQL of one database, which is read while it is loaded. Closing it ends the reading. */
-export interface StreamedText extends AsyncDisposable {
+export interface StreamedScript extends AsyncDisposable {
   /** As far as its beginning and the manifest tell. */
   readonly needs: DumpNeeds;
   /**
-   * Its text without its own restriction, to be read once. Every piece has been followed by the scanner before it is handed on, and whatever
-   * else tells psql what to do is refused; it ends normally only if its hashes agree and it has come to its end.
+   * Its parts, without its own restriction, to be read once. Whatever else tells psql what to do is refused before it is handed on; it ends
+   * normally only if its hashes agree and it has come to its end.
    */
-  readonly text: () => AsyncIterable<Uint8Array>;
+  readonly parts: () => AsyncIterable<ScriptPart>;
 }
 
 /**
  * Begins to read an entry. Undefined where it is not to be streamed: it is small, a tree, of a format of its own, or of a whole server. Then it
  * is read from its beginning again.
  */
-export async function openStreamedText(
+export async function openStreamedScript(
   entry: StoredEntry,
   database: string | undefined,
   report: (bytes: number) => void,
   signal: AbortSignal,
-): Promise<StreamedText | undefined> {
+): Promise<StreamedScript | undefined> {
   if (entry.form === "tree" || entry.bytes <= headBytes) return undefined;
   const body = entry.open(signal)[Symbol.asyncIterator]();
   const close = async (): Promise<void> => {
@@ -51,7 +50,7 @@ export async function openStreamedText(
     reader.push(begun);
     return {
       needs: addNamed(reader.finish(), entry, database),
-      text: () => readChecked(begun, body, entry.name, report),
+      parts: () => readChecked(begun, body, entry.name, report),
       [Symbol.asyncDispose]: close,
     };
   } catch (error) {
@@ -77,67 +76,19 @@ async function* readChecked(
   body: AsyncIterator<Uint8Array>,
   name: string,
   report: (bytes: number) => void,
-): AsyncGenerator<Uint8Array, void, undefined> {
-  const guard = new CommandGuard(name);
-  guard.push(begun);
-  const begin = findBegin(begun.subarray(0, edgeBytes));
-  // Its last part is held back until it is known to be the last one.
-  const held: Uint8Array[] = [begun.subarray(begin)];
-  let heldBytes = begun.length - begin;
+): AsyncGenerator<ScriptPart, void, undefined> {
+  const reader = new ScriptReader(name);
+  yield* reader.push(begun);
   let bytes = begun.length;
+  let tail: Uint8Array = begun.subarray(-edgeBytes);
   for (let next = await body.next(); next.done !== true; next = await body.next()) {
     const { value } = next;
-    guard.push(value);
-    held.push(value);
-    heldBytes += value.length;
+    yield* reader.push(value);
     bytes += value.length;
-    for (let [first] = held; first !== undefined && heldBytes - first.length >= edgeBytes; [first] = held) {
-      held.shift();
-      heldBytes -= first.length;
-      yield first;
-    }
+    tail = value.length >= edgeBytes ? value.subarray(-edgeBytes) : Buffer.concat([tail, value]).subarray(-edgeBytes);
     report(bytes);
   }
-  const rest = Buffer.concat(held);
-  const tail = rest.subarray(Math.max(0, rest.length - edgeBytes));
-  if (guard.finish() === "cut" || readTrailer(tail) !== "database")
+  const end = yield* reader.finish();
+  if (end === "cut" || readTrailer(Buffer.from(tail)) !== "database")
     throw createCutError(name, "Nothing was replaced. Restore another backup.");
-  yield rest.subarray(0, rest.length - countLifting(tail));
-}
-
-/** Refuses what pg_dump writes nowhere: a line for psql itself, but for the restriction around all of the dump. */
-class CommandGuard {
-  readonly #scanner: SqlScanner;
-  #place: "before" | "within" | "after" = "before";
-
-  constructor(name: string) {
-    const refuse = (what: string): never => {
-      throw new HoldfastError("backup-damaged", `${name} ${what}, which pg_dump writes nowhere: do not trust it`, {
-        hint: "Nothing was replaced. Restore another backup.",
-      });
-    };
-    const goOn = (): void => {
-      if (this.#place === "after") refuse("goes on after its end");
-      this.#place = "within";
-    };
-    this.#scanner = new SqlScanner({
-      onStatement: goOn,
-      onRows: goOn,
-      onComment: () => undefined,
-      onCommand: (line) => {
-        const isOwn =
-          this.#place === "before" ? /^\\restrict \S+$/.test(line) : this.#place === "within" && /^\\unrestrict \S+$/.test(line);
-        if (!isOwn) refuse("holds a command for psql itself");
-        this.#place = this.#place === "before" ? "within" : "after";
-      },
-    });
-  }
-
-  push(chunk: Uint8Array): void {
-    this.#scanner.push(chunk);
-  }
-
-  finish(): "whole" | "cut" {
-    return this.#scanner.finish();
-  }
 }

@@ -1,15 +1,23 @@
 import { createHash, type Hash } from "node:crypto";
 
+/** A part of a dump: bytes from its beginning, the last one excluded. */
+export interface Span {
+  readonly from: number;
+  readonly to: number;
+}
+
 /** What a dump in SQL consists of, told in its order. Must not throw, except to refuse the dump. */
 export interface SqlListener {
-  /** A statement without its semicolon. `text` is its beginning, whole where it is short; the hash is of all of it. */
-  onStatement(text: string, sha256: string): void;
-  /** A line of psql's, from its backslash. */
-  onCommand(line: string): void;
+  /** A statement without its semicolon; the span has that too. `text` is its beginning, whole where it is short; the hash is of all of it. */
+  onStatement(text: string, sha256: string, span: Span): void;
+  /** A line of psql's, from its backslash; the span has its line break too. */
+  onCommand(line: string, span: Span): void;
   /** A comment line between statements, with its dashes. */
   onComment(line: string): void;
-  /** The rows of a `COPY … FROM stdin`, when its end mark has been read. */
-  onRows(copy: string, rows: number): void;
+  /** A `COPY … FROM stdin`; after the span, which has the line break too, its rows begin. */
+  onCopy?(copy: string, span: Span): void;
+  /** The rows of a `COPY … FROM stdin`, when its end mark, the span, has been read. */
+  onRows(copy: string, rows: number, span: Span): void;
 }
 
 /** How much of a statement is kept: more than any definition that is looked into. */
@@ -50,6 +58,9 @@ export class SqlScanner {
   #copy = "";
   #rows = 0;
   #carry = Buffer.alloc(0) as Buffer;
+  /** Where the bytes begin that are being read, and where the statement or the line does that has not ended. */
+  #base = 0;
+  #begin = 0;
 
   constructor(listener: SqlListener) {
     this.#listener = listener;
@@ -61,11 +72,18 @@ export class SqlScanner {
     this.#carry = Buffer.alloc(0);
     let at = 0;
     while (at < bytes.length) at = this.#mode === "rows" ? this.#readRows(bytes, at) : this.#readText(bytes, at);
+    this.#base += bytes.length - this.#carry.length;
+  }
+
+  /** So far, in bytes from the beginning, everything has been told: what follows may be the beginning of something. */
+  get told(): number {
+    const isOpen = this.#mode !== "between" && !(this.#mode === "rows" && this.#rows >= 0);
+    return isOpen ? this.#begin : this.#base;
   }
 
   /** Tells whether the text ended between two statements. */
   finish(): "whole" | "cut" {
-    if (this.#mode === "line") this.#endLine();
+    if (this.#mode === "line") this.#endLine(this.#base);
     return this.#mode === "between" && this.#carry.length === 0 ? "whole" : "cut";
   }
 
@@ -79,7 +97,7 @@ export class SqlScanner {
           return bytes.length;
         }
         if (bytes[at + 1] === 0x2e && bytes[at + 2] === newline) {
-          this.#listener.onRows(this.#copy, this.#rows);
+          this.#listener.onRows(this.#copy, this.#rows, { from: this.#base + at, to: this.#base + at + 3 });
           this.#mode = "between";
           this.#atLineStart = true;
           return at + 3;
@@ -88,6 +106,7 @@ export class SqlScanner {
       const end = bytes.indexOf(newline, at);
       this.#atLineStart = end !== -1;
       if (end === -1) return bytes.length;
+      if (this.#rows === -1) this.#listener.onCopy?.(this.#copy, { from: this.#begin, to: this.#base + end + 1 });
       this.#rows += 1;
       at = end + 1;
     }
@@ -100,10 +119,10 @@ export class SqlScanner {
     for (let at = from; at < bytes.length; at += 1) {
       const byte = bytes[at] ?? 0;
       if (this.#mode === "between" || this.#mode === "line") {
-        if (this.#readBetween(byte)) statementFrom = at;
+        if (this.#readBetween(byte, this.#base + at)) statementFrom = at;
       } else if (this.#readStatement(byte)) {
         this.#statement?.add(bytes.subarray(statementFrom, at));
-        this.#endStatement();
+        this.#endStatement(this.#base + at + 1);
         if (this.#isCopy()) return this.#beginRows(at + 1);
       }
     }
@@ -124,9 +143,9 @@ export class SqlScanner {
   }
 
   /** True when a statement begins with this byte. */
-  #readBetween(byte: number): boolean {
+  #readBetween(byte: number, at: number): boolean {
     if (this.#mode === "line") {
-      if (byte === newline) this.#endLine();
+      if (byte === newline) this.#endLine(at + 1);
       else if (this.#line.length < keptBytes) this.#line.push(byte);
       return false;
     }
@@ -134,9 +153,11 @@ export class SqlScanner {
     if (byte === 0x5c || byte === 0x2d) {
       this.#mode = "line";
       this.#line = [byte];
+      this.#begin = at;
       return false;
     }
     this.#statement = new Statement();
+    this.#begin = at;
     this.#mode = "plain";
     this.#previous = 0;
     this.#beforePrevious = 0;
@@ -145,11 +166,11 @@ export class SqlScanner {
     return true;
   }
 
-  #endLine(): void {
+  #endLine(to: number): void {
     const line = Buffer.from(this.#line).toString("utf8");
     this.#line = [];
     this.#mode = "between";
-    if (line.startsWith("\\")) this.#listener.onCommand(line);
+    if (line.startsWith("\\")) this.#listener.onCommand(line, { from: this.#begin, to });
     else this.#listener.onComment(line);
   }
 
@@ -225,13 +246,13 @@ export class SqlScanner {
     return byte === 0x3b;
   }
 
-  #endStatement(): void {
+  #endStatement(to: number): void {
     const { text, sha256 } = this.#statement?.end() ?? { text: "", sha256: "" };
     this.#statement = undefined;
     this.#mode = "between";
     this.#copy = /^COPY .* FROM stdin$/s.test(text) ? text : "";
     if (/^SET standard_conforming_strings = (on|off)$/.test(text)) this.#backslashEscapes = text.endsWith("off");
-    if (this.#copy === "") this.#listener.onStatement(text, sha256);
+    if (this.#copy === "") this.#listener.onStatement(text, sha256, { from: this.#begin, to });
   }
 }
 

@@ -3,7 +3,7 @@ import { HoldfastError } from "../../base/errors.ts";
 import { selectDatabase } from "./connection.ts";
 import { explainLoad } from "./restore-explain.ts";
 import { countTable } from "./restore-count.ts";
-import { feedPsql } from "./restore-load.ts";
+import { feedPsql } from "./feed-psql.ts";
 import { quoteTable, type TableName } from "./restore-names.ts";
 import { quoteLiteral, quoteName } from "./quote-sql.ts";
 import { lockSql, openDatabase, selectRows, type Server } from "./restore-sql.ts";
@@ -71,7 +71,7 @@ export async function replaceTables(
     yield "COMMIT;\n";
   }
   try {
-    await feedPsql(selectDatabase(server.access, database), server.psql, write(), signal);
+    await feedPsql(selectDatabase(server.access, database), server.psql, write, signal);
   } catch (error) {
     throw signal.aborted ? error : explainTables(error);
   }
