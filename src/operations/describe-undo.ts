@@ -3,10 +3,10 @@ import { HoldfastError } from "../base/errors.ts";
 import type { Note } from "../base/note.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Core } from "./core.ts";
+import { listTables } from "./describe-uncounted.ts";
 import { readManifest } from "./show-backup.ts";
 
 const shown = 10;
-const rows = "rows.";
 
 type Held = Pick<ManifestMember, "entries" | "contents">;
 
@@ -35,8 +35,6 @@ export function describeBeyond(saved: Held, restored: Held | undefined): readonl
 }
 
 const listEntries = ({ entries }: Held): readonly string[] => entries.map(({ name }) => name);
-const listTables = ({ contents }: Held): readonly string[] =>
-  Object.keys(contents?.counts ?? {}).flatMap((key) => (key.startsWith(rows) ? [key.slice(rows.length)] : []));
 
 function findMissing(saved: readonly string[], restored: readonly string[]): readonly string[] | undefined {
   const missing = saved.filter((name) => !restored.includes(name));

@@ -26,6 +26,7 @@ import {
 import type { Core } from "./core.ts";
 import { describeCheck, describeHook } from "./describe-hook.ts";
 import { describeNow, listLosses, listVanishing } from "./describe-target.ts";
+import { describeUncounted } from "./describe-uncounted.ts";
 import { describeBeyond, readRestored } from "./describe-undo.ts";
 import { describeDestination } from "./find-config.ts";
 import type { InspectedTarget, Inspection, InspectionSetup } from "./inspect-targets.ts";
@@ -114,10 +115,13 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
     describeMember(
       target,
       inspected.find(({ datastore }) => datastore === target.member.datastore),
-      describeBeyond(
-        target.member,
-        restored.find(({ datastore }) => datastore === target.member.datastore),
-      ),
+      [
+        ...describeUncounted(target.member, request.tables),
+        ...describeBeyond(
+          target.member,
+          restored.find(({ datastore }) => datastore === target.member.datastore),
+        ),
+      ],
     ),
   );
   const leftOut = request.datastores === undefined ? manifest.members.filter(({ status }) => status === "failed") : [];
@@ -220,7 +224,7 @@ function describePlanned(backup: CatalogBackup): RestorePlan["backup"] {
 function describeMember(
   { member, datastore: into, database, options }: ChosenTarget<ManifestMember>,
   target: InspectedTarget | undefined,
-  beyond: readonly Note[],
+  more: readonly Note[],
 ): PlannedDatastore {
   const { datastore, kind, status, entries } = member;
   const facts = target?.facts ?? null;
@@ -239,7 +243,7 @@ function describeMember(
     method: facts?.method ?? null,
     neededBytes: facts?.neededBytes ?? null,
     users: facts?.users ?? [],
-    notes: [...(facts?.notes ?? []), ...beyond],
+    notes: [...(facts?.notes ?? []), ...more],
     problem: target?.problem?.message ?? describePresent(database, facts),
   };
 }

@@ -65,7 +65,10 @@ jobs:
     query("update setting set value = 'spoilt' where name = 'theme'");
     query("delete from setting where name = 'lost'");
     await using writer = await startProgram("sqlite-writer.ts", [database, "wal", "5"]);
+    const unknown = await installation.json<RestorePlan>(["restore", backup, "--only", "app", "--table", "nosuch", "--plan"]);
+    assert.match(unknown.datastores[0]?.notes.map(({ message }) => message).join() ?? "", /tells of no rows of nosuch, but of .*setting/);
     const plan = await installation.json<RestorePlan>(["restore", backup, "--only", "app", "--table", "setting", "--plan"]);
+    assert.doesNotMatch(JSON.stringify(plan.datastores[0]?.notes), /tells of no rows/);
     assert.deepEqual([plan.tables, plan.paths], [["setting"], null]);
     assert.match(plan.datastores[0]?.method ?? "", /replaces the table in one transaction; all other tables stay/);
     succeed(await installation.holdfast(["restore", backup, "--only", "app", "--table", "setting", "--yes"]));
