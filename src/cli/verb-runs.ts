@@ -10,6 +10,7 @@ import type { Verb } from "./verb.ts";
 export const runsVerb: Verb = {
   name: "runs",
   help: {
+    exits: { 4: "no such job" },
     json: "[{id, taskId, attempt, kind, job, trigger, note, state: running|ok|partial|suspect|failed|cancelled|interrupted|skipped|missed, startedAtMs, finishedAtMs, backupId, summary, error, bytes, details, missedCount}], newest first",
     examples: ["holdfast runs", "holdfast runs nightly --limit 10", "holdfast --json runs | jq '.[] | select(.state == \"failed\")'"],
   },

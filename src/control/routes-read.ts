@@ -1,7 +1,8 @@
 import { z } from "zod";
+import { pickDefined } from "../base/pick-defined.ts";
 import { describeVerdicts } from "../retention/plan-removal.ts";
 import { planRetention } from "../operations/apply-retention.ts";
-import { findJob } from "../operations/find-config.ts";
+import { assertNamed, findJob } from "../operations/find-config.ts";
 import { overrideRetention } from "../operations/override-retention.ts";
 import { describeTask, readStatus } from "../operations/read-status.ts";
 import { readManifest, readBackupText } from "../operations/show-backup.ts";
@@ -35,15 +36,7 @@ export const readRoutes: readonly Route[] = [
     params: none,
     query: z.strictObject({ job: z.string().optional(), destination: z.string().optional(), class: backupClass.optional(), limit }),
     body: none,
-    handle: ({ core }, { query }) =>
-      Promise.resolve(
-        core.catalog.backups.find({
-          limit: query.limit,
-          ...(query.job === undefined ? {} : { job: findJob(core.config, query.job).name }),
-          ...(query.destination === undefined ? {} : { destination: query.destination }),
-          ...(query.class === undefined ? {} : { class: query.class }),
-        }),
-      ),
+    handle: ({ core }, { query }) => Promise.resolve(assertNamed(core.config, core.catalog.backups.find(pickDefined(query)), query)),
   }),
   defineRoute({
     method: "GET",
@@ -78,8 +71,7 @@ export const readRoutes: readonly Route[] = [
     params: none,
     query: z.strictObject({ job: z.string().optional(), limit }),
     body: none,
-    handle: ({ core }, { query }) =>
-      Promise.resolve(core.catalog.runs.list({ limit: query.limit, ...(query.job === undefined ? {} : { job: query.job }) })),
+    handle: ({ core }, { query }) => Promise.resolve(assertNamed(core.config, core.catalog.runs.list(pickDefined(query)), query)),
   }),
   defineRoute({
     method: "GET",

@@ -30,6 +30,22 @@ export function findDestination(config: Config, name: string): DestinationConfig
   return findNamed("destination", name, config.destinations);
 }
 
+/**
+ * What was found of a job, or at a destination. What has left the config may have left something behind; a name that nothing is known of is no
+ * name.
+ * @throws unknown-name
+ */
+export function assertNamed<Found>(
+  config: Config,
+  found: readonly Found[],
+  { job, destination }: { readonly job?: string | undefined; readonly destination?: string | undefined },
+): readonly Found[] {
+  if (found.length > 0) return found;
+  if (job !== undefined) findJob(config, job);
+  if (destination !== undefined) findDestination(config, destination);
+  return found;
+}
+
 /** Whether a destination is a directory that the config does not know, named by its path: its backups are not in the catalog. */
 export function isPlace(destination: string): boolean {
   return isAbsolute(destination);

@@ -134,6 +134,12 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
     const { error: task } = await daemon.json<Failure>(["cancel", "nothing"], 4);
     assert.match(task.hint ?? "", /holdfast status` .*holdfast runs --json` .*taskId/);
     assert.ok((await daemon.json<readonly { readonly taskId: string }[]>(["runs"])).every(({ taskId }) => /^[0-9a-z]{20}$/.test(taskId)));
+    for (const args of [
+      ["list", "nigthly"],
+      ["runs", "nigthly"],
+    ])
+      assert.match((await daemon.json<Failure>(args, 4)).error.hint ?? "", /Did you mean "nightly"\?/, String(args));
+    assert.equal((await daemon.json<Failure>(["list", "--destination", "nowhere"], 4)).error.code, "unknown-name");
     assert.equal((await daemon.holdfast(["watch", "nothing"])).status, 4);
     assert.equal((await daemon.holdfast(["undo"])).status, 4);
     assert.equal((await daemon.holdfast(["copy", "latest", "nowhere"])).status, 4);
