@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { describeUncounted } from "./describe-uncounted.ts";
 
 const holding = (...tables: readonly string[]): Parameters<typeof describeUncounted>[0] => ({
-  contents: { counts: Object.fromEntries([["bytes", 1], ...tables.map((table) => [`rows.${table}`, 2])]), digests: {}, facts: {} },
+  contents: { counts: { bytes: 1, ...Object.fromEntries(tables.map((table) => [`rows.${table}`, 2])) }, digests: {}, facts: {} },
 });
 
 test("F7 the plan of a table that the backup does not count says so, and what it counts", () => {

@@ -46,6 +46,11 @@ function parseTable(text: string): string | undefined {
   return second === undefined ? formatTableKey("", unquote(first)) : formatTableKey(unquote(first), unquote(second));
 }
 
+/** The table of a `COPY … FROM stdin`, as it stands there: in SQL. */
+export function readCopyTable(copy: string): string | undefined {
+  return qualified.exec(copy.replace(copyPattern, ""))?.[0];
+}
+
 /** Collects one database's statements. */
 export class DatabaseReader {
   readonly #database: string | undefined;
