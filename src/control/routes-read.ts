@@ -36,7 +36,10 @@ export const readRoutes: readonly Route[] = [
     params: none,
     query: z.strictObject({ job: z.string().optional(), destination: z.string().optional(), class: backupClass.optional(), limit }),
     body: none,
-    handle: ({ core }, { query }) => Promise.resolve(assertNamed(core.config, core.catalog.backups.find(pickDefined(query)), query)),
+    handle: ({ core: { config, catalog } }, { query }) => {
+      assertNamed(config, query, (of) => catalog.backups.find({ ...of, limit: 1 }).length > 0);
+      return Promise.resolve(catalog.backups.find(pickDefined(query)));
+    },
   }),
   defineRoute({
     method: "GET",
@@ -71,7 +74,11 @@ export const readRoutes: readonly Route[] = [
     params: none,
     query: z.strictObject({ job: z.string().optional(), limit }),
     body: none,
-    handle: ({ core }, { query }) => Promise.resolve(assertNamed(core.config, core.catalog.runs.list(pickDefined(query)), query)),
+    handle: ({ core: { config, catalog } }, { query }) => {
+      const runs = catalog.runs.list(pickDefined(query));
+      assertNamed(config, query, () => runs.length > 0);
+      return Promise.resolve(runs);
+    },
   }),
   defineRoute({
     method: "GET",

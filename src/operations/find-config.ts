@@ -31,19 +31,17 @@ export function findDestination(config: Config, name: string): DestinationConfig
 }
 
 /**
- * What was found of a job, or at a destination. What has left the config may have left something behind; a name that nothing is known of is no
- * name.
+ * For a name that a question is about. What has left the config may have left something behind, which `isKnown` tells; a name that nothing is
+ * known of is no name.
  * @throws unknown-name
  */
-export function assertNamed<Found>(
+export function assertNamed(
   config: Config,
-  found: readonly Found[],
   { job, destination }: { readonly job?: string | undefined; readonly destination?: string | undefined },
-): readonly Found[] {
-  if (found.length > 0) return found;
-  if (job !== undefined) findJob(config, job);
-  if (destination !== undefined) findDestination(config, destination);
-  return found;
+  isKnown: (of: { readonly job: string } | { readonly destination: string }) => boolean,
+): void {
+  if (job !== undefined && !isKnown({ job })) findJob(config, job);
+  if (destination !== undefined && !isKnown({ destination })) findDestination(config, destination);
 }
 
 /** Whether a destination is a directory that the config does not know, named by its path: its backups are not in the catalog. */

@@ -4,9 +4,8 @@ import { isIP } from "node:net";
 import { Writable } from "node:stream";
 import { finished } from "node:stream/promises";
 import type { Client, ClientConfig } from "pg";
-import { HoldfastError } from "../../base/errors.ts";
+import { HoldfastError, readErrno } from "../../base/errors.ts";
 import { feedBytes } from "../../base/feed-bytes.ts";
-import { pickDefined } from "../../base/pick-defined.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import { classifyError } from "./classify-error.ts";
 import { describeUser, type Access, type Connection } from "./connection.ts";
@@ -46,8 +45,8 @@ function isLocal(host: string): boolean {
 }
 
 /**
- * A session for the rows of a restore, which commits without waiting for the disk, as the tools that load do. Undefined where there is none to
- * be had: psql can do what it would, and tells why it cannot connect.
+ * A session for the rows of a restore, whose commits need not wait for the disk, as those of the tools that load. Undefined where there is none
+ * to be had: psql can do what it would.
  */
 export async function openRowSession(access: Access, signal: AbortSignal): Promise<RowSession | undefined> {
   const { connection } = access;
@@ -88,15 +87,18 @@ export async function openDirectSession(access: Access, signal: AbortSignal): Pr
     // Values as the server writes them.
     types: { getTypeParser: () => (value: string) => value },
   });
-  // Without a listener a connection that ends while it is idle would end the process.
-  client.on("error", () => undefined);
+  const lost: LostConnection = { error: undefined };
+  // Without a listener a connection that ends while it is idle would end the process. Who asks it next is told no reason.
+  client.on("error", (error: Error) => {
+    lost.error ??= error;
+  });
   const onAbort = (): void => {
     streamOf(client)?.destroy();
   };
   signal.addEventListener("abort", onAbort, { once: true });
   try {
     await client.connect();
-    return new DirectSession(client, () => signal.removeEventListener("abort", onAbort), signal);
+    return new DirectSession(client, lost, () => signal.removeEventListener("abort", onAbort), signal);
   } catch (error) {
     signal.removeEventListener("abort", onAbort);
     streamOf(client)?.destroy();
@@ -125,15 +127,22 @@ async function readTls({ host = "", settings }: Connection): Promise<ClientConfi
   };
 }
 
+/** Why a connection ended while nothing was asked of it. */
+interface LostConnection {
+  error: Error | undefined;
+}
+
 class DirectSession implements RowSession {
   readonly #client: Client;
+  readonly #lost: LostConnection;
   readonly #release: () => void;
   readonly #signal: AbortSignal;
   readonly announcedPid: string;
   #broken = false;
 
-  constructor(client: Client, release: () => void, signal: AbortSignal) {
+  constructor(client: Client, lost: LostConnection, release: () => void, signal: AbortSignal) {
     this.#client = client;
+    this.#lost = lost;
     this.announcedPid = String((client as unknown as { readonly processID: number }).processID);
     this.#release = release;
     this.#signal = signal;
@@ -185,7 +194,7 @@ class DirectSession implements RowSession {
       await taken;
     } catch (error) {
       this.#abandon();
-      throw addPlace(this.#explain(error), error);
+      throw explainRefusal(error) ?? this.#explain(error);
     }
   }
 
@@ -195,7 +204,7 @@ class DirectSession implements RowSession {
   }
 
   #explain(error: unknown): unknown {
-    return this.#signal.aborted ? createAbortError(this.#signal, "The query was stopped") : classifyError(error);
+    return this.#signal.aborted ? createAbortError(this.#signal, "The query was stopped") : classifyError(this.#lost.error ?? error);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -206,12 +215,10 @@ class DirectSession implements RowSession {
   }
 }
 
-/** Adds the line and the column that a COPY failed at, which the server tells apart from the reason. */
-function addPlace(told: unknown, error: unknown): unknown {
-  const place = error instanceof Error && "where" in error ? error.where : undefined;
-  if (!(told instanceof HoldfastError) || typeof place !== "string") return told;
-  return new HoldfastError(told.code, `${told.message} (${place})`, {
-    ...pickDefined({ hint: told.hint, details: told.details }),
-    cause: error,
-  });
+/** What the server says of rows, with the line and the column; as a tool's failure, which is told as one of loading. */
+function explainRefusal(error: unknown): HoldfastError | undefined {
+  const isOfRows = error instanceof Error && "severity" in error && !/^(08|57)/.test(readErrno(error) ?? "");
+  if (!isOfRows) return undefined;
+  const place = "where" in error && typeof error.where === "string" ? ` (${error.where})` : "";
+  return new HoldfastError("tool-failed", `${error.message}${place}`, { cause: error });
 }

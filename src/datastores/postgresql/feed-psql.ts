@@ -5,11 +5,13 @@ import { feedBytes } from "../../base/feed-bytes.ts";
 import { openProgram } from "../../base/subprocess.ts";
 import { prepareTool, type Access } from "./connection.ts";
 
-/**
- * To be handed on to psql between two statements: comes to its end when psql has done all that stood before; returns false where psql has
- * ended instead.
- */
-export type Reach = () => AsyncGenerator<string, boolean, undefined>;
+/** What psql prints, as far as it is of interest. */
+export interface PsqlOutput {
+  /** False when psql has ended without having printed it. */
+  await(mark: string): Promise<boolean>;
+  /** Among the last that was printed. */
+  has(mark: string): boolean;
+}
 
 /**
  * Has psql run a script, which ends at the first error. Where the script's source fails psql gets no more, and what is not committed is
@@ -18,7 +20,7 @@ export type Reach = () => AsyncGenerator<string, boolean, undefined>;
 export async function feedPsql(
   access: Access,
   psql: string,
-  write: (reach: Reach) => AsyncIterable<Uint8Array | string>,
+  write: (output: PsqlOutput) => AsyncIterable<Uint8Array | string>,
   signal: AbortSignal,
 ): Promise<void> {
   const args = ["--no-psqlrc", "--no-password", "--quiet", "--no-align", "--tuples-only", "--set=ON_ERROR_STOP=1"];
@@ -26,29 +28,24 @@ export async function feedPsql(
   await using program = openProgram(tool.program, tool.args, { ...tool.options, stdin: "pipe" }, signal);
   const { stdin, stdout } = program;
   if (stdin === null || stdout === null) throw new HoldfastError("internal", "psql has no standard input or output");
-  const output = new MarkReader(stdout);
+  const output = new EndReader(stdout);
   const done = createMark();
-  // By a statement: what runs what it may not trust takes no commands.
-  async function* reach(): AsyncGenerator<string, boolean, undefined> {
-    const mark = createMark();
-    yield `SELECT '${mark}';\n`;
-    return await output.await(mark);
-  }
   async function* writeAll(): AsyncGenerator<Uint8Array | string, void, undefined> {
-    yield* write(reach);
+    yield* write(output);
     yield `\\echo ${done}\n`;
   }
   // It may end before it has read everything; why it did is told by its own end.
   await feedBytes(writeAll(), stdin);
   await program.finished;
-  if (!output.endsWith(done)) throw new HoldfastError("restore-failed", "psql ended before it came to the end of the dump");
+  if (!output.has(done)) throw new HoldfastError("restore-failed", "psql ended before it came to the end of the dump");
 }
 
-const createMark = (): string => randomBytes(16).toString("hex");
-const keptChars = 200;
+/** What nothing else prints. */
+export const createMark = (): string => randomBytes(16).toString("hex");
 
-/** The end of what a program prints, in which marks are looked for. */
-class MarkReader {
+const keptChars = 4_000;
+
+class EndReader implements PsqlOutput {
   #kept = "";
   #hasEnded = false;
   #wake = (): void => undefined;
@@ -64,17 +61,16 @@ class MarkReader {
     });
   }
 
-  endsWith(mark: string): boolean {
-    return this.#kept.trimEnd().endsWith(mark);
+  has(mark: string): boolean {
+    return this.#kept.includes(mark);
   }
 
-  /** False when the program's output has ended without it. */
   async await(mark: string): Promise<boolean> {
-    while (!this.endsWith(mark) && !this.#hasEnded) {
+    while (!this.has(mark) && !this.#hasEnded) {
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
       });
     }
-    return this.endsWith(mark);
+    return this.has(mark);
   }
 }

@@ -3,9 +3,10 @@ import { open } from "node:fs/promises";
 import { HoldfastError } from "../../base/errors.ts";
 import { openProgram } from "../../base/subprocess.ts";
 import { prepareTool, type Access } from "./connection.ts";
-import { openRowSession } from "./direct-session.ts";
-import { feedPsql } from "./feed-psql.ts";
-import { joinParts, sendRows } from "./send-rows.ts";
+import { openRowSession, type RowSession } from "./direct-session.ts";
+import { createMark, feedPsql, type PsqlOutput } from "./feed-psql.ts";
+import { sendRows, type Reach } from "./send-rows.ts";
+import { stayIdleSql } from "./session.ts";
 import { countLifting, edgeBytes, findBegin } from "./plain-edges.ts";
 import { explainLoad } from "./restore-explain.ts";
 import type { SpooledDump } from "./restore-spool.ts";
@@ -96,19 +97,27 @@ async function runPsql(access: Access, dump: SpooledDump, toolset: Toolset, sign
     return;
   }
   const script = dump.script();
-  await using rows = await openRowSession(access, signal);
-  await feedPsql(
-    relax(access),
-    psql,
-    (reach) => restrict(rows === undefined ? joinParts(script) : sendRows(script, rows, reach), key),
-    signal,
-  );
+  const openRows = (): Promise<RowSession | undefined> => openRowSession(access, signal);
+  await feedPsql(relax(access), psql, (output) => restrict(sendRows(script, openRows, createReach(output, key)), key), signal);
 }
 
 async function* restrict(text: AsyncIterable<Uint8Array | string>, key: string): AsyncGenerator<Uint8Array | string, void, undefined> {
-  yield `\\restrict ${key}\n`;
+  yield `${stayIdleSql};\n\\restrict ${key}\n`;
   yield* text;
   yield `\n\\unrestrict ${key}\n`;
+}
+
+/** What is restricted by a key of ours. A line for psql itself is heard in the midst of a statement, too: then all is not done before it. */
+function createReach(output: PsqlOutput, key: string): Reach {
+  return async function* reach() {
+    const [done, heard] = [createMark(), createMark()];
+    yield `SELECT '${done}';\n\\unrestrict ${key}\n\\echo ${heard}\n\\restrict ${key}\n`;
+    if (!(await output.await(heard))) return false;
+    if (output.has(done)) return true;
+    throw new HoldfastError("restore-failed", "psql takes a statement before some rows of the dump for one that has not ended", {
+      hint: "Was the dump edited? Take it out with --to DIR, and load it by hand.",
+    });
+  };
 }
 
 /** A dump of a single database, without its own restriction. */

@@ -7,19 +7,15 @@ import { openShop } from "../../../test/support/postgres-restore.ts";
 import type { RestoreOptions, RestoreTarget } from "../contract.ts";
 import { postgresqlDriver as driver } from "./postgresql.ts";
 
-test("a restore tells what it does: loading, and counting with analysing, are phases of their own", async (t) => {
+test("a restore tells what it does: loading, analysing and counting are phases of their own", async (t) => {
   const { options, directory, entries } = await openShop(t, 15);
   const { contents } = await checkAll(driver, entries, directory);
   const path = join(directory, "scratch");
   mkdirSync(path, { mode: 0o700 });
   const ways: readonly (readonly [RestoreTarget, RestoreOptions, readonly string[]])[] = [
-    [{ kind: "original" }, { absent: false }, ["staging", "loading", "counting and analysing"]],
-    [{ kind: "original" }, { absent: false, parts: ["note"] }, ["staging", "loading", "counting and analysing", "loading", "counting"]],
-    [
-      { kind: "scratch", path },
-      { absent: false },
-      ["staging", "loading", "starting a scratch server", "loading", "counting and analysing"],
-    ],
+    [{ kind: "original" }, { absent: false }, ["staging", "loading", "analysing", "counting"]],
+    [{ kind: "original" }, { absent: false, parts: ["note"] }, ["staging", "loading", "analysing", "counting", "loading", "counting"]],
+    [{ kind: "scratch", path }, { absent: false }, ["staging", "loading", "starting a scratch server", "loading", "analysing", "counting"]],
   ];
   for (const [target, restoring, expected] of ways) {
     const phases: string[] = [];

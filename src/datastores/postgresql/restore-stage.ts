@@ -102,12 +102,12 @@ export async function stageDatabase(
   const oid = await readOid(session, name);
   const access = selectDatabase(server.access, name);
   for (const selection of selections) await loadDump(access, dump, { toolset, jobs, selection }, signal);
-  await using analysing = await openDatabase(server, name, signal);
-  await using counting = await openDatabase(server, name, signal);
-  progress({ phase: "counting and analysing" });
+  await using staged = await openDatabase(server, name, signal);
+  progress({ phase: "analysing" });
   // Without statistics the first queries of the application would be slow for hours.
-  const [contents] = await Promise.all([countRows(counting), analysing.query("ANALYZE")]);
-  return { name, oid, contents };
+  await staged.query("ANALYZE");
+  progress({ phase: "counting" });
+  return { name, oid, contents: await countRows(staged) };
 }
 
 /** Whoever removes it after our death waits until the server has ended with it. */

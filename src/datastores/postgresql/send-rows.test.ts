@@ -15,6 +15,8 @@ interface ShopSettings {
   /** What the session that puts in rows must be called; whatever it is called by default. */
   readonly sender?: string;
   readonly create?: string;
+  /** Of the tables. */
+  readonly owner?: string;
   readonly options?: (server: PostgresServer) => Record<string, unknown>;
 }
 
@@ -30,14 +32,14 @@ interface Shop extends AsyncDisposable {
 async function openShop(
   t: TestContext,
   major: Major,
-  { sender, create = "CREATE DATABASE shop", options }: ShopSettings = {},
+  { sender, create = "CREATE DATABASE shop", owner = "postgres", options }: ShopSettings = {},
 ): Promise<Shop> {
   const server = await openPostgres(major);
   t.after(() => server[Symbol.asyncDispose]());
   server.execute(create);
   const check = sender === undefined ? "" : `, CHECK (current_setting('application_name') = '${sender}')`;
   server.execute(
-    `SET application_name = '${sender ?? "psql"}';
+    `SET ROLE ${owner}; SET application_name = '${sender ?? "psql"}';
      CREATE TABLE bulk (i int PRIMARY KEY, body text, raw bytea${check});
      INSERT INTO bulk SELECT i, repeat(md5(i::text), 8), decode(md5(i::text), 'hex') FROM generate_series(1, 25000) i;
      CREATE TABLE "o;""d'd" (" " text); INSERT INTO "o;""d'd" VALUES (E'\\\\.'), (E'\\\\.\\n'), (E'\\t'), (NULL), (''), ('\\N'), ('größe €');
@@ -116,6 +118,9 @@ const boundCases: Readonly<Record<string, ShopSettings & { readonly change?: (te
     }),
   },
   "a database in another encoding": { create: "CREATE DATABASE shop TEMPLATE template0 ENCODING 'WIN1252' LOCALE 'C'" },
+  "rows that are read by a setting of their own": {
+    change: (text) => text.replace("COPY public.bulk ", "SET DateStyle = 'ISO, DMY';\n$&"),
+  },
   "a transaction of the dump": {
     change: (text) => text.replace(/^COPY public\.bulk [^]*?^\\\.$/m, (copy) => `BEGIN;\n${copy}\nCOMMIT;`),
   },
@@ -160,6 +165,24 @@ test("F38 rows that the server refuses are told with their place; nothing is rep
   }
 });
 
+test("a statement that psql takes for unfinished does not keep a restore for ever", async (t) => {
+  await using shop = await openShop(t, 15);
+  const before = shop.read();
+  const altered = await alterEntry(shop.entry, (text) => text.replace("COPY public.bulk ", "SELECT (1;\n$&"));
+  const unfinished = isFailure("restore-failed", /psql takes a statement .* has not ended/, /by hand/);
+  await assert.rejects(restoreAll(driver, shop.options, shop.directory, [altered]), unfinished);
+  assert.equal(shop.read(), before);
+});
+
+test("a table that others refer to before its rows come is not emptied for them", async (t) => {
+  await using shop = await openShop(t, 15, { sender: sentDirectly });
+  const before = shop.read();
+  damage(shop.server);
+  const made = "ALTER TABLE public.bulk ADD UNIQUE (i);\nCREATE TABLE public.ref (i int REFERENCES public.bulk (i));\n";
+  await restore(shop, await alterEntry(shop.entry, (text) => text.replace("COPY public.bulk ", `${made}$&`)));
+  assert.equal(shop.read(), before);
+});
+
 /** The dump, which stands still after half of its bytes until `act` is done, and is no shorter for it. */
 function interrupt(entry: StoredEntry, act: () => Promise<void>): StoredEntry {
   return {
@@ -178,6 +201,29 @@ function interrupt(entry: StoredEntry, act: () => Promise<void>): StoredEntry {
     },
   };
 }
+
+test("a server that ends idle sessions lets those of a restore wait for one another", async (t) => {
+  await using shop = await openShop(t, 15);
+  const before = shop.read();
+  shop.server.execute("ALTER SYSTEM SET idle_session_timeout = '200ms'");
+  shop.server.execute("SELECT pg_reload_conf()");
+  damage(shop.server);
+  await restore(
+    shop,
+    interrupt(shop.entry, () => delay(1_500)),
+  );
+  shop.server.execute("ALTER SYSTEM RESET idle_session_timeout");
+  assert.equal(shop.read(), before);
+});
+
+test("a role with a limit of connections has as many for a large dump in SQL as for another one", async (t) => {
+  const create = "CREATE ROLE ann LOGIN CREATEDB PASSWORD 'x' CONNECTION LIMIT 2; CREATE DATABASE shop OWNER ann;";
+  await using shop = await openShop(t, 15, { sender: sentByPsql, create, owner: "ann" });
+  const before = shop.read();
+  damage(shop.server);
+  await restore({ ...shop, options: { ...shop.options, user: "ann", password: "x" } }, shop.entry);
+  assert.equal(shop.read(), before);
+});
 
 test("F39 a connection that ends while rows go through it, theirs or that of psql, leaves everything as it was", async (t) => {
   await using shop = await openShop(t, 15);

@@ -1,35 +1,76 @@
 import type { RowSession } from "./direct-session.ts";
 import { readCopyTable } from "./dump-contents.ts";
-import type { Reach } from "./feed-psql.ts";
 import { quoteLiteral } from "./quote-sql.ts";
 import type { ScriptPart } from "./sql-script.ts";
 
-/** A dump in SQL as psql reads it. */
-export async function* joinParts(parts: AsyncIterable<ScriptPart>): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const { bytes } of parts) yield bytes;
-}
+/**
+ * To be handed on to psql between two statements: comes to its end when psql has done all that stood before; returns false where psql has
+ * ended instead.
+ */
+export type Reach = () => AsyncGenerator<string, boolean, undefined>;
+
+/** Rows of fewer bytes are not worth a session of their own. */
+const manyBytes = 1 << 20;
 
 /**
- * A dump in SQL as psql reads it, without the rows that another session can send to the server by itself, which does so meanwhile: psql takes
- * them apart into lines and puts them together again. A statement is run when all before it has been.
+ * A dump in SQL as psql reads it, without the rows of large tables, which sessions of their own send to the server meanwhile: psql takes rows
+ * apart into lines and puts them together again. A COPY is run when psql has run all before it; where no session is to be had psql gets it.
  */
 export async function* sendRows(
   parts: AsyncIterable<ScriptPart>,
-  session: RowSession,
+  open: () => Promise<RowSession | undefined>,
   reach: Reach,
 ): AsyncGenerator<Uint8Array | string, void, undefined> {
   const iterator = parts[Symbol.asyncIterator]();
   const rest: AsyncIterable<ScriptPart> = { [Symbol.asyncIterator]: () => ({ next: () => iterator.next() }) };
+  const settings: string[] = [];
   try {
     for await (const part of rest) {
-      if (part.kind === "setting") await session.query(part.statement);
-      if (part.kind !== "copy" || !part.isFree) yield part.bytes;
-      else if (yield* reach()) await copyRows(session, part.statement, readRows(rest));
-      // psql has ended, and says why.
-      else return;
+      if (part.kind === "setting") settings.push(part.statement);
+      if (part.kind !== "copy" || !part.isFree) {
+        yield part.bytes;
+        continue;
+      }
+      const begun = await readBeginning(rest);
+      if (begun.at(-1)?.kind === "end") {
+        yield part.bytes;
+        for (const { bytes } of begun) yield bytes;
+        continue;
+      }
+      // If not, psql has ended, and says why.
+      if (!(yield* reach())) return;
+      await using session = await open();
+      if (session === undefined) {
+        yield part.bytes;
+        for (const { bytes } of begun) yield bytes;
+        continue;
+      }
+      for (const setting of settings) await session.query(setting);
+      await copyRows(session, part.statement, readRows(begun, rest));
     }
   } finally {
     await iterator.return?.();
+  }
+}
+
+/** Rows until there are many of them, or with the end mark. Fewer without that are those of a dump that is cut off. */
+async function readBeginning(parts: AsyncIterable<ScriptPart>): Promise<readonly ScriptPart[]> {
+  const begun: ScriptPart[] = [];
+  let bytes = 0;
+  for await (const part of parts) {
+    begun.push(part);
+    bytes += part.bytes.length;
+    if (part.kind === "end" || bytes > manyBytes) break;
+  }
+  return begun;
+}
+
+/** The rows up to their end mark. */
+async function* readRows(begun: readonly ScriptPart[], parts: AsyncIterable<ScriptPart>): AsyncGenerator<Uint8Array, void, undefined> {
+  for (const { bytes } of begun) yield bytes;
+  for await (const { kind, bytes } of parts) {
+    if (kind === "end") return;
+    yield bytes;
   }
 }
 
@@ -49,20 +90,17 @@ async function copyRows(session: RowSession, statement: string, rows: AsyncItera
   await session.query("COMMIT");
 }
 
-/** Of its own: a partitioned table and a foreign one have their rows elsewhere. An extension may have put some in. */
+/**
+ * Whether a TRUNCATE is possible, and removes nothing. A partitioned table and a foreign one have their rows elsewhere; an extension has put rows
+ * into its own, or made foreign keys and triggers, which others get at the end of a dump.
+ */
 async function isEmptyTable(session: RowSession, table: string): Promise<boolean> {
-  const [kind] = await session.query(
-    `SELECT relkind::pg_catalog.text AS kind FROM pg_catalog.pg_class WHERE oid = ${quoteLiteral(table)}::pg_catalog.regclass`,
+  const [found] = await session.query(
+    `SELECT (c.relkind = 'r' AND NOT c.relhastriggers AND NOT c.relrowsecurity AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+       AND pg_catalog.has_table_privilege(c.oid, 'TRUNCATE'))::pg_catalog.text AS fit
+     FROM pg_catalog.pg_class c WHERE c.oid = ${quoteLiteral(table)}::pg_catalog.regclass`,
   );
-  if (kind?.["kind"] !== "r") return false;
+  if (found?.["fit"] !== "true") return false;
   const [row] = await session.query(`SELECT EXISTS (SELECT FROM ONLY ${table})::pg_catalog.text AS filled`);
   return row?.["filled"] === "false";
-}
-
-/** The rows that come next, up to their end mark. */
-async function* readRows(parts: AsyncIterable<ScriptPart>): AsyncGenerator<Uint8Array, void, undefined> {
-  for await (const { kind, bytes } of parts) {
-    if (kind === "end") return;
-    yield bytes;
-  }
 }

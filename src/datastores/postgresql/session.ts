@@ -23,6 +23,10 @@ const retryDelayMs = 200;
 export const durableCommits =
   "SELECT pg_catalog.set_config('synchronous_commit', 'local', false) WHERE pg_catalog.current_setting('synchronous_commit') = 'off'";
 
+/** A session may have to wait for as long as another one works; the setting came with PostgreSQL 14. */
+export const stayIdleSql =
+  "SELECT pg_catalog.set_config(name, '0', false) FROM pg_catalog.pg_settings WHERE name = 'idle_session_timeout' AND setting <> '0'";
+
 /**
  * Connects directly where Node can make the connection (a password, one host, no account to become), else through psql. Throws classified
  * errors: source-unreachable, source-unreadable, source-missing, tool-missing.
@@ -67,6 +71,7 @@ async function prepareSession(
     await session.query(`SET statement_timeout = ${statementTimeoutMs}`);
     await session.query("SET lock_timeout = 0");
     await session.query("SET idle_in_transaction_session_timeout = 0");
+    await session.query(stayIdleSql);
     await session.query("SET client_encoding = 'UTF8'");
     // Rows are copied through these sessions: a value's text must say all of it, whatever a server or a role is set to.
     await session.query("SET extra_float_digits = 3");

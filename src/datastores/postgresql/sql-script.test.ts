@@ -138,6 +138,41 @@ test("a statement that is too long to be held goes on its way before its end", (
   );
 });
 
+test("rows that another session could read otherwise stay with psql, to the end", () => {
+  const kinds = (before: string): readonly string[] =>
+    describeParts(
+      readScript(`SET client_encoding = 'UTF8';\n${before}\nCOPY t (a) FROM stdin;\n1\n\\.\nCOPY u FROM stdin;\n1\n\\.\n`, [40]).parts,
+    ).flatMap((part) => /^copy \w+/.exec(part)?.[0] ?? []);
+  for (const ordinary of [
+    "SET row_security = off;",
+    "SET xmloption = content;",
+    "SET default_table_access_method = columnar;",
+    "BEGIN;\nSELECT pg_catalog.lo_close(0);\nCOMMIT;",
+    "SELECT pg_catalog.setval('s', 3, true);",
+    "CREATE TABLE settings (reset text);",
+  ])
+    assert.deepEqual(kinds(ordinary), ["copy free", "copy free"], ordinary);
+  for (const strange of [
+    "SET DateStyle = 'ISO, DMY';",
+    "set datestyle to 'ISO, DMY';",
+    "SET SESSION AUTHORIZATION 'ann';",
+    "SET ROLE ann;",
+    "SET search_path = public, pg_catalog;",
+    "RESET ALL;",
+    "SELECT set_config('datestyle', 'SQL', false);",
+    "START TRANSACTION;",
+    "begin;",
+    "CREATE TEMP TABLE t (a int);",
+    "SET client_encoding = 'LATIN1';",
+  ])
+    assert.deepEqual(kinds(strange), ["copy bound", "copy bound"], strange);
+  const { parts } = readScript("SET client_encoding = 'UTF8';\nCOPY t FROM stdin; SELECT 1;\n1\n\\.\n", [50]);
+  assert.equal(
+    parts.some((part) => part.kind === "copy" && part.isFree),
+    false,
+  );
+});
+
 test("F57 whatever else is for psql itself is refused, before it is handed on", () => {
   const isHostile = isFailure("backup-damaged", /^shop\.sql holds a command for psql itself/, /^Nothing was replaced/);
   for (const line of ["\\! id", "\\restrict two", "\\connect other", "\\copy t from program 'id'"])

@@ -7,9 +7,9 @@ import { SqlScanner, type Span } from "./sql-scanner.ts";
  * - `text`: statements, comments, and whatever else is no row; may end in the midst of a statement.
  * - `setting`: a statement that says how rows are to be read, which another session needs too.
  * - `copy`: a `COPY … FROM stdin;` with its line break; `statement` is without its semicolon. `isFree` tells that another session may run it
- *   as well as the one that runs the text: no transaction is open, and both read it alike.
+ *   as well as the one that runs the text: no transaction is open, and with the settings so far both read it alike.
  * - `rows`: what follows it.
- * - `end`: the mark after the rows, without its line break's successor.
+ * - `end`: the mark after the rows, with its line break.
  */
 export type ScriptPart =
   | { readonly kind: "text" | "rows" | "end"; readonly bytes: Uint8Array }
@@ -40,6 +40,7 @@ export class ScriptReader {
   #kind: "text" | "rows" = "text";
   #isUtf8 = false;
   #inTransaction = false;
+  #isFamiliar = true;
 
   /** `name` is the dump's, for what is said of it. */
   constructor(name: string) {
@@ -47,11 +48,7 @@ export class ScriptReader {
     this.#scanner = new SqlScanner({
       onStatement: (text, _, span) => {
         this.#goOn();
-        if (text === "BEGIN") this.#inTransaction = true;
-        if (text === "COMMIT") this.#inTransaction = false;
-        const encoding = /^SET client_encoding = '([^']*)'$/.exec(text)?.[1];
-        if (encoding !== undefined) this.#isUtf8 = encoding === "UTF8";
-        if (isSetting(text)) this.#cut("setting", span, text);
+        this.#readStatement(text, span);
       },
       onCopy: (copy, span) => {
         this.#goOn();
@@ -91,10 +88,12 @@ export class ScriptReader {
       if (kind === "command") this.#drop(to);
       else {
         const bytes = Buffer.concat([...this.#pull(to)]);
+        // Nothing but a line break may stand between the statement and its rows.
+        const isPlain = isWhole && to - from === Buffer.byteLength(statement) + 2;
         yield kind === "end"
           ? { kind, bytes }
           : kind === "copy"
-            ? { kind, bytes, statement, isFree: isFree && isWhole }
+            ? { kind, bytes, statement, isFree: isFree && isPlain }
             : { kind, bytes, statement };
         if (kind !== "setting") this.#kind = kind === "copy" ? "rows" : "text";
       }
@@ -122,7 +121,16 @@ export class ScriptReader {
   }
 
   #cut(kind: Cut["kind"], { from, to }: Span, statement = ""): void {
-    this.#cuts.push({ kind, from, to, statement, isFree: this.#isUtf8 && !this.#inTransaction });
+    this.#cuts.push({ kind, from, to, statement, isFree: this.#isUtf8 && !this.#inTransaction && this.#isFamiliar });
+  }
+
+  #readStatement(text: string, span: Span): void {
+    const encoding = /^SET client_encoding = '([^']*)'$/.exec(text)?.[1];
+    if (encoding !== undefined) this.#isUtf8 = encoding === "UTF8";
+    if (text === "BEGIN") this.#inTransaction = true;
+    else if (text === "COMMIT") this.#inTransaction = false;
+    else if (rowSettings.test(text)) this.#cut("setting", span, text);
+    else if (sessionStatements.test(text) && !otherSettings.test(text)) this.#isFamiliar = false;
   }
 
   #readCommand(line: string): void {
@@ -143,6 +151,11 @@ export class ScriptReader {
   }
 }
 
-/** `SET name = value`, and the search path, which pg_dump sets by a function. */
-const isSetting = (statement: string): boolean =>
-  /^SET [a-z_]+ = [^;]*$/.test(statement) || /^SELECT pg_catalog\.set_config\('search_path', '[^']*', false\)$/.test(statement);
+/** As pg_dump writes them: what another session needs that reads rows. The search path is set by a function. */
+const rowSettings =
+  /^SET (statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout|client_encoding|standard_conforming_strings|xmloption|client_min_messages|row_security) = ('\w*'|\w+)$|^SELECT pg_catalog\.set_config\('search_path', '', false\)$/;
+/** And what is for definitions alone. */
+const otherSettings = /^SET (check_function_bodies|default_tablespace|default_table_access_method|default_with_oids) = /;
+/** Whatever else changes how rows are read, or by whom, or holds a transaction open. */
+const sessionStatements =
+  /^(SET|RESET|DISCARD|BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE|LOAD)\b|\bset_config\b|^CREATE\s+(GLOBAL\s+|LOCAL\s+)?TEMP/i;
