@@ -118,8 +118,8 @@ export interface DatastoreSpec<Options> {
   /** What can be restored alone; absent when the driver restores a datastore as a whole only. */
   readonly parts?: PartsKind;
   /**
-   * `stage` reads what it is given to its end, its hashes and its format, and refuses what `check` refuses before that is unpacked or run, and
-   * before anything is replaced. Then a restore only compares first what is stored.
+   * `stage` reads what it is given to its end, its hashes and its format, and refuses what `check` refuses, before anything is replaced;
+   * absent where a staged copy of hostile bytes could do harm by being unpacked. Then a restore only compares first what is stored.
    */
   readonly stageChecks?: "format";
   /** How its source may stand while it is copied, the usual way first; absent where every way is good and `live` the usual one. */

@@ -26,7 +26,6 @@ export const filesDatastore = defineDatastore<FilesOptions>({
   description: "Single files by path and glob (`include`), or a directory as one tree (`root`).",
   options: filesOptions,
   parts: "paths",
-  stageChecks: "format",
   sourcePaths: listSourcePaths,
   identify: async (options, signal) => {
     if (isTree(options)) {
