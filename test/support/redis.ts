@@ -5,6 +5,7 @@ import { join } from "node:path";
 import type { TestContext } from "node:test";
 import { putDockerStandIn as putStandIn } from "./docker-stand-in.ts";
 import { findFreePort } from "./free-port.ts";
+import { hasEnded, isRunning } from "./processes.ts";
 import { waitUntil } from "./wait-until.ts";
 
 export { findFreePort };
@@ -53,7 +54,7 @@ export class RedisServer implements AsyncDisposable {
   get pid(): number | undefined {
     const path = join(this.directory, "pid");
     const pid = existsSync(path) ? Number(readFileSync(path, "utf8")) : 0;
-    return pid > 0 && existsSync(`/proc/${pid}/cwd`) ? pid : undefined;
+    return pid > 0 && isRunning(pid) ? pid : undefined;
   }
 
   get log(): string {
@@ -131,8 +132,8 @@ export class RedisServer implements AsyncDisposable {
     const { pid } = this;
     if (pid === undefined) return;
     process.kill(pid, how === "kill" ? "SIGKILL" : "SIGTERM");
-    // The file of its number goes before its socket does, which it would take away from the next one.
-    await waitUntil("the end of a Redis server", () => !existsSync(`/proc/${pid}/cwd`), { pollMs });
+    // The file of its number goes before its socket does, and its directory before its port, which it would take away from the next one.
+    await waitUntil("the end of a Redis server", () => hasEnded(pid), { pollMs });
     rmSync(join(this.directory, "pid"), { force: true });
     rmSync(this.socket, { force: true });
   }

@@ -14,6 +14,9 @@ test("F57 G6 hostile trees are refused before anything is created from them", as
   const file = (name: string, link?: string): Buffer =>
     link === undefined ? createHeader("0", name, 0, 0o644) : createHeader("1", name, 0, 0o644, link);
   const pax = Buffer.from(createPaxRecord("path", "../../escaped"));
+  const rest = " path=./innocent\n";
+  // A length that JavaScript takes for a number, and tar for none: to it the member would have its other name.
+  const hex = Buffer.from(`0x${(rest.length + 4).toString(16).padStart(2, "0")}${rest}`);
   const hostile: Readonly<Record<string, readonly Buffer[]>> = {
     absolute: [top, file("/etc/escaped")],
     "dot-dot": [top, file("./../escaped")],
@@ -28,6 +31,19 @@ test("F57 G6 hostile trees are refused before anything is created from them", as
     "twice the same": [top, file("./a"), file("./a")],
     "hard link to outside": [top, file("./passwd", "/etc/passwd")],
     "hard link through a link": [top, createHeader("2", "./link", 0, 0o777, "/etc"), file("./passwd", "./link/passwd")],
+    "hard link through a hard link to a link": [
+      top,
+      createHeader("2", "./link", 0, 0o777, "/etc"),
+      file("./name", "./link"),
+      file("./passwd", "./name/passwd"),
+    ],
+    "an extended header with an odd length": [
+      top,
+      createHeader("x", "x", hex.length, 0o600),
+      hex,
+      createPadding(hex.length),
+      file("./../escaped"),
+    ],
     "without a top": [file("./a")],
     "an unknown type": [top, createHeader("7", "./a", 0, 0o644)],
     "out of order": [top, file("./b"), file("./a")],

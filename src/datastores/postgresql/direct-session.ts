@@ -55,9 +55,14 @@ export async function openRowSession(access: Access, signal: AbortSignal): Promi
   const settings = { application_name: "holdfast rows", ...connection.settings };
   try {
     const session = await openDirectSession({ ...access, connection: { ...connection, settings } }, signal);
-    if (!(await isPooled(session))) {
-      await session.query("SET synchronous_commit = off");
-      return session;
+    try {
+      if (!(await isPooled(session))) {
+        await session.query("SET synchronous_commit = off");
+        return session;
+      }
+    } catch (error) {
+      await session[Symbol.asyncDispose]();
+      throw error;
     }
     await session[Symbol.asyncDispose]();
   } catch (error) {

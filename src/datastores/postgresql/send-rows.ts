@@ -46,6 +46,8 @@ export async function* sendRows(
         continue;
       }
       for (const setting of settings) await session.query(setting);
+      // Nobody uses the new tables; what a dump that was edited may hold locked is waited for by psql, which waits for us.
+      await session.query("SET lock_timeout = '60s'");
       await copyRows(session, part.statement, readRows(begun, rest));
     }
   } finally {
@@ -91,12 +93,12 @@ async function copyRows(session: RowSession, statement: string, rows: AsyncItera
 }
 
 /**
- * Whether a TRUNCATE is possible, and removes nothing. A partitioned table and a foreign one have their rows elsewhere; an extension has put rows
+ * Whether a TRUNCATE is possible, and removes nothing, and rows of this storage can be frozen. A partitioned table and a foreign one have their rows elsewhere; an extension has put rows
  * into its own, or made foreign keys and triggers, which others get at the end of a dump.
  */
 async function isEmptyTable(session: RowSession, table: string): Promise<boolean> {
   const [found] = await session.query(
-    `SELECT (c.relkind = 'r' AND NOT c.relhastriggers AND NOT c.relrowsecurity AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
+    `SELECT (c.relkind = 'r' AND c.relam IN (0, 2) AND NOT c.relhastriggers AND NOT c.relrowsecurity AND pg_catalog.has_table_privilege(c.oid, 'SELECT')
        AND pg_catalog.has_table_privilege(c.oid, 'TRUNCATE'))::pg_catalog.text AS fit
      FROM pg_catalog.pg_class c WHERE c.oid = ${quoteLiteral(table)}::pg_catalog.regclass`,
   );

@@ -150,6 +150,10 @@ test("rows that another session could read otherwise stay with psql, to the end"
     "BEGIN;\nSELECT pg_catalog.lo_close(0);\nCOMMIT;",
     "SELECT pg_catalog.setval('s', 3, true);",
     "CREATE TABLE settings (reset text);",
+    "CREATE FUNCTION f() RETURNS int LANGUAGE sql BEGIN ATOMIC\n UPDATE t SET a = 1;\n WITH w AS (SELECT 1) SELECT 1;\nEND;",
+    "CREATE PROCEDURE p()\n LANGUAGE sql\n BEGIN ATOMIC\nEND;",
+    "CREATE POLICY p ON t USING (set_config('app.user', '1', true) IS NOT NULL);",
+    "COMMENT ON TABLE t IS 'see set_config';",
   ])
     assert.deepEqual(kinds(ordinary), ["copy free", "copy free"], ordinary);
   for (const strange of [
@@ -163,6 +167,13 @@ test("rows that another session could read otherwise stay with psql, to the end"
     "START TRANSACTION;",
     "begin;",
     "CREATE TEMP TABLE t (a int);",
+    "/*x*/ BEGIN;",
+    ";BEGIN;",
+    "LOCK TABLE t;",
+    "DO $x$ BEGIN PERFORM set_config('datestyle', 'SQL', false); END $x$;",
+    "SET standard_conforming_strings = 0;",
+    "copy s from stdin;",
+    "COPY s FROM STDIN;",
     "SET client_encoding = 'LATIN1';",
   ])
     assert.deepEqual(kinds(strange), ["copy bound", "copy bound"], strange);

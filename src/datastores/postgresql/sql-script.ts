@@ -41,6 +41,8 @@ export class ScriptReader {
   #isUtf8 = false;
   #inTransaction = false;
   #isFamiliar = true;
+  /** Of a function. */
+  #inBody = false;
 
   /** `name` is the dump's, for what is said of it. */
   constructor(name: string) {
@@ -121,16 +123,22 @@ export class ScriptReader {
   }
 
   #cut(kind: Cut["kind"], { from, to }: Span, statement = ""): void {
-    this.#cuts.push({ kind, from, to, statement, isFree: this.#isUtf8 && !this.#inTransaction && this.#isFamiliar });
+    this.#cuts.push({ kind, from, to, statement, isFree: this.#isUtf8 && !this.#inTransaction && !this.#inBody && this.#isFamiliar });
   }
 
   #readStatement(text: string, span: Span): void {
+    // A body of SQL comes in as many pieces as it has semicolons.
+    if (this.#inBody) {
+      this.#inBody = text !== "END";
+      return;
+    }
+    this.#inBody = routineBody.test(text);
     const encoding = /^SET client_encoding = '([^']*)'$/.exec(text)?.[1];
     if (encoding !== undefined) this.#isUtf8 = encoding === "UTF8";
     if (text === "BEGIN") this.#inTransaction = true;
     else if (text === "COMMIT") this.#inTransaction = false;
     else if (rowSettings.test(text)) this.#cut("setting", span, text);
-    else if (sessionStatements.test(text) && !otherSettings.test(text)) this.#isFamiliar = false;
+    else if (!definitions.test(text) || sessionFunctions.test(text)) this.#isFamiliar = false;
   }
 
   #readCommand(line: string): void {
@@ -153,9 +161,10 @@ export class ScriptReader {
 
 /** As pg_dump writes them: what another session needs that reads rows. The search path is set by a function. */
 const rowSettings =
-  /^SET (statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout|client_encoding|standard_conforming_strings|xmloption|client_min_messages|row_security) = ('\w*'|\w+)$|^SELECT pg_catalog\.set_config\('search_path', '', false\)$/;
-/** And what is for definitions alone. */
-const otherSettings = /^SET (check_function_bodies|default_tablespace|default_table_access_method|default_with_oids) = /;
-/** Whatever else changes how rows are read, or by whom, or holds a transaction open. */
-const sessionStatements =
-  /^(SET|RESET|DISCARD|BEGIN|START|COMMIT|END|ROLLBACK|ABORT|SAVEPOINT|RELEASE|PREPARE|LOAD)\b|\bset_config\b|^CREATE\s+(GLOBAL\s+|LOCAL\s+)?TEMP/i;
+  /^SET (statement_timeout|lock_timeout|idle_in_transaction_session_timeout|transaction_timeout|client_encoding|xmloption|client_min_messages|row_security) = ('\w*'|\w+)$|^SET standard_conforming_strings = (on|off)$|^SELECT pg_catalog\.set_config\('search_path', '', false\)$/;
+/** What else pg_dump writes, by its first word, as it writes it: nothing of it changes how rows are read, or by whom, or begins a transaction. */
+const definitions =
+  /^((ALTER|COMMENT|DROP|GRANT|INSERT|REFRESH|REVOKE|SECURITY|SELECT)\b|CREATE\b(?!\s+(GLOBAL\s+|LOCAL\s+)?TEMP)|SET (check_function_bodies|default_tablespace|default_table_access_method|default_with_oids) = )/;
+const sessionFunctions = /^SELECT\b[^]*\bset_config\b/i;
+/** `CREATE FUNCTION … BEGIN ATOMIC …; …; END`. */
+const routineBody = /^CREATE (OR REPLACE )?(FUNCTION|PROCEDURE)\b[^]*\bBEGIN ATOMIC\b(?![^]*\bEND$)/;

@@ -52,6 +52,8 @@ export class MemberOrder {
         throw failFormat(`the hard link ${escapePath(path)} goes through a symbolic link`);
     }
     if (target.length === 0) throw failFormat(`the hard link ${escapePath(path)} has no target`);
+    // One more name of a symbolic link is one.
+    if (this.#symlinks.has(target.toString("latin1"))) this.#symlinks.add(path.toString("latin1"));
   }
 }
 

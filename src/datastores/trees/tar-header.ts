@@ -66,10 +66,12 @@ export function parsePaxRecords(data: Buffer): PaxRecords {
   const records = new Map<string, Buffer>();
   for (let at = 0; at < data.length;) {
     const space = data.indexOf(0x20, at);
-    const length = Number(data.toString("latin1", at, space === -1 ? at : space));
+    const digits = data.toString("latin1", at, space === -1 ? at : space);
+    // Digits alone: what tar reads otherwise than we do would be another name to it.
+    const length = /^[1-9]\d*$/.test(digits) ? Number(digits) : 0;
     const end = at + length;
     const equals = data.indexOf(0x3d, space);
-    if (!Number.isInteger(length) || length < 5 || end > data.length || data[end - 1] !== 0x0a || equals === -1 || equals >= end)
+    if (length < 5 || end > data.length || data[end - 1] !== 0x0a || equals === -1 || equals >= end)
       throw failFormat("an extended header is malformed");
     records.set(data.toString("utf8", space + 1, equals), data.subarray(equals + 1, end - 1));
     at = end;

@@ -99,6 +99,8 @@ export async function extractMembers(
   if (signal.aborted) throw createAbortError(signal, "The extraction was stopped");
   stdin.end();
   await program.finished;
+  // What came after would have been read by nobody: neither its hash nor whether it is whole.
+  if (broken) throw new HoldfastError("tool-failed", "tar ended before the archive did");
 }
 
 /** Makes everything in a directory's file system durable. */
