@@ -37,7 +37,13 @@ export function countDescriptors(pid: number): number {
 
 /** What the open descriptors of a process are, for messages. */
 export function listDescriptors(pid: number): readonly string[] {
-  return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  return readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return "closed meanwhile";
+    }
+  });
 }
 
 export function readResidentBytes(pid: number): number {
