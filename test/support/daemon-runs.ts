@@ -1,4 +1,4 @@
-import { readdirSync, readlinkSync } from "node:fs";
+import { readdirSync } from "node:fs";
 import { randomBytes } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -33,17 +33,6 @@ export function killWorkers(task: string, signal: "SIGKILL" | "SIGSTOP" = "SIGKI
 
 export function countDescriptors(pid: number): number {
   return readdirSync(`/proc/${pid}/fd`).length;
-}
-
-/** What the open descriptors of a process are, for messages. */
-export function listDescriptors(pid: number): readonly string[] {
-  return readdirSync(`/proc/${pid}/fd`).map((fd) => {
-    try {
-      return readlinkSync(`/proc/${pid}/fd/${fd}`);
-    } catch {
-      return "closed meanwhile";
-    }
-  });
 }
 
 export function readResidentBytes(pid: number): number {

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 
 /** A file of `/proc/PID`, as Latin-1; empty when the process has gone, which it may at any moment. */
 export function readProcess(pid: number | string, file: string): string {
@@ -16,12 +16,23 @@ export function isRunning(pid: number | string): boolean {
 
 /** No thread of it is left that could hold a file or a port: a process is a zombie before all of its threads have ended. */
 export function hasEnded(pid: number | string): boolean {
-  return !isRunning(pid) && listThreads(pid).every((thread) => !isRunning(`${pid}/task/${thread}`));
+  return !isRunning(pid) && listNames(pid, "task").every((thread) => !isRunning(`${pid}/task/${thread}`));
 }
 
-function listThreads(pid: number | string): readonly string[] {
+/** What its descriptors lead to, without those that are closed meanwhile. */
+export function listOpenFiles(pid: number | string): readonly string[] {
+  return listNames(pid, "fd").flatMap((descriptor) => {
+    try {
+      return [readlinkSync(`/proc/${pid}/fd/${descriptor}`)];
+    } catch {
+      return [];
+    }
+  });
+}
+
+function listNames(pid: number | string, directory: "task" | "fd"): readonly string[] {
   try {
-    return readdirSync(`/proc/${pid}/task`);
+    return readdirSync(`/proc/${pid}/${directory}`);
   } catch {
     return [];
   }
