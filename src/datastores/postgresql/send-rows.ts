@@ -93,8 +93,8 @@ async function copyRows(session: RowSession, statement: string, rows: AsyncItera
 }
 
 /**
- * Whether a TRUNCATE is possible, and removes nothing, and rows of this storage can be frozen. A partitioned table and a foreign one have their rows elsewhere; an extension has put rows
- * into its own, or made foreign keys and triggers, which others get at the end of a dump.
+ * Whether a TRUNCATE is possible and removes nothing, and rows of this storage can be frozen. A partitioned table and a foreign one have their
+ * rows elsewhere; an extension has put rows into its own, or made foreign keys and triggers, which others get at the end of a dump.
  */
 async function isEmptyTable(session: RowSession, table: string): Promise<boolean> {
   const [found] = await session.query(
