@@ -24,14 +24,16 @@ export type Doubt = "none" | "engaging";
  * @throws hook-failed
  */
 export async function letGo(held: Pick<HoldRecord, "release" | "ask" | "manner">, doubt: Doubt, signal: AbortSignal): Promise<void> {
-  await letGoOnce(held, signal);
   const { ask } = held;
-  if (ask === undefined || doubt === "none") return;
-  // What stops it may have been overtaken by what starts it.
+  if (ask === undefined || doubt === "none") return await letGoOnce(held, signal);
+  const tryOnce = async (): Promise<PromiseSettledResult<void>> => (await Promise.allSettled([letGoOnce(held, signal)]))[0];
+  // What stops it may overtake what starts it; until that has ended no failure is the last word.
+  let last = await tryOnce();
   for (const untilMs = performance.now() + doubtMs; performance.now() < untilMs;) {
     await delay(confirmMs, undefined, { signal });
-    if ((await askSettledState(ask, settleMs, signal)) !== "running") await letGoOnce(held, signal);
+    if (last.status === "rejected" || (await askSettledState(ask, settleMs, signal)) !== "running") last = await tryOnce();
   }
+  if (last.status === "rejected") throw last.reason;
 }
 
 async function letGoOnce({ release, ask, manner }: Pick<HoldRecord, "release" | "ask" | "manner">, signal: AbortSignal): Promise<void> {
