@@ -1,6 +1,6 @@
 import { HoldfastError } from "../base/errors.ts";
 import { manifestKey, objectKey, type BackupLocation } from "./backup-keys.ts";
-import { checkBytes, createDamage, restoreBytes } from "./decompress.ts";
+import { checkBytes, createDamage, type PlainReading, restoreBytes } from "./decompress.ts";
 import { findInsideManifest, verifyTail } from "./lone-archive.ts";
 import { parseManifest } from "./manifest.ts";
 import type { Manifest, ManifestEntry, ManifestMember, ManifestPart, ManifestText } from "./manifest-schema.ts";
@@ -48,8 +48,11 @@ export class BackupReader {
     });
   }
 
-  /** The entries of a member, to be read one after the other. A body ends normally only when all its hashes agree. */
-  async *readMember(member: ManifestMember): AsyncGenerator<ReadEntry, void, undefined> {
+  /**
+   * The entries of a member, to be read one after the other. A body ends normally only when all its hashes agree; of plain bytes that are only
+   * counted that is the hash of what is stored.
+   */
+  async *readMember(member: ManifestMember, reading: PlainReading = "hashed"): AsyncGenerator<ReadEntry, void, undefined> {
     for (const entry of member.entries) {
       const { name, form, sourcePath, attributes, plain } = entry;
       yield await Promise.resolve({
@@ -59,7 +62,7 @@ export class BackupReader {
         bytes: plain.bytes,
         contents: member.contents,
         ...(attributes === undefined ? {} : { attributes }),
-        open: (signal: AbortSignal) => this.#readPart(entry.object, entry, signal),
+        open: (signal: AbortSignal) => this.#readPart(entry.object, entry, signal, reading),
       });
     }
   }
@@ -116,8 +119,8 @@ export class BackupReader {
     return Buffer.concat(chunks).toString("utf8");
   }
 
-  #readPart(object: string, part: ManifestPart, signal: AbortSignal): AsyncIterable<Uint8Array> {
-    return restoreBytes((inner) => this.#openStored(object, part, inner), part, `${this.manifest.name}: ${object}`, signal);
+  #readPart(object: string, part: ManifestPart, signal: AbortSignal, reading?: PlainReading): AsyncIterable<Uint8Array> {
+    return restoreBytes((inner) => this.#openStored(object, part, inner), part, `${this.manifest.name}: ${object}`, signal, reading);
   }
 
   #openStored(object: string, { stored, offset }: Pick<ManifestPart, "stored" | "offset">, signal: AbortSignal): AsyncIterable<Uint8Array> {

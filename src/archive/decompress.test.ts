@@ -38,6 +38,19 @@ test("F58 decompression stops at the first byte too many, of stored and of plain
   assert.ok(taken < 1_200_000);
 });
 
+test("plain bytes that are only counted: too many, too few and other stored ones are refused, their hash is not asked for", async () => {
+  for (const method of ["gzip", "zstd"] as const) {
+    const stored = openFor(method, large);
+    const good = { stored: measureBytes(stored), plain: { bytes: large.length, sha256: "0".repeat(64) }, compression: method };
+    const read = (part: typeof good): Promise<Buffer> =>
+      collect(restoreBytes(() => yieldBytes(stored, 65_536), part, "counted", never, "counted"));
+    assert.ok((await read(good)).equals(large));
+    for (const bytes of [large.length - 1, large.length + 1])
+      await assertCode(read({ ...good, plain: { ...good.plain, bytes } }), "backup-damaged", `${method} ${bytes}`);
+    await assertCode(read({ ...good, stored: { ...good.stored, sha256: "0".repeat(64) } }), "backup-damaged", `${method}, stored`);
+  }
+});
+
 test("F58 a zstd frame that asks for a window of 128 MiB or more is refused", async () => {
   const stored = execFileSync("zstd", ["-q", "-c", "--ultra", "-22", "--long=31"], { input: Buffer.alloc(3000, "abc") });
   const windowed = Buffer.from(stored);

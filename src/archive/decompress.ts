@@ -19,6 +19,9 @@ export interface StoredPart {
   readonly compression: CompressionMethod;
 }
 
+/** `counted`: what is decompressed is not hashed, for who reads it a second time with its hash before anything is made of it. */
+export type PlainReading = "hashed" | "counted";
+
 /**
  * Stored bytes back to plain ones, compared with what the manifest says of both. Yields at most the expected count of plain bytes and
  * reads hardly more than the expected count of stored ones: a bomb is stopped at its first excess byte. Ends normally only if sizes and
@@ -31,6 +34,7 @@ export async function* restoreBytes(
   part: StoredPart,
   place: string,
   signal: AbortSignal,
+  reading: PlainReading = "hashed",
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const { stored, plain, compression } = part;
   if (compression === "none") {
@@ -39,7 +43,8 @@ export async function* restoreBytes(
   }
   const openChecked: OpenBody = (inner) => checkBytes(open(inner), stored, `stored bytes of ${place}`);
   const decompressed = decompress(openChecked, part, signal);
-  yield* checkBytes(explainFailure(decompressed, place, signal), plain, `content of ${place}`);
+  const explained = explainFailure(decompressed, place, signal);
+  yield* reading === "hashed" ? checkBytes(explained, plain, `content of ${place}`) : countBytes(explained, plain, `content of ${place}`);
 }
 
 /**
@@ -53,8 +58,7 @@ export async function* checkBytes(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const meter = new Meter();
   for await (const chunk of body) {
-    if (meter.bytes + chunk.length > expected.bytes)
-      throw createDamage(`The ${what} has more than the ${expected.bytes} bytes that its manifest states`);
+    if (meter.bytes + chunk.length > expected.bytes) throw createExcess(expected, what);
     for (let at = 0; at < chunk.length; at += pieceBytes) {
       const piece = chunk.subarray(at, at + pieceBytes);
       meter.add(piece);
@@ -62,6 +66,17 @@ export async function* checkBytes(
     }
   }
   assertMeasure(meter.finish(), expected, what);
+}
+
+/** The same by their count alone. */
+async function* countBytes(body: AsyncIterable<Uint8Array>, expected: Measure, what: string): AsyncGenerator<Uint8Array, void, undefined> {
+  let bytes = 0;
+  for await (const chunk of body) {
+    bytes += chunk.length;
+    if (bytes > expected.bytes) throw createExcess(expected, what);
+    yield chunk;
+  }
+  assertMeasure({ ...expected, bytes }, expected, what);
 }
 
 function decompress(open: OpenBody, part: StoredPart, signal: AbortSignal): AsyncIterable<Uint8Array> {
@@ -106,6 +121,10 @@ function assertMeasure(found: Measure, expected: Measure, what: string): void {
   if (isSameMeasure(found, expected)) return;
   if (found.bytes !== expected.bytes) throw createDamage(`The ${what} has ${found.bytes} bytes instead of ${expected.bytes}`);
   throw createDamage(`The ${what} does not match its SHA-256`);
+}
+
+function createExcess({ bytes }: Measure, what: string): HoldfastError {
+  return createDamage(`The ${what} has more than the ${bytes} bytes that its manifest states`);
 }
 
 export function createDamage(message: string, cause?: unknown): HoldfastError {

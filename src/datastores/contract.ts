@@ -154,6 +154,11 @@ export interface DatastoreSpec<Options> {
   ): unknown;
   /** Reads stored entries to their end and checks their format; needs no live datastore. */
   check(entries: AsyncIterable<StoredEntry>, context: DriverContext, signal: AbortSignal): Promise<CheckResult>;
+  /**
+   * Reads a stored tree to its end and refuses what must not be unpacked; hashes nothing. A driver that has it reads hashes and contents when
+   * it stages a tree, before anything is replaced, so that a restore asks this alone first. @throws backup-damaged
+   */
+  refuseHostileTree?(entry: StoredEntry, signal: AbortSignal): Promise<void>;
   /** Chooses paths of a stored tree, which is read to its end and refused where it is hostile; for kinds that have trees. */
   selectInTree?(entry: StoredEntry, path: string, signal: AbortSignal): Promise<TreeSelection>;
   /**
@@ -190,6 +195,7 @@ export interface DatastoreDriver {
   readonly retarget: ((options: unknown, to: OtherName) => Retargeted) | undefined;
   readonly deriveOptions: DatastoreSpec<unknown>["deriveOptions"];
   readonly check: DatastoreSpec<unknown>["check"];
+  readonly refuseHostileTree: DatastoreSpec<unknown>["refuseHostileTree"];
   readonly selectInTree: DatastoreSpec<unknown>["selectInTree"];
   rollBack(steps: readonly SwapStep[], signal: AbortSignal, options?: unknown): Promise<void>;
   settle(steps: readonly SwapStep[], signal: AbortSignal, options?: unknown): Promise<void>;

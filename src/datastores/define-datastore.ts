@@ -28,6 +28,7 @@ export function defineDatastore<Options>(spec: DatastoreSpec<Options>): Datastor
             return { ...rest, options: { ...(raw as object), ...changes } };
           },
     deriveOptions: (entries, own) => spec.deriveOptions(entries, own),
+    refuseHostileTree: spec.refuseHostileTree?.bind(spec),
     selectInTree: spec.selectInTree?.bind(spec),
     check: (entries, context, signal) => spec.check(entries, context, signal),
     // Options that do not fit any more are as good as none: what can be put back without them must not fail for it.

@@ -26,7 +26,7 @@ export interface Target extends LaneItem {
 
 /**
  * What is staged whole, and read by its hashes and its format then, is compared with the manifest before anything is stopped: here the
- * hashes of what is stored are enough.
+ * hashes of what is stored are enough, and for a tree that it may be unpacked.
  */
 export async function verifyFirst(
   setup: RestoreSetup,
@@ -36,10 +36,14 @@ export async function verifyFirst(
   signal: AbortSignal,
 ): Promise<void> {
   const { parts, stagingDir } = setup;
-  const findDepth = ({ kind, datastore }: ManifestMember): VerifyDepth => {
-    if (parts !== undefined || findDatastoreDriver(kind).stageChecks !== "format") return "contents";
+  const findDepth = ({ kind, datastore, entries }: ManifestMember): VerifyDepth => {
+    const { stageChecks, refuseHostileTree } = findDatastoreDriver(kind);
+    if (parts !== undefined) return "contents";
     // Of what goes elsewhere a failure of the staging is taken for one of the place, and not of the backup.
-    return setup.members.some(({ from }) => from === datastore) ? "plain" : "stored";
+    const goesElsewhere = setup.members.some(({ from }) => from === datastore);
+    if (stageChecks === "format") return goesElsewhere ? "plain" : "stored";
+    const isTree = refuseHostileTree !== undefined && entries.every(({ form }) => form === "tree");
+    return isTree && !goesElsewhere ? "form" : "contents";
   };
   await verifyForStaging(backup, members, { stagingDir, findDepth }, ports, signal);
 }

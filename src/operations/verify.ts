@@ -82,8 +82,11 @@ export async function verifyBackup(
   await verifyMembers(backup, members, ports, signal, (member) => verifyContents(backup, member, stagingDir, ports, signal));
 }
 
-/** `contents`: every hash, the format, the contents; `plain`: every hash; `stored`: the hashes of what is stored, nothing is decompressed. */
-export type VerifyDepth = "contents" | "plain" | "stored";
+/**
+ * `contents`: every hash, the format, the contents; `plain`: every hash; `stored`: the hashes of what is stored, nothing is decompressed; `form`:
+ * those, and that the trees are none that must not be unpacked.
+ */
+export type VerifyDepth = "contents" | "plain" | "stored" | "form";
 
 /** The same for who stages all of it before anything is touched, and reads there again what is not read here. */
 export async function verifyForStaging(
@@ -125,9 +128,16 @@ async function verifyContents(
   );
 }
 
-async function verifyBytes(backup: BackupReader, member: ManifestMember, depth: "plain" | "stored", signal: AbortSignal): Promise<void> {
+async function verifyBytes(
+  backup: BackupReader,
+  member: ManifestMember,
+  depth: Exclude<VerifyDepth, "contents">,
+  signal: AbortSignal,
+): Promise<void> {
+  const { refuseHostileTree } = findDatastoreDriver(member.kind);
   try {
     if (depth === "stored") await backup.verifyStored(member, signal);
+    else if (depth === "form") for await (const entry of backup.readMember(member, "counted")) await refuseHostileTree?.(entry, signal);
     else for await (const entry of backup.readMember(member)) for await (const _ of entry.open(signal)) signal.throwIfAborted();
   } catch (error) {
     throw signal.aborted ? error : prefixError(`Cannot check "${member.datastore}"`, error);

@@ -79,7 +79,8 @@ describe("manifests that are sealed well, and lie", () => {
         const backup = backups.get(name);
         assert.ok(backup);
         forgeManifest(copy, backup, lie);
-        const outcome = await tryAll(copy, backup, [name]);
+        // That a tree may be unpacked is known before it is; what is in it is read from what was.
+        const outcome = await tryAll(copy, backup, [name], name !== "loose");
         assert.ok(outcome.verify !== "ok" && outcome.drill !== "ok" && outcome.restore !== "ok", `${title}: ${JSON.stringify(outcome)}`);
       }
     });

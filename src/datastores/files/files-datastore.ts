@@ -18,6 +18,7 @@ import { PathsRestore } from "./restore-paths.ts";
 import { LooseRestore } from "./restore-loose-files.ts";
 import { resolvePath } from "../trees/resolve-path.ts";
 import { TreeRestore } from "../trees/restore-tree.ts";
+import { refuseHostileTree } from "../trees/check-tree.ts";
 import { selectInTree } from "../trees/select-in-tree.ts";
 import { rollBackSteps, settleSteps } from "../trees/swap-steps.ts";
 
@@ -50,6 +51,7 @@ export const filesDatastore = defineDatastore<FilesOptions>({
     };
   },
   check: checkEntries,
+  refuseHostileTree,
   selectInTree,
   rollBack: rollBackSteps,
   settle: settleSteps,

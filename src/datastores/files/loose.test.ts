@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { appendFileSync, readFileSync, renameSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
+import { appendFileSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { checkAll, dumpAll, makeContext, quiet, readEntry, restoreAll } from "../../../test/support/datastore.ts";
 import { makeRoot, runShell } from "../../../test/support/trees.ts";
+import { waitUntil } from "../../../test/support/wait-until.ts";
 import { compareContents } from "../../base/contents.ts";
 import type { Note } from "../../base/note.ts";
 import { filesDatastore } from "./files-datastore.ts";
@@ -77,7 +78,7 @@ test("F48 a large file that changes or shrinks while it is streamed is named", a
 });
 
 test("F48 a small file that changed while it was copied is read again", async (t) => {
-  const { base, root: place } = makeRoot(t, "head -c 5000000 /dev/zero > file");
+  const { base, root: place } = makeRoot(t, "head -c 60000000 /dev/zero > file");
   const file = join(place, "file");
   const options = filesDatastore.configure({ include: [file] });
   // A staging directory that is a FIFO's reader would be needed to stop in mid-copy; a writer that never pauses does as well.
@@ -93,6 +94,7 @@ test("F48 a small file that changed while it was copied is read again", async (t
   );
   assert.ok(Number(writer) > 0);
   try {
+    await waitUntil("it writes", () => statSync(file).size > 60_000_000);
     await using datastore = await options.open(makeContext(base));
     const dump = datastore.dump(quiet);
     const { value } = await dump.next();

@@ -2,7 +2,13 @@ import { join } from "node:path";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { CheckResult, DriverContext, StoredEntry } from "../contract.ts";
 import { explainSpace } from "./explain-fault.ts";
+import { checkPieces } from "./read-tree.ts";
 import { TreeSummary } from "./tree-summary.ts";
+
+/** Reads a stored tree to its end, and not what is in its files. @throws backup-damaged for one that must not be unpacked */
+export async function refuseHostileTree(entry: StoredEntry, signal: AbortSignal): Promise<void> {
+  for await (const _ of checkPieces(entry, { devices: true, setId: true }, signal)) signal.throwIfAborted();
+}
 
 /** Reads a stored tree to its end and writes its index into the staging directory. Throws `backup-damaged`. */
 export async function checkTree(entry: StoredEntry, context: DriverContext, signal: AbortSignal): Promise<CheckResult> {

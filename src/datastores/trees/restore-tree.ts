@@ -166,17 +166,23 @@ export class TreeRestore implements RestoreSession {
     mkdirSync(this.#new, 0o700);
     try {
       await extractTree(checkPieces(entry, this.#target.special, signal), this.#new, signal);
-      await syncTree(this.#new, signal);
     } catch (error) {
       throw explainSpace(error, `Cannot restore to ${this.#root}`);
     }
     if (this.#foreign) await this.#requireNamed(signal);
-    this.#staged = true;
     this.#target.progress({ phase: "comparing" });
+    // The one waits for the disk, the other reads what is in memory still.
+    const [synced, compared] = await Promise.allSettled([syncTree(this.#new, signal), this.#compare(signal)]);
+    if (synced.status === "rejected") throw explainSpace(synced.reason, `Cannot restore to ${this.#root}`);
+    if (compared.status === "rejected") throw compared.reason;
+    this.#staged = true;
+    this.#compared = compared.value;
+    return compared.value.contents;
+  }
+
+  async #compare(signal: AbortSignal): Promise<{ readonly contents: Contents; readonly state: string | undefined }> {
     const state = await readTreeState(this.#new, signal);
-    const contents = await readTree(this.#new, this.#describeReading(), signal);
-    this.#compared = { contents, state };
-    return contents;
+    return { state, contents: await readTree(this.#new, this.#describeReading(), signal) };
   }
 
   /** What this datastore leaves out would be saved by no backup of it, and stay after an undo. */

@@ -18,7 +18,7 @@ export function describeStaging(fixture: DatastoreFixture): void {
   const driver = findDatastoreDriver(fixture.kind);
 
   // Before a restore of these only what is stored is verified: the hashes of what it holds are read here for the first time.
-  if (driver.stageChecks !== undefined) {
+  if (driver.stageChecks !== undefined || driver.refuseHostileTree !== undefined) {
     test("E1 G6 bytes that turn out to be others at their very end are refused, and the target is as it was", async (t) => {
       const directory = makeTestDirectory(t);
       await using source = await fixture.openSource(join(directory, "source"));
