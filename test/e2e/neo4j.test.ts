@@ -13,6 +13,8 @@ import { neo4jAccount } from "../support/neo4j.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 const patient = { withinMs: 120_000 };
+/** Java starts and stops many times in these. */
+const slow = { timeout: 300_000 };
 
 /** The steps follow one another: starting Java is what takes time. */
 describe("Neo4j by the daemon, its service really stopped and started", { timeout: 900_000 }, () => {
@@ -129,50 +131,58 @@ describe("Neo4j by the daemon, its service really stopped and started", { timeou
     await holdfast("reload");
   });
 
-  test("W6 G6 a restore stops the server, swaps, starts it and asks it; every file has the owner of the data; an undo takes it back", async () => {
-    await site.server.ask("MATCH (p:Person) WHERE p.n < 0 DETACH DELETE p");
-    const stops = site.listStops();
-    const now = await listWritten();
-    const said = await holdfast("restore", "latest", "--job", "nightly", "--yes");
-    assert.doesNotMatch(said, /unproven|not proven/i);
-    assert.equal(site.listStops().length, stops.length + 1, "one stop is enough");
-    assert.equal(await countPeople(), 400);
-    const restored = await listWritten();
-    const before = acknowledged.filter(({ atMs }) => atMs < (stops[0] ?? 0)).map(({ n }) => n);
-    assert.deepEqual(
-      before.filter((n) => !restored.includes(n)),
-      [],
-      "what was acknowledged is there",
-    );
-    assert.ok(restored.length < now.length);
-    assert.equal(
-      execFileSync("find", [site.server.data, "!", "-uid", String(neo4jAccount), "-o", "!", "-gid", String(neo4jAccount)], {
-        encoding: "utf8",
-      }),
-      "",
-    );
-    await holdfast("undo", "--yes");
-    assert.deepEqual([await countPeople(), await listWritten()], [200, now]);
-    assert.equal(execFileSync("find", [site.server.data, "!", "-uid", String(neo4jAccount)], { encoding: "utf8" }), "");
-    assert.deepEqual(listAside(), []);
-  });
+  test(
+    "W6 G6 a restore stops the server, swaps, starts it and asks it; every file has the owner of the data; an undo takes it back",
+    slow,
+    async () => {
+      await site.server.ask("MATCH (p:Person) WHERE p.n < 0 DETACH DELETE p");
+      const stops = site.listStops();
+      const now = await listWritten();
+      const said = await holdfast("restore", "latest", "--job", "nightly", "--yes");
+      assert.doesNotMatch(said, /unproven|not proven/i);
+      assert.equal(site.listStops().length, stops.length + 1, "one stop is enough");
+      assert.equal(await countPeople(), 400);
+      const restored = await listWritten();
+      const before = acknowledged.filter(({ atMs }) => atMs < (stops[0] ?? 0)).map(({ n }) => n);
+      assert.deepEqual(
+        before.filter((n) => !restored.includes(n)),
+        [],
+        "what was acknowledged is there",
+      );
+      assert.ok(restored.length < now.length);
+      assert.equal(
+        execFileSync("find", [site.server.data, "!", "-uid", String(neo4jAccount), "-o", "!", "-gid", String(neo4jAccount)], {
+          encoding: "utf8",
+        }),
+        "",
+      );
+      await holdfast("undo", "--yes");
+      assert.deepEqual([await countPeople(), await listWritten()], [200, now]);
+      assert.equal(execFileSync("find", [site.server.data, "!", "-uid", String(neo4jAccount)], { encoding: "utf8" }), "");
+      assert.deepEqual(listAside(), []);
+    },
+  );
 
   for (const [title, gate] of [
     ["after the stop", "stop"],
     ["after the swap", "start"],
   ] as const)
-    test(`F1 G6 kill -9 of the daemon during a restore, ${title}: the next one ends it, and the server runs on whole data`, async () => {
-      const people = await countPeople();
-      const { ended } = await comeTo(gate, ["restore", "latest", "--job", "nightly", "--yes"]);
-      assert.equal(site.isRunning(), false);
-      await daemon.kill();
-      await ended;
-      site.open(gate);
-      daemon = await site.installation.start();
-      await waitUntil("the restore is ended", () => listAside().length === 0, patient);
-      await site.waitUntilRunning();
-      assert.ok([people, 400].includes(await countPeople()), "what there was, or what was restored");
-      assert.equal(execFileSync("find", [site.server.data, "!", "-uid", String(neo4jAccount)], { encoding: "utf8" }), "");
-      assert.equal((await site.installation.holdfast(["status"])).stdout.includes("unfinished"), false);
-    });
+    test(
+      `F1 G6 kill -9 of the daemon during a restore, ${title}: the next one ends it, and the server runs on whole data`,
+      slow,
+      async () => {
+        const people = await countPeople();
+        const { ended } = await comeTo(gate, ["restore", "latest", "--job", "nightly", "--yes"]);
+        assert.equal(site.isRunning(), false);
+        await daemon.kill();
+        await ended;
+        site.open(gate);
+        daemon = await site.installation.start();
+        await waitUntil("the restore is ended", () => listAside().length === 0, patient);
+        await site.waitUntilRunning();
+        assert.ok([people, 400].includes(await countPeople()), "what there was, or what was restored");
+        assert.equal(execFileSync("find", [site.server.data, "!", "-uid", String(neo4jAccount)], { encoding: "utf8" }), "");
+        assert.equal((await site.installation.holdfast(["status"])).stdout.includes("unfinished"), false);
+      },
+    );
 });

@@ -52,7 +52,8 @@ export class DirectoryRestore implements RestoreSession {
       for await (const entry of entries) {
         requireSingleRdb(entry, this.#scan);
         this.#path = join(this.#target.path, basename(entry.name));
-        this.#scan = await writeAndScan(entry, this.#path, signal, (bytes) => this.#context.progress({ phase: "staging", bytes }));
+        const report = (bytes: number): void => this.#context.progress({ phase: "staging", bytes });
+        this.#scan = await writeAndScan(entry.open(signal), this.#path, report);
         if (this.#target.kind !== "scratch") await syncFile(this.#path);
       }
       if (this.#scan !== undefined) return describeScan(this.#scan);
