@@ -16,6 +16,11 @@ interface Kind {
 const kinds: Readonly<Record<string, Kind>> = {
   "PostgreSQL, custom": { open: () => openPostgresData({ options: { database: "shop" } }), bounded: 2 },
   "PostgreSQL, plain": { open: () => openPostgresData({ options: { database: "shop", format: "plain" } }), bounded: 2 },
+  // Large enough to be loaded while it is read, its rows by sessions of their own.
+  "PostgreSQL, plain, streamed": {
+    open: () => openPostgresData({ options: { database: "shop", format: "plain" }, rowBytes: 150_000 }),
+    bounded: 2,
+  },
   "PostgreSQL, directory": { open: () => openPostgresData({ options: { database: "shop", format: "directory" } }), bounded: 2 },
   "PostgreSQL, cluster": { open: () => openPostgresData({ options: { format: "cluster" } }), bounded: 1 },
   "PostgreSQL, one table": { open: () => openPostgresData({ options: { database: "shop" }, parts: ["note"] }), bounded: 2 },

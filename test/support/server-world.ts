@@ -87,20 +87,23 @@ interface PostgresSettings {
   readonly parts?: readonly string[];
   /** A directory for the databases; it must be empty. */
   readonly tablespace?: string;
+  /** Of each of the 40 rows of a table; few without. */
+  readonly rowBytes?: number;
 }
 
 /** A database with a few tables, a view and grants, another one, and roles. */
-export async function openPostgresData({ options, parts, tablespace }: PostgresSettings): Promise<ServedData> {
+export async function openPostgresData({ options, parts, tablespace, rowBytes = 0 }: PostgresSettings): Promise<ServedData> {
   const server = await openPostgres(15);
   const make = (database: string, n: number): void => {
     server.execute(`DROP DATABASE IF EXISTS ${database} WITH (FORCE)`);
     server.execute(`CREATE DATABASE ${database} OWNER ann CONNECTION LIMIT 9 ${tablespace === undefined ? "" : "TABLESPACE small"}`);
     server.execute(
       `CREATE TABLE person (id int PRIMARY KEY, name text NOT NULL);
-       CREATE TABLE note (id serial PRIMARY KEY, who int REFERENCES person, body text);
+       CREATE TABLE note (id serial PRIMARY KEY, who int REFERENCES person, body text, more text);
        CREATE INDEX by_body ON note (body); CREATE VIEW last AS SELECT max(id) AS id FROM note;
        INSERT INTO person SELECT i, 'p' || i FROM generate_series(1, 5) i;
-       INSERT INTO note (who, body) SELECT 1 + i % 5, md5(${n} || ':' || i) FROM generate_series(1, ${n}) i;
+       INSERT INTO note (who, body, more) SELECT 1 + i % 5, md5(${n} || ':' || i), repeat(md5(i::text), ${Math.ceil(rowBytes / 32)})
+         FROM generate_series(1, ${n}) i;
        ALTER TABLE person OWNER TO ann; ALTER TABLE note OWNER TO ann; GRANT SELECT ON note TO bob`,
       database,
     );
