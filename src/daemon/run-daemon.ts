@@ -19,6 +19,7 @@ import { runStartJobs, ScheduleWatch } from "../operations/run-schedules.ts";
 import { sweepScratches } from "../operations/scratch/request-scratch.ts";
 import { sweepStaging } from "../operations/sweep-staging.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
+import { DestinationWatch } from "../operations/watch-destinations.ts";
 import { watchAbsence } from "../operations/watch-absence.ts";
 import type { Program } from "./load-program.ts";
 import { openCore } from "./open-core.ts";
@@ -64,10 +65,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 
   const dispatcher = new Dispatcher(core);
   const retry = resources.use(new RestoreRetry(core));
+  const destinations = resources.use(new DestinationWatch(core));
   const reloadAll = async (): Promise<{ readonly changed: boolean }> => {
     const applied = await reload(core, manager, options.loadConfig);
     retry.tryNow();
     holds.tryNow();
+    destinations.lookNow();
     return applied;
   };
   const context: ControlContext = { core, reload: reloadAll };
@@ -78,7 +81,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   onReload(resources, context, core);
 
   await runStartJobs(core, stop.signal);
-  openTicks(resources, core, manager, { retry, holds });
+  openTicks(resources, core, manager, { retry, holds, destinations });
   dispatcher.pump();
   await manager.ready(readStatus(core).summary);
   manager.startWatchdog();
@@ -134,7 +137,7 @@ function openTicks(
   resources: AsyncDisposableStack,
   core: Core,
   manager: ServiceManager,
-  { retry, holds }: { readonly retry: RestoreRetry; readonly holds: HoldWatch },
+  { retry, holds, destinations }: { readonly retry: RestoreRetry; readonly holds: HoldWatch; readonly destinations: DestinationWatch },
 ): void {
   const clock = new ClockWatch(core.clock);
   const schedules = new ScheduleWatch(core);
@@ -146,6 +149,7 @@ function openTicks(
       await schedules.look(AbortSignal.timeout(30_000));
       retry.look();
       holds.look();
+      destinations.look();
       const nowMs = core.clock.monotonic();
       if (nowMs - housekeptAtMs >= housekeepingEveryMs) {
         housekeptAtMs = nowMs;

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { startDaemon } from "../support/daemon.ts";
+import type { Status } from "../../src/operations/read-status.ts";
+import { startDaemon, type StartedDaemon } from "../support/daemon.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const createConfig = (dir: string): string => `
 destinations:
@@ -66,3 +68,35 @@ test(
     assert.deepEqual([...new Set(listed.map(({ destination }) => destination))], ["local"]);
   },
 );
+
+async function waitForProblems(daemon: StartedDaemon, expected: "none" | RegExp): Promise<Status> {
+  return await waitUntil(`problems: ${String(expected)}`, async () => {
+    const status = await daemon.json<Status>(["status"]);
+    const { problems } = status;
+    return (expected === "none" ? problems.length === 0 : problems.some((problem) => expected.test(problem))) && status;
+  });
+}
+
+test("W12 the status tells of a destination that is gone before a run needs it, and that it is back", { timeout: 300_000 }, async () => {
+  const spare = (dir: string): string =>
+    createConfig(dir).replace("datastores:", `  usb: { kind: local, path: ${dir}/usb, required: false }\n$&`);
+  await using daemon = await startDaemon({ config: spare, init: ["local"] });
+  assert.equal((await daemon.json<Status>(["status"])).state, "ok");
+  const backups = join(daemon.dir, "backups");
+  renameSync(backups, `${backups}.away`);
+  assert.equal((await daemon.holdfast(["reload"])).status, 0);
+  const gone = await waitForProblems(
+    daemon,
+    /destination "local" \(.*backups\) is not there\. Mount it, or make it: holdfast destination init local/,
+  );
+  assert.equal(gone.state, "warning");
+  assert.equal((await daemon.holdfast(["status", "--check"])).status, 1);
+  mkdirSync(backups);
+  await daemon.holdfast(["reload"]);
+  await waitForProblems(daemon, /it has no marker/);
+  rmSync(backups, { recursive: true });
+  renameSync(`${backups}.away`, backups);
+  await daemon.holdfast(["reload"]);
+  await waitForProblems(daemon, "none");
+  assert.match(daemon.log(), /destination \\?"local\\?" can be used again/);
+});
