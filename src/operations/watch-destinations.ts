@@ -2,6 +2,7 @@ import { describeCause, HoldfastError } from "../base/errors.ts";
 import type { Config } from "../config/config.ts";
 import type { Core } from "./core.ts";
 import { describeDestination } from "./find-config.ts";
+import { noticeIdentity } from "./notice-identity.ts";
 import { openDestination } from "./verify.ts";
 
 const lookEveryMs = 30_000;
@@ -38,7 +39,9 @@ export class DestinationWatch {
     this.#asked.add(name);
     try {
       await using destination = await openDestination(describeDestination(this.#core.config, name));
-      await destination.identify(this.#stopping.signal);
+      const id = await destination.identify(this.#stopping.signal);
+      if (this.#stopping.signal.aborted) return;
+      noticeIdentity(this.#core, name, id);
       this.#tell(name, undefined);
     } catch (error) {
       const hint = error instanceof HoldfastError && error.hint !== undefined ? `. ${error.hint}` : "";

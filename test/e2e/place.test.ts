@@ -100,3 +100,24 @@ test("W12 the status tells of a destination that is gone before a run needs it, 
   await waitForProblems(daemon, "none");
   assert.match(daemon.log(), /destination \\?"local\\?" can be used again/);
 });
+
+test(
+  "W12 a destination whose name has come to mean another directory is told of, once, with where its backups are",
+  { timeout: 300_000 },
+  async () => {
+    await using daemon = await startDaemon({ config: createConfig, init: ["local"] });
+    mkdirSync(join(daemon.dir, "notes"));
+    writeFileSync(join(daemon.dir, "notes/a.txt"), "one");
+    assert.equal((await daemon.holdfast(["backup", "daily"])).status, 0);
+    await daemon.writeConfig(createConfig(daemon.dir).replace("/backups", "/other"));
+    assert.equal((await daemon.holdfast(["destination", "init", "local"])).status, 0);
+    assert.equal((await daemon.holdfast(["reload"])).status, 0);
+    const told = await daemon.waitForLog(/.*"?local\\?"? is another place than before.*/);
+    assert.match(told, /holdfast list --offline PATH/);
+    assert.equal((await daemon.holdfast(["rebuild"])).status, 0);
+    assert.equal((await daemon.holdfast(["list"])).stdout, "");
+    assert.equal(daemon.log().match(/is another place than before/g)?.length, 1);
+    const log = daemon.log();
+    assert.ok(log.indexOf("is another place") < log.indexOf("is no longer at"), "the reason comes before what it leads to");
+  },
+);
