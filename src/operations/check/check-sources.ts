@@ -19,10 +19,14 @@ const atOnce = 4;
 /** Opens every source as a backup would, by its driver's probe, and copies nothing. What is found comes in the order of the config. */
 export async function checkSources(config: Config, stagingDir: string, signal: AbortSignal): Promise<CheckedSources> {
   const datastores = [...config.datastores.values()];
+  const used = new Set([...config.jobs.values()].flatMap(({ datastores: names }) => names));
   const checked = new Map<string, CheckedSource>();
   const waiting = datastores.values();
   const work = async (): Promise<void> => {
-    for (const datastore of waiting) checked.set(datastore.name, await checkSource(config, datastore, stagingDir, signal));
+    for (const datastore of waiting) {
+      const source = await checkSource(config, datastore, stagingDir, signal);
+      checked.set(datastore.name, used.has(datastore.name) ? source : { ...source, findings: source.findings.map(soften) });
+    }
   };
   // All of them have ended when this does, whatever came: what they have opened is gone.
   const ended = await Promise.allSettled(Array.from({ length: atOnce }, work));
@@ -33,10 +37,14 @@ export async function checkSources(config: Config, stagingDir: string, signal: A
     if (source?.facts !== undefined) facts.set(name, source.facts);
     return source?.findings ?? [];
   });
-  const used = new Set([...config.jobs.values()].flatMap(({ datastores: names }) => names));
   const idle = [...config.datastores.keys()].filter((name) => !used.has(name));
   for (const name of idle) findings.push(warn(`source ${name}`, "no job backs it up", "Name it in a job's `datastores`."));
   return { findings, facts };
+}
+
+/** Nothing fails for one that no job backs up: the place of a restore target need not be there yet. */
+function soften(finding: Finding): Finding {
+  return finding.level === "fail" ? { ...finding, level: "warn" } : finding;
 }
 
 interface CheckedSource {
