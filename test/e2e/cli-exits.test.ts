@@ -211,7 +211,7 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
     assert.ok(suspect !== undefined && good !== undefined);
     const { error } = await daemon.json<Failure>(["accept", good.id], 5);
     assert.match(error.message, new RegExp(`^${good.name} is not suspect: there is nothing to accept`));
-    assert.equal((await daemon.holdfast(["accept", suspect.id])).status, 0);
+    assert.equal((await daemon.holdfast(["accept", suspect.id, "--reason", "it is right"])).status, 0);
   });
 
   it("L7 exit 7: a refused deletion says what of its reasons can be changed", async () => {
