@@ -26,6 +26,7 @@ import { openCore } from "./open-core.ts";
 import { openTicker } from "./open-ticker.ts";
 import { openServiceManager, type ServiceManager } from "./service-manager.ts";
 import { ClockWatch } from "./watch-clock.ts";
+import { describeDuration } from "../base/parse-duration.ts";
 
 /** What aborted workers may take to clean up. */
 const cleanUpMs = 30_000;
@@ -89,7 +90,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   options.onReady?.();
 
   await waitForAbort(stop.signal);
-  core.log.info(`Stopping: running tasks may take up to ${settings.drainMs} ms`);
+  core.log.info(`Stopping: running tasks may take up to ${describeDuration(settings.drainMs)}`);
   await manager.stopping();
   // Aborted tasks clean up after the drain; without this systemd's own limit would cut a long one off.
   await manager.extendTimeout(settings.drainMs + cleanUpMs);

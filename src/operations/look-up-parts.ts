@@ -3,6 +3,7 @@ import type { ManifestMember } from "../archive/manifest.ts";
 import { describeCause } from "../base/errors.ts";
 import type { Note } from "../base/note.ts";
 import type { RestoreOptions, RestoreSession } from "../datastores/contract.ts";
+import { describeDuration } from "../base/parse-duration.ts";
 
 /** A large tree has to be read to its end for that; a plan must not keep its reader waiting. */
 const lookUpMs = 10_000;
@@ -23,7 +24,7 @@ export async function lookUpParts(
     return [{ level: "warning", code: "part-not-found", message }];
   } catch (error) {
     signal.throwIfAborted();
-    const why = limit.aborted ? `that takes more than ${lookUpMs / 1000}s` : describeCause(error);
+    const why = limit.aborted ? `that takes more than ${describeDuration(lookUpMs)}` : describeCause(error);
     return [
       { level: "warning", code: "part-not-looked-up", message: `Whether the backup has ${parts.join(", ")} was not looked up: ${why}` },
     ];

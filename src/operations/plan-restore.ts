@@ -39,6 +39,7 @@ import type { PlannedDatastore } from "./planned-datastore.ts";
 import { chooseServices } from "./restore-services.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
+import { describeDuration } from "../base/parse-duration.ts";
 
 /** Longer than looking takes; a target on a dead mount must not keep the asker. */
 const inspectionMs = 30_000;
@@ -197,7 +198,7 @@ async function inspectInWorker(
   };
   const limit = new AbortController();
   const timer = setTimeout(
-    () => limit.abort(new HoldfastError("timeout", `Looking at what is there took longer than ${inspectionMs} ms`)),
+    () => limit.abort(new HoldfastError("timeout", `Looking at what is there took longer than ${describeDuration(inspectionMs)}`)),
     inspectionMs,
   );
   try {
