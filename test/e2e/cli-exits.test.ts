@@ -70,6 +70,17 @@ describe("the command line, without a daemon", () => {
     assert.equal(json.stderr, "");
   });
 
+  it("exit 2: a time without a unit, or too short, is told by the option that it was given to", async () => {
+    for (const [time, why] of [
+      ["3", /--keep-for <time>.*"3": it has no unit.*for example 90s/],
+      ["3s", /--keep-for <time>.*it must be at least 1m/],
+    ] as const) {
+      const { status, stderr } = await runProgram(["restore", "latest", "--to", "scratch", "--keep-for", time]);
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, why);
+    }
+  });
+
   it("exit 2: no config, or a broken one", async () => {
     await using place = await createInstallation({ config: "jobs: { x: { datastores: [nothing], destination: nowhere } }\n" });
     assert.equal((await place.holdfast(["status"])).status, 2);
@@ -140,6 +151,12 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
     ])
       assert.match((await daemon.json<Failure>(args, 4)).error.hint ?? "", /Did you mean "nightly"\?/, String(args));
     assert.equal((await daemon.json<Failure>(["list", "--destination", "nowhere"], 4)).error.code, "unknown-name");
+    for (const args of [["show"], ["verify", "latest"], ["restore", "latest", "--plan"], ["extract", "latest"]])
+      assert.match(
+        (await daemon.json<Failure>([...args, "--job", "nigthly"], 4)).error.hint ?? "",
+        /Did you mean "nightly"\?/,
+        String(args),
+      );
     assert.equal((await daemon.holdfast(["watch", "nothing"])).status, 4);
     assert.equal((await daemon.holdfast(["undo"])).status, 4);
     assert.equal((await daemon.holdfast(["copy", "latest", "nowhere"])).status, 4);
