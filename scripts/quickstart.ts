@@ -4,6 +4,7 @@ import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { styleText } from "node:util";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const demo = resolve(process.env["HOLDFAST_DEMO_DIR"] ?? join(root, ".demo"));
@@ -12,7 +13,7 @@ const configPath = join(demo, "holdfast.yaml");
 const databasePath = join(data, "app.db");
 const holdfast = join(root, "scripts/holdfast");
 
-const say = (text: string): void => console.log(`\n\u001b[1m${text}\u001b[0m`);
+const say = (text: string): void => console.log(`\n${styleText("bold", text)}`);
 
 function makeDemo(): void {
   rmSync(demo, { recursive: true, force: true });
@@ -61,7 +62,7 @@ function startWriter(): NodeJS.Timeout {
 
 /** Runs the CLI and shows what was typed and what it said. */
 function run(...args: readonly string[]): number {
-  console.log(`\u001b[2m$ holdfast ${args.join(" ")}\u001b[0m`);
+  console.log(styleText("dim", `$ holdfast ${args.join(" ")}`));
   return spawnSync(holdfast, ["--config", configPath, ...args], { stdio: ["ignore", "inherit", "inherit"] }).status ?? 1;
 }
 

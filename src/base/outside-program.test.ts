@@ -35,7 +35,7 @@ test("at the time limit a command is killed with all that it started", async () 
   const pidFile = join(directory, "pid-killed");
   await assert.rejects(runOutside(shell(`sleep 1000 & echo $! > ${pidFile}; wait`, { timeoutMs: 1_000 }), signal), {
     code: "timeout",
-    message: "it did not end within 1000 ms",
+    message: "it did not end within 1s",
   });
   while (isRunning(Number(readFileSync(pidFile, "utf8")))) await new Promise((resolve) => setImmediate(resolve));
 });
@@ -69,4 +69,11 @@ test("input, environment, directory and account reach the command; the task's ma
   assert.equal(readFileSync(out, "utf8"), "typed\n/usr\nb c\nroot\n[]\n");
   await runOutside(shell("test $(id -un) = nobody", { runAs: "nobody" }), signal);
   await assert.rejects(runOutside(shell("true", { runAs: "no-such-user" }), signal), { code: "config-invalid" });
+});
+
+test("a working directory that is not there is named, and not the program", async () => {
+  await assert.rejects(runOutside(shell("true", { cwd: join(directory, "nosuch") }), signal), {
+    code: "tool-failed",
+    message: `it cannot be run in ${join(directory, "nosuch")}: there is no such directory`,
+  });
 });

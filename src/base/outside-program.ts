@@ -5,9 +5,10 @@ import { open, rm, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { stripVTControlCharacters } from "node:util";
-import { HoldfastError } from "./errors.ts";
+import { HoldfastError, readErrno } from "./errors.ts";
 import { Secret } from "./secret.ts";
 import { createAbortError, createChildEnvironment, runProgram } from "./subprocess.ts";
+import { describeDuration } from "./parse-duration.ts";
 
 /** A command of the operator's, to be run as if Holdfast were not there: outside its cgroup, its sandbox and its environment. */
 export interface OutsideCommand {
@@ -201,6 +202,13 @@ type BadEnd =
   | { readonly code: "timeout" | "tool-failed"; readonly message: string; readonly exitCode?: number }
   | { readonly error: HoldfastError };
 
+/** The system says ENOENT of the program where it is the directory that is not there. */
+function describeNoStart(error: Error, { cwd }: OutsideCommand): string {
+  return readErrno(error) === "ENOENT" && cwd !== undefined && !existsSync(cwd)
+    ? `it cannot be run in ${cwd}: there is no such directory`
+    : error.message;
+}
+
 /** Waits for the end of the command itself: what it started may go on and keep its output open. */
 async function follow(
   child: ChildProcess,
@@ -218,7 +226,7 @@ async function follow(
     const good = command.status ?? 0;
     let exitCode: number | undefined;
     const ended = new Promise<string | undefined>((resolve) => {
-      child.once("error", (error) => resolve(error.message));
+      child.once("error", (error) => resolve(describeNoStart(error, command)));
       child.once("exit", (code, by) => {
         exitCode = code ?? undefined;
         resolve(code === good ? undefined : by === null ? `it exited with ${code}` : `it was killed by ${by}`);
@@ -230,7 +238,7 @@ async function follow(
     const message = await ended;
     await killing;
     if (signal.aborted) return { error: createAbortError(signal, "the command was stopped") };
-    if (limit.aborted) return { code: "timeout", message: `it did not end within ${command.timeoutMs} ms` };
+    if (limit.aborted) return { code: "timeout", message: `it did not end within ${describeDuration(command.timeoutMs)}` };
     return message === undefined ? undefined : { code: "tool-failed", message, ...(exitCode === undefined ? {} : { exitCode }) };
   } finally {
     for (const each of [limit, signal]) each.removeEventListener("abort", onAbort);

@@ -8,8 +8,8 @@ export interface PathSelection {
   readonly patterns: readonly string[];
   /** @param path relative to the root or base */
   has(path: Buffer | string): boolean;
-  /** Patterns that have met nothing so far. */
-  listUnmet(): readonly string[];
+  /** Patterns that match none of these. */
+  listUnmet(paths: Iterable<Buffer | string>): readonly string[];
 }
 
 /**
@@ -17,21 +17,27 @@ export interface PathSelection {
  * @throws usage for a path that leads elsewhere
  */
 export function selectPaths(given: readonly string[], root: string): PathSelection {
-  const patterns = given.map((text) => ({ text, glob: compileGlob(cutRoot(text, root), "match-dots"), met: { yet: false } }));
+  const patterns = given.map((text) => ({ text, glob: compileGlob(cutRoot(text, root), "match-dots") }));
   return {
     patterns: given,
     has(path) {
-      const text = typeof path === "string" ? path : path.toString(isUtf8(path) ? "utf8" : "latin1");
-      let found = false;
-      for (const { glob, met } of patterns) {
-        if (!matchesUpward(glob, text)) continue;
-        met.yet = true;
-        found = true;
-      }
-      return found;
+      const text = readText(path);
+      return patterns.some(({ glob }) => matchesUpward(glob, text));
     },
-    listUnmet: () => patterns.filter(({ met }) => !met.yet).map(({ text }) => text),
+    listUnmet(paths) {
+      let unmet = patterns;
+      for (const path of paths) {
+        if (unmet.length === 0) break;
+        const text = readText(path);
+        unmet = unmet.filter(({ glob }) => !matchesUpward(glob, text));
+      }
+      return unmet.map(({ text }) => text);
+    },
   };
+}
+
+function readText(path: Buffer | string): string {
+  return typeof path === "string" ? path : path.toString(isUtf8(path) ? "utf8" : "latin1");
 }
 
 function matchesUpward(glob: RegExp, path: string): boolean {

@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { execa } from "execa";
 import type { Readable, Writable } from "node:stream";
 import { HoldfastError } from "./errors.ts";
+import { describeDuration } from "./parse-duration.ts";
 
 /** How long a child has between SIGTERM and SIGKILL. */
 const graceMs = 5_000;
@@ -133,7 +134,10 @@ async function settle(
   const result = await child;
   const stderr = readStderr().trim();
   if (signal.aborted || result.isCanceled) throw createAbortError(signal, `${program} was stopped`);
-  if (result.timedOut) throw new HoldfastError("timeout", `${program} did not end within ${options.timeoutMs} ms`, { details: { stderr } });
+  if (result.timedOut)
+    throw new HoldfastError("timeout", `${program} did not end within ${describeDuration(options.timeoutMs ?? 0)}`, {
+      details: { stderr },
+    });
   if (result.code === "ENOENT" && options.cwd !== undefined && !existsSync(options.cwd)) {
     throw new HoldfastError("tool-failed", `${program} cannot be run in ${options.cwd}: there is no such directory`, {
       hint: "Make the directory, or correct the config.",

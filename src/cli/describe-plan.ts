@@ -68,9 +68,10 @@ export function findConfirmedName({
 function describeExpected(expected: RestorePlan["expected"]): string {
   if (expected === null) return "unknown: no drill and no restore of these datastores is on record";
   const took = describeTook(expected.ms);
+  const about = expected.ms < 1000 ? took : `about ${took}`;
   return expected.basis === "restore"
-    ? `about ${took}, as the restore of ${expected.backup} took ${describeAgo(expected.at)}`
-    : `about ${took} and the saving of what is there now: the last drill, of ${expected.backup}, took ${took} (${describeAgo(expected.at)})`;
+    ? `${about}, as the restore of ${expected.backup} took ${describeAgo(expected.at)}`
+    : `${about} and the saving of what is there now: the last drill, of ${expected.backup}, took ${took} (${describeAgo(expected.at)})`;
 }
 
 /** `1m 50s`, `less than 1s`. */

@@ -1,5 +1,5 @@
-import { HoldfastError } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
+import { createStaysError, type DeletionPlan } from "../operations/describe-deletion.ts";
 import { confirmOrFail } from "./ask.ts";
 import { printBackups } from "./describe-backup.ts";
 import { finishAsked, type AskedTask } from "./finish-asked.ts";
@@ -13,16 +13,15 @@ interface Options extends ScopeOptions {
   readonly detach?: boolean;
 }
 
-interface DeletionPlan {
+interface ShownPlan extends DeletionPlan {
   readonly backup: CatalogBackup;
-  readonly refusals: readonly string[];
 }
 
 export const deleteVerb: Verb = {
   name: "delete",
   help: {
     exits: { 0: "removed", 4: "no such backup", 7: "not confirmed, or refused: pinned, in use, or the last verified one" },
-    json: "{task, state, summary, runId, backupId, details: {removed, failed}}; with --plan {backup, refusals}",
+    json: "{task, state, summary, runId, backupId, details: {removed, failed}}; with --plan {backup, refusals, hint}",
     examples: ["holdfast delete nightly_20260101_030000", "holdfast delete nightly_20260101_030000 --plan"],
   },
   define(command, run) {
@@ -39,21 +38,17 @@ async function remove(text: string, options: Options, context: VerbContext): Pro
   const { terminal, signal } = context;
   const client = await context.connect();
   const path = createBackupPath(text, "/deletion-plan", { ...pickScope(options) });
-  const { backup, refusals } = await client.send<DeletionPlan>({ method: "GET", path }, signal);
+  const { backup, ...plan } = await client.send<ShownPlan>({ method: "GET", path }, signal);
   if (options.plan === true && terminal.json === "json") {
-    terminal.printJson({ backup, refusals });
+    terminal.printJson({ backup, ...plan });
     return 0;
   }
   if (terminal.json === "text") {
     printBackups([backup], terminal);
-    for (const refusal of refusals) terminal.tell(`${terminal.colors.red("!")} ${refusal}`);
+    for (const refusal of plan.refusals) terminal.tell(`${terminal.colors.red("!")} ${refusal}`);
   }
   if (options.plan === true) return 0;
-  if (refusals.length > 0 && options.force !== true) {
-    throw new HoldfastError("refused", `The backup ${backup.name} stays: ${refusals.join("; ")}`, {
-      hint: "Unpin it, make a newer verified backup first, or say --force.",
-    });
-  }
+  if (plan.refusals.length > 0 && options.force !== true) throw createStaysError(backup, plan);
   await confirmOrFail(terminal, { message: `Remove ${backup.name} from "${backup.destination}"?`, yes: options.yes === true }, signal);
   const query = { destination: backup.destination, force: options.force === true ? "yes" : undefined };
   const asked = await client.send<AskedTask>({ method: "DELETE", path: createBackupPath(backup.id, "", query) }, signal);

@@ -13,14 +13,15 @@ interface MarkSpec {
   readonly description: string;
   readonly reason: "wanted" | "none";
   readonly done: string;
+  readonly exits: Readonly<Record<number, string>>;
   readonly examples: readonly string[];
 }
 
 /** `pin`, `unpin`, `accept`: a fact that is kept beside the backup. */
-function defineMark({ name, mark, description, reason, done, examples }: MarkSpec): Verb {
+function defineMark({ name, mark, description, reason, done, exits, examples }: MarkSpec): Verb {
   return {
     name,
-    help: { exits: { 4: "no such backup" }, json: "the backup as list prints it, with its new marks", examples },
+    help: { exits, json: "the backup as list prints it, with its new marks", examples },
     define(command, run) {
       addScopeOptions(command.description(description).argument("<backup>", `${backupForms}, or \`latest\``));
       if (reason === "wanted") command.option("--reason <text>", "why; kept with the backup", "");
@@ -44,6 +45,7 @@ export const pinVerb = defineMark({
   description: "Keep a backup whatever retention says",
   reason: "wanted",
   done: "is pinned",
+  exits: { 4: "no such backup" },
   examples: ["holdfast pin nightly_20260101_030000 --reason 'before the move'"],
 });
 
@@ -53,6 +55,7 @@ export const unpinVerb = defineMark({
   description: "Leave a pinned backup to retention again",
   reason: "none",
   done: "is not pinned any more",
+  exits: { 4: "no such backup" },
   examples: ["holdfast unpin nightly_20260101_030000"],
 });
 
@@ -62,5 +65,6 @@ export const acceptVerb = defineMark({
   description: "Say that a suspect backup is right; retention goes on",
   reason: "wanted",
   done: "is accepted",
+  exits: { 4: "no such backup", 5: "it is not suspect" },
   examples: ["holdfast accept nightly_20260101_030000 --reason 'old messages were removed'"],
 });

@@ -4,6 +4,7 @@ import type { ControlClient } from "../control/client.ts";
 import type { AskedTask } from "./finish-asked.ts";
 import { followTask } from "./follow-task.ts";
 import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
+import { printProof, type Proof } from "./print-proof.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
 type Operation = "verify" | "drill";
@@ -13,20 +14,13 @@ interface Options extends ScopeOptions {
   readonly offline?: string;
 }
 
-interface Proof {
-  readonly backup: string;
-  readonly destination: string | null;
-  readonly outcome: "ok" | "failed";
-  readonly summary: string;
-}
-
 /** `verify` and `drill`: the same way, another depth of proof. */
 function defineProof(name: Operation, description: string, examples: readonly string[]): Verb {
   return {
     name,
     help: {
       exits: { 0: "all good", 4: "no such backup", 5: "cancelled, or the wait was interrupted", 6: "at least one is damaged" },
-      json: "[{backup, destination, outcome: ok|failed, summary}]",
+      json: "[{backup, destination, outcome: ok|failed, summary, hint}]",
       examples,
     },
     define(command, run) {
@@ -64,9 +58,7 @@ async function prove(operation: Operation, backup: string | undefined, options: 
     const { proof, status } = await proveOne(operation, one, client, context);
     exit = Math.max(exit, status);
     proofs.push(proof);
-    if (terminal.json === "json") continue;
-    const word = proof.outcome === "ok" ? terminal.colors.green("ok") : terminal.colors.red("failed");
-    terminal.print(`${word}  ${proof.summary}`);
+    if (terminal.json === "text") printProof(proof, terminal);
   }
   if (terminal.json === "json") terminal.printJson(proofs);
   else if (wanted.length === 0) terminal.tell("No backups.");
@@ -98,10 +90,11 @@ async function proveOne(
   const place = { backup: asked.backup, destination: scope.destination ?? null };
   try {
     const { summary } = await followTask(client, asked.task, terminal, signal);
-    return { proof: { ...place, outcome: "ok", summary }, status: 0 };
+    return { proof: { ...place, outcome: "ok", summary, hint: null }, status: 0 };
   } catch (error) {
     if (!(error instanceof HoldfastError) || error.code === "cancelled" || error.code === "daemon-unreachable") throw error;
-    return { proof: { ...place, outcome: "failed", summary: error.message }, status: errorPolicies[error.code].exit };
+    const { message: summary, hint = null } = error;
+    return { proof: { ...place, outcome: "failed", summary, hint }, status: errorPolicies[error.code].exit };
   }
 }
 

@@ -14,6 +14,7 @@ import { finishAsked, type AskedTask } from "./finish-asked.ts";
 import { backupForms, createBackupPath, pickScope, type ScopeOptions } from "./pick-scope.ts";
 import type { TaskOutcome } from "./follow-task.ts";
 import { restoreToScratch } from "./restore-to-scratch.ts";
+import { parseSpan } from "./parse-span.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
 interface Options extends ScopeOptions {
@@ -87,7 +88,11 @@ export const restoreVerb: Verb = {
         "elsewhere: another datastore of the config, `database:NAME` (a new one), /DIRECTORY, or `scratch`; MEMBER=TARGET for several; with --offline a directory",
         (target: string, others: readonly string[] | undefined) => [...(others ?? []), target],
       )
-      .option("--keep-for <time>", "with --to scratch: remove it by itself after this time (default: settings.scratchKeep)")
+      .option(
+        "--keep-for <time>",
+        "with --to scratch: remove it by itself after this time (default: settings.scratchKeep)",
+        parseSpan({ minMs: 60_000 }),
+      )
       .option("--save-to <directory>", "with --offline: where the present data is saved first")
       .action((backup: string | undefined, options: Options) => run((context) => restore(backup, options, context)));
   },

@@ -228,6 +228,13 @@ test("D2 an unknown placeholder names what there is", async () => {
   assert.match(message, /:10:11: jobs\.nightly\.name: unknown placeholder "\{YYYY-MM-DD\}" in the name .*\{YYYYMMDD\}/);
 });
 
+test("files by `root` and `include` at once are told what excludes what", async () => {
+  const { message } = await captureError({
+    "holdfast.yaml": `${base}  both: { kind: files, root: /srv/a, include: [/srv/b/*] }\n`,
+  });
+  assert.match(message, /:6:9: datastores\.both: it has `root` and `include`, which exclude each other: /);
+});
+
 test("a text that looks like a secret is not in the message about it", async () => {
   const { message } = await captureError(
     { "holdfast.yaml": `${base}notify:\n  a: { kind: ping, url: { env: URL }, timeot: 1s }\n` },

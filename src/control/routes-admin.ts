@@ -10,6 +10,7 @@ import { requestRestore, requestUndo } from "../operations/request-restore.ts";
 import { requestBackup, requestProof, type Requested } from "../operations/request-task.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
 import { pickParts } from "../operations/parts.ts";
+import { createStaysError } from "../operations/describe-deletion.ts";
 import { planDeletion } from "../operations/plan-deletion.ts";
 import { resolveBackup } from "../operations/resolve-backup.ts";
 import { defineRoute, type Route } from "./route.ts";
@@ -172,12 +173,8 @@ export const adminRoutes: readonly Route[] = [
     body: none,
     handle: ({ core }, { params, query }) => {
       const backup = resolveBackup(core, params.backup, query);
-      const refusals = planDeletion(core, backup);
-      if (refusals.length > 0 && query.force === "no") {
-        throw new HoldfastError("refused", `The backup ${backup.name} stays: ${refusals.join("; ")}`, {
-          hint: "Unpin it, make a newer verified backup first, or say --force.",
-        });
-      }
+      const plan = planDeletion(core, backup);
+      if (plan.refusals.length > 0 && query.force === "no") throw createStaysError(backup, plan);
       const verdict = {
         id: backup.id,
         name: backup.name,
@@ -201,6 +198,11 @@ export const adminRoutes: readonly Route[] = [
     body: z.strictObject({ ...scope, mark: z.enum(["pinned", "unpinned", "accepted", "note"]), text: text.default("") }),
     handle: async ({ core }, { params, body, signal }) => {
       const backup = resolveBackup(core, params.backup, body);
+      if (body.mark === "accepted" && backup.suspect.length === 0) {
+        throw new HoldfastError("conflict", `${backup.name} is not suspect: there is nothing to accept`, {
+          hint: "`holdfast list` shows which backups are.",
+        });
+      }
       const at = formatInstant(core.clock.now());
       const event = {
         pinned: { at, event: "pinned", reason: body.text },

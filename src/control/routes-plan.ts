@@ -61,7 +61,7 @@ export const planRoutes: readonly Route[] = [
     body: none,
     handle: ({ core }, { params, query }) => {
       const backup = resolveBackup(core, params.backup, query);
-      return Promise.resolve({ backup, refusals: planDeletion(core, backup) });
+      return Promise.resolve({ backup, ...planDeletion(core, backup) });
     },
   }),
   defineRoute({

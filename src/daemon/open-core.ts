@@ -40,6 +40,7 @@ export async function openCore(config: Config, program: Program, signal: AbortSi
     configProblem: undefined,
     facts: new FactsMemory(catalog),
     stuckRestores: new Map(),
+    destinationProblems: new Map(),
     live: new Map(),
   };
   const owned = resources.move();

@@ -19,12 +19,14 @@ import { runStartJobs, ScheduleWatch } from "../operations/run-schedules.ts";
 import { sweepScratches } from "../operations/scratch/request-scratch.ts";
 import { sweepStaging } from "../operations/sweep-staging.ts";
 import { syncDestination } from "../operations/sync-destination.ts";
+import { DestinationWatch } from "../operations/watch-destinations.ts";
 import { watchAbsence } from "../operations/watch-absence.ts";
 import type { Program } from "./load-program.ts";
 import { openCore } from "./open-core.ts";
 import { openTicker } from "./open-ticker.ts";
 import { openServiceManager, type ServiceManager } from "./service-manager.ts";
 import { ClockWatch } from "./watch-clock.ts";
+import { describeDuration } from "../base/parse-duration.ts";
 
 /** What aborted workers may take to clean up. */
 const cleanUpMs = 30_000;
@@ -64,10 +66,12 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
 
   const dispatcher = new Dispatcher(core);
   const retry = resources.use(new RestoreRetry(core));
+  const destinations = resources.use(new DestinationWatch(core));
   const reloadAll = async (): Promise<{ readonly changed: boolean }> => {
     const applied = await reload(core, manager, options.loadConfig);
     retry.tryNow();
     holds.tryNow();
+    destinations.lookNow();
     return applied;
   };
   const context: ControlContext = { core, reload: reloadAll };
@@ -78,7 +82,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   onReload(resources, context, core);
 
   await runStartJobs(core, stop.signal);
-  openTicks(resources, core, manager, { retry, holds });
+  openTicks(resources, core, manager, { retry, holds, destinations });
   dispatcher.pump();
   await manager.ready(readStatus(core).summary);
   manager.startWatchdog();
@@ -86,7 +90,7 @@ export async function runDaemon(options: DaemonOptions): Promise<void> {
   options.onReady?.();
 
   await waitForAbort(stop.signal);
-  core.log.info(`Stopping: running tasks may take up to ${settings.drainMs} ms`);
+  core.log.info(`Stopping: running tasks may take up to ${describeDuration(settings.drainMs)}`);
   await manager.stopping();
   // Aborted tasks clean up after the drain; without this systemd's own limit would cut a long one off.
   await manager.extendTimeout(settings.drainMs + cleanUpMs);
@@ -134,7 +138,7 @@ function openTicks(
   resources: AsyncDisposableStack,
   core: Core,
   manager: ServiceManager,
-  { retry, holds }: { readonly retry: RestoreRetry; readonly holds: HoldWatch },
+  { retry, holds, destinations }: { readonly retry: RestoreRetry; readonly holds: HoldWatch; readonly destinations: DestinationWatch },
 ): void {
   const clock = new ClockWatch(core.clock);
   const schedules = new ScheduleWatch(core);
@@ -146,6 +150,7 @@ function openTicks(
       await schedules.look(AbortSignal.timeout(30_000));
       retry.look();
       holds.look();
+      destinations.look();
       const nowMs = core.clock.monotonic();
       if (nowMs - housekeptAtMs >= housekeepingEveryMs) {
         housekeptAtMs = nowMs;

@@ -89,6 +89,8 @@ export interface RestoreSession extends AsyncDisposable {
    * nothing, and holds nobody up for long: undefined where that cannot be had. Drivers whose `inspect` counts nothing have none.
    */
   count?(signal: AbortSignal): Promise<Readonly<Record<string, number>> | undefined>;
+  /** Of the parts, those that the backup has nothing of: a restore that keeps what is beyond it is refused for them. Changes nothing. */
+  findUnmet?(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<readonly string[]>;
   /** Writes the staging copy (beside the target where a rename is to follow), makes it durable, and reads its contents from the copy. */
   stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents>;
   /** What the parts must hold, where a manifest tells only the whole: told by the stored bytes themselves. Valid after `stage`. */

@@ -57,6 +57,11 @@ export interface Destination extends AsyncDisposable {
   readonly kind: string;
   probe(signal: AbortSignal): Promise<DestinationFacts>;
   /**
+   * What its marker says it is, the same for as long as the marker is there. Costs little and writes nothing.
+   * @throws destination-missing, destination-unmarked, destination-foreign
+   */
+  identify(signal: AbortSignal): Promise<string>;
+  /**
    * @param folder key of the folder that gets the backup; made when it is not there.
    * @param name the backup's name in it; `conflict` when it exists.
    * @param id the backup's id, unique; hidden names derive from it.

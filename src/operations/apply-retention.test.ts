@@ -112,7 +112,7 @@ test("G3 F66 F50 an optional datastore that is not there any more: retention lea
     assert.deepEqual(listDue(core), [1, 3]);
     const [first, second] = backups;
     assert.ok(first !== undefined && second !== undefined);
-    assert.deepEqual(planDeletion(core, second), ["it is the last verified backup with the data of caches"]);
+    assert.deepEqual(planDeletion(core, second).refusals, ["it is the last verified backup with the data of caches"]);
   });
 });
 
@@ -136,17 +136,17 @@ function requestDeletion(core: Core, backup: CatalogBackup | undefined): void {
 test("F66 a deletion on purpose counts only backups that are to stay and are believed", async () => {
   await withBackups(2, (core, [first, second]) => {
     assert.ok(first !== undefined && second !== undefined);
-    assert.deepEqual(planDeletion(core, first), []);
+    assert.deepEqual(planDeletion(core, first).refusals, []);
     core.catalog.backups.put({ ...second, suspect: ["small"] });
-    assert.deepEqual(planDeletion(core, first), ['it is the last verified backup of job "nightly"'], "the other is suspect");
-    assert.deepEqual(planDeletion(core, second), []);
+    assert.deepEqual(planDeletion(core, first).refusals, ['it is the last verified backup of job "nightly"'], "the other is suspect");
+    assert.deepEqual(planDeletion(core, second).refusals, []);
     mark(core, second, { accepted: "known" });
-    assert.deepEqual(planDeletion(core, first), []);
+    assert.deepEqual(planDeletion(core, first).refusals, []);
     requestDeletion(core, second);
-    assert.deepEqual(planDeletion(core, first), ['it is the last verified backup of job "nightly"'], "the other is being deleted");
-    assert.deepEqual(planDeletion(core, second), [], "asked for again");
+    assert.deepEqual(planDeletion(core, first).refusals, ['it is the last verified backup of job "nightly"'], "the other is being deleted");
+    assert.deepEqual(planDeletion(core, second).refusals, [], "asked for again");
     core.catalog.backups.put({ ...second, destination: "offsite" });
-    assert.deepEqual(planDeletion(core, first), [], "a copy of the other stays");
+    assert.deepEqual(planDeletion(core, first).refusals, [], "a copy of the other stays");
   });
 });
 

@@ -48,6 +48,8 @@ export interface Core {
   readonly facts: FactsMemory;
   /** Restores that were neither finished nor rolled back, by id. */
   readonly stuckRestores: Map<string, StuckRestore>;
+  /** Why a place that a job keeps backups at cannot be used now, by the destination's name. */
+  readonly destinationProblems: Map<string, string>;
   /** By task id. */
   readonly live: Map<string, LiveTask>;
 }

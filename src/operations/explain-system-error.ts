@@ -15,7 +15,7 @@ export function explainSystemError(error: unknown): unknown {
   if (errno === "EROFS" || errno === "EACCES" || errno === "EPERM") {
     return new HoldfastError("target-unsafe", `Holdfast may not do this here: ${error.message}`, {
       cause: error,
-      hint: "The service's sandbox must allow it: `holdfast check` prints the drop-in with `ReadWritePaths=` that the config needs. Or the file system is mounted read-only.",
+      hint: "The service's sandbox must allow it: `holdfast check --verbose` prints the drop-in with `ReadWritePaths=` that the config needs. Or the file system is mounted read-only.",
     });
   }
   if (errno === "EBUSY" || errno === "EXDEV") {

@@ -1,13 +1,17 @@
 import { join } from "node:path";
+import type { Note } from "../base/note.ts";
 import { reportError, type ErrorReport } from "../base/errors.ts";
 import type { RestoreOptions, RestoreSession, TargetFacts } from "../datastores/contract.ts";
 import { findDatastoreDriver } from "../datastores/registry.ts";
+import { lookUpParts } from "./look-up-parts.ts";
 import { forecastRestore, type SpaceNeed } from "./forecast-restore.ts";
 import type { BackupSetup, DestinationSetup, Surroundings, TaskPorts } from "./setup.ts";
 import { openStagingDirectory } from "./staging.ts";
-import { openDestination } from "./verify.ts";
+import { openAddressed, openDestination, type BackupAddress } from "./verify.ts";
 
 export interface InspectionSetup extends Surroundings {
+  /** What would be restored from. */
+  readonly address: BackupAddress;
   readonly targets: readonly {
     readonly datastore: string;
     readonly kind: string;
@@ -36,6 +40,8 @@ export interface InspectedTarget {
   readonly counts: Readonly<Record<string, number>> | null;
   /** Why nothing can be said of it, or put there. */
   readonly problem: ErrorReport | null;
+  /** What the backup has not of the parts. */
+  readonly notes: readonly Note[];
 }
 
 export interface Inspection {
@@ -57,12 +63,27 @@ export async function runInspection(setup: InspectionSetup, ports: TaskPorts, si
       await using session = await opened.openRestore({ kind: "original" }, { absent, ...restoring }, signal);
       const facts = await session.inspect(signal);
       const counts = facts.present && restoring.parts === undefined ? await countPresent(session, signal) : null;
-      inspected.push({ datastore, facts, counts, problem: null });
+      const notes = restoring.parts === undefined ? [] : await lookUp(setup.address, { datastore, session, restoring }, signal);
+      inspected.push({ datastore, facts, counts, problem: null, notes });
     } catch (error) {
-      inspected.push({ datastore, facts: null, counts: null, problem: reportError(error) });
+      inspected.push({ datastore, facts: null, counts: null, problem: reportError(error), notes: [] });
     }
   }
   return { targets: inspected, space: await forecast(setup, inspected, signal) };
+}
+
+async function lookUp(
+  address: BackupAddress,
+  {
+    datastore,
+    session,
+    restoring,
+  }: { readonly datastore: string; readonly session: RestoreSession } & Pick<InspectionSetup["targets"][number], "restoring">,
+  signal: AbortSignal,
+): Promise<readonly Note[]> {
+  await using destination = await openDestination(address.destination);
+  const backup = await openAddressed(destination, address, signal);
+  return await lookUpParts(session, { backup, member: backup.findMember(datastore) }, restoring, signal);
 }
 
 /** Counting is a service: what cannot be counted in time is unknown, and no trouble. */

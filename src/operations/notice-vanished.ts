@@ -2,6 +2,7 @@ import { describeCause } from "../base/errors.ts";
 import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Core } from "./core.ts";
 import { describeDestination } from "./find-config.ts";
+import { noticeIdentity } from "./notice-identity.ts";
 import { recordVanished } from "./sync-destination.ts";
 import { openDestination } from "./verify.ts";
 
@@ -26,6 +27,7 @@ export async function noticeVanished(core: Core, name: string, signal: AbortSign
     for (const { id } of back) core.catalog.backups.mark(name, id, { missingSinceMs: null });
     const missing = known.filter(({ manifestKey }) => !there.has(manifestKey));
     if (missing.length === 0 || !(await destination.probe(limit)).marked) return;
+    noticeIdentity(core, name, await destination.identify(limit));
     const vanished = missing.filter(({ id }) => core.catalog.backups.get(name, id) !== undefined && !isInUse(core, id));
     core.catalog.transact(() => {
       for (const { id } of vanished) core.catalog.backups.remove(name, id);

@@ -1,10 +1,11 @@
 import type { CatalogBackup } from "../catalog/contract.ts";
 import type { Core } from "./core.ts";
+import { describeDeletion, type DeletionPlan } from "./describe-deletion.ts";
 import { usesBackup } from "./payload.ts";
 import { listPendingRemovals } from "./pending-removals.ts";
 
-/** Why a backup should not be removed even on purpose; empty when nothing speaks against it. */
-export function planDeletion(core: Core, backup: CatalogBackup): readonly string[] {
+/** What speaks against the removal of a backup, even on purpose. */
+export function planDeletion(core: Core, backup: CatalogBackup): DeletionPlan {
   const isPending = listPendingRemovals(core, ["delete", "retention"]);
   const isSame = ({ destination, id }: CatalogBackup): boolean => id === backup.id && destination === backup.destination;
   const verified = core.catalog.backups
@@ -22,10 +23,17 @@ export function planDeletion(core: Core, backup: CatalogBackup): readonly string
       return holding.length > 0 && holding.every(isSame);
     });
   const isLast = last !== undefined && others.length === 0 && isSame(last);
-  return [
-    ...(backup.pinned === null ? [] : [backup.pinned === "" ? "it is pinned" : `it is pinned: ${backup.pinned}`]),
-    ...(core.queue.usesOf((payload) => usesBackup(payload, backup.id)).length > 0 ? ["it is in use"] : []),
-    ...(isLast ? [`it is the last verified backup of job "${backup.job}"`] : []),
-    ...(isLast || lastOf.length === 0 ? [] : [`it is the last verified backup with the data of ${lastOf.join(", ")}`]),
-  ];
+  const newer = "make a newer verified backup first";
+  return describeDeletion([
+    ...(backup.pinned === null
+      ? []
+      : [{ refusal: backup.pinned === "" ? "it is pinned" : `it is pinned: ${backup.pinned}`, remedy: "unpin it" }]),
+    ...(core.queue.usesOf((payload) => usesBackup(payload, backup.id)).length > 0
+      ? [{ refusal: "it is in use", remedy: "wait until it is not used any more" }]
+      : []),
+    ...(isLast ? [{ refusal: `it is the last verified backup of job "${backup.job}"`, remedy: newer }] : []),
+    ...(isLast || lastOf.length === 0
+      ? []
+      : [{ refusal: `it is the last verified backup with the data of ${lastOf.join(", ")}`, remedy: newer }]),
+  ]);
 }

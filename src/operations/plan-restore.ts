@@ -34,11 +34,12 @@ import { listDoubts } from "./list-doubts.ts";
 import { identifyTargets, isAnythingThere, listOriginDoubts } from "./list-origin-doubts.ts";
 import { assertParts } from "./assert-parts.ts";
 import { describeRestoring, listParts, type PartsRequest } from "./parts.ts";
-import { readRatios } from "./prepare-task.ts";
+import { addressBackup, readRatios } from "./prepare-task.ts";
 import type { PlannedDatastore } from "./planned-datastore.ts";
 import { chooseServices } from "./restore-services.ts";
 import { readManifest } from "./show-backup.ts";
 import { openStagingDirectory } from "./staging.ts";
+import { describeDuration } from "../base/parse-duration.ts";
 
 /** Longer than looking takes; a target on a dead mount must not keep the asker. */
 const inspectionMs = 30_000;
@@ -106,7 +107,12 @@ export async function planRestore(core: Core, request: RestorePlanRequest, signa
   const parts = listParts(request);
   const targets = chooseRestoreTargets(core.config, members, to);
   const { job, hooks, why } = chooseRestoreJob(core.config, core.catalog, backup, targets);
-  const { targets: inspected, space } = await inspectInWorker(core, job, targets, describeRestoring(parts, manifest.class), signal);
+  const { targets: inspected, space } = await inspectInWorker(
+    core,
+    { backup, job, targets },
+    describeRestoring(parts, manifest.class),
+    signal,
+  );
   const restored = parts === undefined ? await readRestored(core, backup, signal) : [];
   const services = chooseServices(core.config.datastores, targets);
   const { undoKeepMs, undoKeepLast } = job.restore;
@@ -159,8 +165,11 @@ async function findPassedOver(core: Core, backup: CatalogBackup, signal: AbortSi
 /** Drivers may open databases, which the daemon's own process must not. Looking needs no locks and no place in the queue. */
 async function inspectInWorker(
   core: Core,
-  job: JobConfig,
-  targets: readonly ChosenTarget<ManifestMember>[],
+  {
+    backup,
+    job,
+    targets,
+  }: { readonly backup: CatalogBackup; readonly job: JobConfig; readonly targets: readonly ChosenTarget<ManifestMember>[] },
   restoring: InspectionSetup["targets"][number]["restoring"],
   signal: AbortSignal,
 ): Promise<Inspection> {
@@ -174,6 +183,7 @@ async function inspectInWorker(
     host: settings.hostname,
     version: core.version,
     stagingDir: staging.path,
+    address: addressBackup(core, { destination: backup.destination, backupId: backup.id }),
     saveTo: describeDestination(core.config, job.destination),
     layout,
     targets: targets.map(({ member: { datastore, kind, status, entries }, datastore: into, options }) => ({
@@ -188,7 +198,7 @@ async function inspectInWorker(
   };
   const limit = new AbortController();
   const timer = setTimeout(
-    () => limit.abort(new HoldfastError("timeout", `Looking at what is there took longer than ${inspectionMs} ms`)),
+    () => limit.abort(new HoldfastError("timeout", `Looking at what is there took longer than ${describeDuration(inspectionMs)}`)),
     inspectionMs,
   );
   try {
@@ -243,7 +253,7 @@ function describeMember(
     method: facts?.method ?? null,
     neededBytes: facts?.neededBytes ?? null,
     users: facts?.users ?? [],
-    notes: [...(facts?.notes ?? []), ...more],
+    notes: [...(facts?.notes ?? []), ...(target?.notes ?? []), ...more],
     problem: target?.problem?.message ?? describePresent(database, facts),
   };
 }

@@ -96,6 +96,7 @@ export function readStatus(core: Core): Status {
     ...scratches.problems,
     ...(configProblem === null ? [] : [configProblem]),
     ...(core.clockJump === undefined ? [] : [core.clockJump]),
+    ...core.destinationProblems.values(),
     ...jobs.flatMap(({ job, problems: own }) => own.map((problem) => `${job}: ${problem}`)),
   ];
   const state =

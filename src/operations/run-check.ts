@@ -6,6 +6,7 @@ import { redactText } from "../telemetry/redact.ts";
 import { describeCheck } from "./describe-hook.ts";
 import { runHook } from "./run-hook.ts";
 import { openStagingDirectory } from "./staging.ts";
+import { describeDuration } from "../base/parse-duration.ts";
 
 const retryEveryMs = 500;
 
@@ -103,7 +104,8 @@ export async function askDatastore(check: SqlCheck, { queried = [], stagingDir }
   await using opened = await findDatastoreDriver(kind).configure(options).open(context);
   const timeLimit = AbortSignal.timeout(check.timeoutMs);
   const value = await opened.query?.(check.sql, AbortSignal.any([signal, timeLimit])).catch((error: unknown) => {
-    if (timeLimit.aborted && !signal.aborted) throw new HoldfastError("timeout", `it gave no answer within ${check.timeoutMs} ms`);
+    if (timeLimit.aborted && !signal.aborted)
+      throw new HoldfastError("timeout", `it gave no answer within ${describeDuration(check.timeoutMs)}`);
     throw error;
   });
   if (value === undefined) throw new HoldfastError("config-invalid", `"${name}" cannot be asked: it is of kind ${kind}`);

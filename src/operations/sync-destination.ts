@@ -8,6 +8,7 @@ import type { Destination } from "../destinations/contract.ts";
 import { describeBackup } from "./catalog-backup.ts";
 import type { Core } from "./core.ts";
 import { describeDestination } from "./find-config.ts";
+import { noticeIdentity } from "./notice-identity.ts";
 import { openDestination } from "./verify.ts";
 
 /** What keeping the catalog needs; the daemon's core, or a rebuild without one. */
@@ -81,6 +82,7 @@ export async function syncDestination(
       },
     );
   }
+  noticeIdentity(core, name, await destination.identify(signal));
   const before = core.catalog.backups.find({ destination: name });
   const { backups, unreadable } = await findBackups(destination, "", signal);
   const read = [...backups, ...findDamaged(core, name, unreadable)];

@@ -20,7 +20,7 @@ export async function deliverByCommand(channel: CommandTarget, message: Message,
 
 function describeEnd(error: unknown): string {
   const message = error instanceof HoldfastError ? error.message : "";
-  const [end] = /^it (exited with \d+|was killed by \w+|did not end within \d+ ms)/.exec(message) ?? [];
+  const [end] = /^it (exited with \d+|was killed by \w+|did not end within \d+\w+(?: \d+\w+)*)/.exec(message) ?? [];
   return end === undefined ? "its program cannot be started" : `its program ${end.slice("it ".length)}`;
 }
 

@@ -3,6 +3,7 @@ import type { Channel } from "./channel.ts";
 import { deliverByCommand } from "./deliver-by-command.ts";
 import { deliverByPing, deliverByWebhook } from "./deliver-by-http.ts";
 import type { Message } from "./notification.ts";
+import { describeDuration } from "../base/parse-duration.ts";
 
 /**
  * One attempt to deliver a message within the channel's time limit. No error text shows an address, a header or an argument.
@@ -22,7 +23,7 @@ export async function deliver(channel: Channel, message: Message, signal: AbortS
     }
   } catch (error) {
     if (signal.aborted) throw new HoldfastError("cancelled", "the delivery was stopped", { cause: error });
-    if (limit.aborted) throw new HoldfastError("timeout", `no answer within ${channel.timeoutMs} ms`);
+    if (limit.aborted) throw new HoldfastError("timeout", `no answer within ${describeDuration(channel.timeoutMs)}`);
     throw error;
   }
 }

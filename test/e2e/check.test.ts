@@ -114,6 +114,18 @@ test("a config that protects nothing is told as such, and is no failure", async 
   assert.ok(!(await check({})).some(({ what }) => what === "jobs"));
 });
 
+test("a datastore of no job, to which backups are only restored, may be absent; one of a job may not", async () => {
+  await initialize();
+  const staging = `  staging: { kind: sqlite, path: ${dir}/srv/staging.db }
+  rescue: { kind: files, root: ${dir}/srv/rescue }`;
+  const findings = await check({ datastores: staging });
+  find(findings, "warn", "source staging", /staging\.db/);
+  find(findings, "warn", "source rescue", /rescue/);
+  find(findings, "warn", "source rescue", /no job backs it up/);
+  const rest = `  day: { datastores: [staging], destination: local }`;
+  find(await check({ datastores: staging, rest }, 1), "fail", "source staging", /staging\.db/);
+});
+
 test("A19 warns when data and backups share a disk, when no copy leaves the machine, and not when another disk has one", async () => {
   await initialize();
   const alone = await check();

@@ -70,6 +70,17 @@ describe("the command line, without a daemon", () => {
     assert.equal(json.stderr, "");
   });
 
+  it("exit 2: a time without a unit, or too short, is told by the option that it was given to", async () => {
+    for (const [time, why] of [
+      ["3", /--keep-for <time>.*"3": it has no unit.*for example 90s/],
+      ["3s", /--keep-for <time>.*it must be at least 1m/],
+    ] as const) {
+      const { status, stderr } = await runProgram(["restore", "latest", "--to", "scratch", "--keep-for", time]);
+      assert.equal(status, 2, stderr);
+      assert.match(stderr, why);
+    }
+  });
+
   it("exit 2: no config, or a broken one", async () => {
     await using place = await createInstallation({ config: "jobs: { x: { datastores: [nothing], destination: nowhere } }\n" });
     assert.equal((await place.holdfast(["status"])).status, 2);
@@ -140,6 +151,12 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
     ])
       assert.match((await daemon.json<Failure>(args, 4)).error.hint ?? "", /Did you mean "nightly"\?/, String(args));
     assert.equal((await daemon.json<Failure>(["list", "--destination", "nowhere"], 4)).error.code, "unknown-name");
+    for (const args of [["show"], ["verify", "latest"], ["restore", "latest", "--plan"], ["extract", "latest"]])
+      assert.match(
+        (await daemon.json<Failure>([...args, "--job", "nigthly"], 4)).error.hint ?? "",
+        /Did you mean "nightly"\?/,
+        String(args),
+      );
     assert.equal((await daemon.holdfast(["watch", "nothing"])).status, 4);
     assert.equal((await daemon.holdfast(["undo"])).status, 4);
     assert.equal((await daemon.holdfast(["copy", "latest", "nowhere"])).status, 4);
@@ -206,6 +223,22 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
     assert.match(stdout, /^suspect: /);
   });
 
+  it("exit 5: only a suspect backup is accepted", async () => {
+    const [suspect, good] = await daemon.json<readonly { readonly id: string; readonly name: string }[]>(["list", "nightly"]);
+    assert.ok(suspect !== undefined && good !== undefined);
+    const { error } = await daemon.json<Failure>(["accept", good.id], 5);
+    assert.match(error.message, new RegExp(`^${good.name} is not suspect: there is nothing to accept`));
+    assert.equal((await daemon.holdfast(["accept", suspect.id, "--reason", "it is right"])).status, 0);
+  });
+
+  it("L7 exit 7: a refused deletion says what of its reasons can be changed", async () => {
+    const [newest] = await daemon.json<readonly { readonly id: string }[]>(["list", "nightly"]);
+    const hint = async (): Promise<string | null> => (await daemon.json<Failure>(["delete", newest?.id ?? "", "--yes"], 7)).error.hint;
+    await daemon.json(["pin", newest?.id ?? ""]);
+    assert.equal(await hint(), "Unpin it, or say --force.");
+    await daemon.json(["unpin", newest?.id ?? ""]);
+  });
+
   it("L7 exit 6: a damaged backup is named as such by verify and restore, and nothing is touched", async () => {
     const folder = join(daemon.dir, "backups/nightly");
     const archives = (await readdir(folder)).filter((name) => /^nightly_.*\.tar$/.test(name)).toSorted();
@@ -214,6 +247,9 @@ describe("exit statuses and questions, with a daemon", { timeout: 600_000 }, () 
     const verified = await daemon.holdfast(["verify", archive]);
     assert.equal(verified.status, 6);
     assert.match(verified.stdout, /^failed {2}/);
+    assert.match(verified.stderr, /^hint: Use another backup/m);
+    const [proof] = await daemon.json<readonly { readonly hint: string | null }[]>(["verify", "--offline", join(folder, archive)], 6);
+    assert.match(proof?.hint ?? "", /^Use another backup/);
     const { error } = await daemon.json<Failure>(["restore", archive, "--yes", "--accept-doubtful"], 6);
     assert.ok(error.message.includes(archive), error.message);
     assert.equal(await notes(), "hardly anything\n");

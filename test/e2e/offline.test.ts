@@ -106,6 +106,33 @@ test("W13 list, show and verify read a copied destination as a whole", async () 
   assert.deepEqual(fingerprint(join(place.dir, "pristine")), before, "reading changed the copy");
 });
 
+test("L7 a job that is not there, and a directory of nothing but pre-restore backups, are told as such", async () => {
+  for (const args of [
+    ["list", "nihgt"],
+    ["verify", "--all", "--job", "nihgt"],
+    ["restore", "latest", "--job", "nihgt", "--plan"],
+  ]) {
+    const { status, stderr } = await place.holdfast([...args, "--offline", place.copy]);
+    assert.equal(status, 4, stderr);
+    assert.match(stderr, /There is no backup of job "nihgt" below .*\nhint: Did you mean "night"\? There are backups of /);
+  }
+  const saved = join(place.dir, "saved");
+  for (let count = 0; count < 2; count += 1)
+    succeed(await place.holdfast(["restore", place.nameOf("file"), "--offline", place.copy, "--save-to", saved, "--yes"]));
+  const { status, stdout, stderr } = await place.holdfast(["list", "--offline", saved]);
+  assert.deepEqual([status, stdout], [0, ""]);
+  assert.match(stderr, /only 2 backups here that were made before restores: --pre-restore lists them/);
+  assert.equal(
+    succeed(await place.holdfast(["list", "--offline", saved, "--pre-restore"]))
+      .trim()
+      .split("\n").length,
+    2,
+  );
+  const missing = await place.holdfast(["destination", "config", "/nosuch-place"]);
+  assert.equal(missing.status, 4);
+  assert.match(missing.stderr, /There is no \/nosuch-place\nhint: .*Is the disk mounted, and the path right\?/);
+});
+
 test("W13 --to restores below a directory and leaves the original places alone", async () => {
   const before = fingerprint(place.live);
   const target = join(place.dir, "elsewhere");

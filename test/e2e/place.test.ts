@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { startDaemon } from "../support/daemon.ts";
+import type { Status } from "../../src/operations/read-status.ts";
+import { startDaemon, type StartedDaemon } from "../support/daemon.ts";
+import { waitUntil } from "../support/wait-until.ts";
 
 const createConfig = (dir: string): string => `
 destinations:
@@ -64,5 +66,58 @@ test(
     assert.equal((await backUp(join(daemon.dir, "backups"))).status, 0);
     const listed = await daemon.json<readonly { readonly destination: string }[]>(["list"]);
     assert.deepEqual([...new Set(listed.map(({ destination }) => destination))], ["local"]);
+  },
+);
+
+async function waitForProblems(daemon: StartedDaemon, expected: "none" | RegExp): Promise<Status> {
+  return await waitUntil(`problems: ${String(expected)}`, async () => {
+    const status = await daemon.json<Status>(["status"]);
+    const { problems } = status;
+    return (expected === "none" ? problems.length === 0 : problems.some((problem) => expected.test(problem))) && status;
+  });
+}
+
+test("W12 the status tells of a destination that is gone before a run needs it, and that it is back", { timeout: 300_000 }, async () => {
+  const spare = (dir: string): string =>
+    createConfig(dir).replace("datastores:", `  usb: { kind: local, path: ${dir}/usb, required: false }\n$&`);
+  await using daemon = await startDaemon({ config: spare, init: ["local"] });
+  assert.equal((await daemon.json<Status>(["status"])).state, "ok");
+  const backups = join(daemon.dir, "backups");
+  renameSync(backups, `${backups}.away`);
+  assert.equal((await daemon.holdfast(["reload"])).status, 0);
+  const gone = await waitForProblems(
+    daemon,
+    /destination "local" \(.*backups\) is not there\. Mount it, or make it: holdfast destination init local/,
+  );
+  assert.equal(gone.state, "warning");
+  assert.equal((await daemon.holdfast(["status", "--check"])).status, 1);
+  mkdirSync(backups);
+  await daemon.holdfast(["reload"]);
+  await waitForProblems(daemon, /it has no marker/);
+  rmSync(backups, { recursive: true });
+  renameSync(`${backups}.away`, backups);
+  await daemon.holdfast(["reload"]);
+  await waitForProblems(daemon, "none");
+  assert.match(daemon.log(), /destination \\?"local\\?" can be used again/);
+});
+
+test(
+  "W12 a destination whose name has come to mean another directory is told of, once, with where its backups are",
+  { timeout: 300_000 },
+  async () => {
+    await using daemon = await startDaemon({ config: createConfig, init: ["local"] });
+    mkdirSync(join(daemon.dir, "notes"));
+    writeFileSync(join(daemon.dir, "notes/a.txt"), "one");
+    assert.equal((await daemon.holdfast(["backup", "daily"])).status, 0);
+    await daemon.writeConfig(createConfig(daemon.dir).replace("/backups", "/other"));
+    assert.equal((await daemon.holdfast(["destination", "init", "local"])).status, 0);
+    assert.equal((await daemon.holdfast(["reload"])).status, 0);
+    const told = await daemon.waitForLog(/.*"?local\\?"? is another place than before.*/);
+    assert.match(told, /holdfast list --offline PATH/);
+    assert.equal((await daemon.holdfast(["rebuild"])).status, 0);
+    assert.equal((await daemon.holdfast(["list"])).stdout, "");
+    assert.equal(daemon.log().match(/is another place than before/g)?.length, 1);
+    const log = daemon.log();
+    assert.ok(log.indexOf("is another place") < log.indexOf("is no longer at"), "the reason comes before what it leads to");
   },
 );

@@ -141,6 +141,24 @@ jobs:
     assert.equal(uploads(), before);
   });
 
+  test("a plan says which paths the backup does not have, and what is there now counts for nothing", async () => {
+    runShell("echo came > later.txt", join(dir, "srv/uploads"));
+    const before = uploads();
+    const wanted = ["--only", "uploads", "--path", "avatars/*.png", "--path", "later.txt", "--path", `${dir}/srv/uploads/gone/*`];
+    const told = new RegExp(`has nothing that matches later\\.txt, ${dir}/srv/uploads/gone/\\*: the restore is refused`);
+    const path = join(dir, "backups/nightly", backup);
+    for (const from of [[backup], ["--offline", path]]) {
+      const plan = await installation.json<Pick<RestorePlan, "datastores">>(["restore", ...from, ...wanted, "--plan"]);
+      assert.match(plan.datastores[0]?.notes.map(({ message }) => message).join() ?? "", told);
+      const there = await installation.json<Pick<RestorePlan, "datastores">>(["restore", ...from, ...wanted.slice(0, 4), "--plan"]);
+      assert.deepEqual(there.datastores[0]?.notes, []);
+      const { status, stdout, stderr } = await installation.holdfast(["restore", ...from, ...wanted.slice(0, 6), "--yes"]);
+      assert.equal(status, 4, stdout + stderr);
+      assert.match(stdout + stderr, /nothing in "uploads" that matches later\.txt/);
+    }
+    assert.equal(uploads(), before);
+  });
+
   test("D10 the same offline, and the named command takes back the same part", async () => {
     await daemon.stop();
     const path = join(dir, "backups/nightly", backup);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { chmodSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdirSync, writeFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { test } from "node:test";
 import { createInstallation, type Installation } from "../support/daemon.ts";
@@ -62,4 +62,27 @@ test("check and doctor without rights to the state say what to do, and do not ta
     if (verb === "doctor") assert.match(text, /^FAIL +state directory \S+: Cannot use \S+\/state: EACCES.*\(Run it as root/m);
     assert.doesNotMatch(text, /rebuild/);
   }
+});
+
+test("state-unwritable: an offline restore without rights to the state says so", async () => {
+  await using place = await createInstallation({
+    config: (dir) => `${config(dir)}datastores: { notes: { kind: files, root: ${dir}/notes } }
+jobs: { nightly: { datastores: [notes], destination: local } }
+`,
+    init: ["local"],
+  });
+  chmodSync(place.dir, 0o755);
+  chmodSync(place.configPath, 0o644);
+  const notes = join(place.dir, "notes");
+  mkdirSync(notes);
+  writeFileSync(join(notes, "a.txt"), "one");
+  {
+    await using daemon = await place.start();
+    assert.equal((await place.holdfast(["backup", "nightly"])).status, 0, daemon.log());
+  }
+  assert.equal(spawnSync("chown", ["-R", `${nobody}:${nobody}`, join(place.dir, "backups"), notes]).status, 0);
+  const copy = join(place.dir, "backups/nightly");
+  const { status, text } = runAsNobody(place, "restore", "--offline", copy, "latest", "--yes", "--json");
+  assert.equal(status, 1, text);
+  assert.match(text, /"code": ?"state-unwritable"[^]*A restore needs \S+\/state and [^]*Run it as root/);
 });

@@ -1,4 +1,5 @@
 import { HoldfastError } from "../../src/base/errors.ts";
+import { createId } from "../../src/base/ids.ts";
 import type {
   ByteRange,
   Destination,
@@ -29,6 +30,7 @@ interface Staging {
 export class MemoryMedium {
   readonly objects = new Map<string, Stored>();
   readonly stagings = new Map<string, Staging>();
+  readonly id = createId(Date.now());
   marker: string | undefined;
   present = true;
   readOnly = false;
@@ -53,6 +55,12 @@ export class MemoryDestination implements Destination {
     this.#assertPresent(signal);
     const { marker, readOnly, freeBytes } = this.#medium;
     return { summary: "memory", freeBytes, marked: marker === this.name, writable: !readOnly, notes: [] };
+  }
+
+  async identify(signal: AbortSignal): Promise<string> {
+    this.#assertPresent(signal);
+    this.#assertMarked();
+    return this.#medium.id;
   }
 
   async openPublication(folder: string, name: string, shape: PublicationShape, id: string, signal: AbortSignal): Promise<Publication> {
@@ -144,12 +152,16 @@ export class MemoryDestination implements Destination {
 
   #assertWritable(signal: AbortSignal): void {
     this.#assertPresent(signal);
-    const { marker, readOnly } = this.#medium;
+    this.#assertMarked();
+    if (this.#medium.readOnly) throw createUnwritable();
+  }
+
+  #assertMarked(): void {
+    const { marker } = this.#medium;
     if (marker === undefined) {
       throw new HoldfastError("destination-unmarked", "It has no marker", { hint: `holdfast destination init ${this.name}` });
     }
     if (marker !== this.name) throw new HoldfastError("destination-foreign", `It belongs to "${marker}"`);
-    if (readOnly) throw createUnwritable();
   }
 }
 

@@ -149,7 +149,7 @@ await run(["sh", "-c", "sleep 1004 & sleep 1005"], { timeoutMs: 1_000 }).catch(t
 await run(["/no/such/program"]).catch((error: Error) => console.log(/No such file/.test(error.message) ? "not there" : error.message));
 await run(["true"], { runAs: "no-such-user" }).catch(() => console.log("no user"));`;
   const lines = (await runInSandbox("probe-bad-hook", text)).split("\n");
-  assert.deepEqual(lines, ["it exited with 3: first; reason", "it did not end within 1000 ms", "not there", "no user"]);
+  assert.deepEqual(lines, ["it exited with 3: first; reason", "it did not end within 1s", "not there", "no user"]);
   assert.equal((await bed.run(["pgrep", "-xf", "sleep 100[45]"])).stdout, "");
 });
 

@@ -17,6 +17,12 @@ export async function listOffline(context: VerbContext, options: OfflineListOpti
   const backups = found.map(({ backup }) => backup).filter((backup) => found.length === 1 || backup.class === wanted);
   if (terminal.json === "json") terminal.printJson(backups.slice(0, limit));
   else printBackups(backups.slice(0, limit), terminal);
+  if (backups.length === 0 && found.length > 0)
+    terminal.tell(
+      wanted === "backup"
+        ? `There are only ${found.length} backups here that were made before restores: --pre-restore lists them.`
+        : `None of the ${found.length} backups here was made before a restore: without --pre-restore they are listed.`,
+    );
   for (const { key, reason } of unreadable) terminal.tell(`damaged: ${key}: ${reason}`);
   return unreadable.length === 0 ? 0 : 6;
 }

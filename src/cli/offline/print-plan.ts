@@ -63,7 +63,7 @@ export function listPlanLosses(members: readonly PlannedMember[]): readonly stri
 }
 
 function describeMember(planned: PlannedMember): readonly string[] {
-  const { target, facts, problem } = planned;
+  const { target, facts, problem, notes } = planned;
   const { member, configured, source } = target;
   const bytes = member.entries.reduce((sum, entry) => sum + entry.plain.bytes, 0);
   const where = `${configured.sourcePaths.join(", ")}, as the ${source === "config" ? "config" : "backup"} says`;
@@ -75,7 +75,7 @@ function describeMember(planned: PlannedMember): readonly string[] {
       : `    now: ${facts.summary}${facts.present ? `; ${facts.method}` : ""}`,
     ...describeContentsLines(describeSides(planned)).map(([name, text]) => `    ${name}: ${text}`),
     ...(facts?.users.length ? [`    in use by pid ${facts.users.join(", ")}`] : []),
-    ...(facts?.notes ?? []).map(({ message }) => `    note: ${message}`),
+    ...[...(facts?.notes ?? []), ...notes].map(({ message }) => `    note: ${message}`),
   ];
 }
 

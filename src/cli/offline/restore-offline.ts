@@ -108,7 +108,7 @@ function describePlanAsJson({
     space,
     doubts,
     datastores: members.map((planned) => {
-      const { target, facts, problem } = planned;
+      const { target, facts, problem, notes } = planned;
       const { member, configured, source } = target;
       return {
         datastore: member.datastore,
@@ -120,6 +120,7 @@ function describePlanAsJson({
         method: facts?.method ?? null,
         neededBytes: facts?.neededBytes ?? null,
         users: facts?.users ?? [],
+        notes: [...(facts?.notes ?? []), ...notes],
         problem: problem ?? null,
       };
     }),

@@ -58,7 +58,7 @@ export class ApiDatastore implements Datastore {
       return { contents: emptyContents, checked: true, notes: [], absent: true };
     if (bytes === 0 && !allowEmpty)
       throw new HoldfastError("source-empty", `Cannot dump "${this.#context.name}": there are no collections in ${tenant}/${database}`, {
-        hint: "Set `allowEmpty: true` where that is normal.",
+        hint: "Correct `tenant` and `database`; set `allowEmpty: true` where that is normal.",
       });
     const notes: Note[] = [
       {
@@ -124,11 +124,24 @@ export class ApiDatastore implements Datastore {
       throw isAway ? new HoldfastError("source-missing", error.message, { hint: error.hint ?? "", cause: error }) : error;
     }
     let bytes = 0;
-    for (const { id, name, dimension } of await listCollections(this.#client, this.#options, signal)) {
+    for (const { id, name, dimension } of await this.#listCollections(signal)) {
       if (ownName.test(name)) continue;
       bytes += recordBytes + (await countRecords(this.#client, this.#options, id, signal)) * (recordBytes + (dimension ?? 0) * numberBytes);
     }
     return bytes;
+  }
+
+  async #listCollections(signal: AbortSignal): ReturnType<typeof listCollections> {
+    try {
+      return await listCollections(this.#client, this.#options, signal);
+    } catch (error) {
+      if (!(error instanceof HoldfastError) || error.code !== "unknown-name") throw error;
+      const { tenant, database } = this.#options;
+      throw new HoldfastError(error.code, error.message, {
+        hint: `Correct \`tenant\` and \`database\`: the server has no ${tenant}/${database}.`,
+        cause: error,
+      });
+    }
   }
 
   /** A server of our own that keeps its data below the directory. */

@@ -220,6 +220,9 @@ test("W5 a server that is away, empty, or refuses the token is told as such; the
   for (const { name } of (await server.call("GET", collectionsPath)) as readonly Named[])
     await server.call("DELETE", `${collectionsPath}/${name}`);
   await assert.rejects(dumpAll(chromaDriver, options, directory), { code: "source-empty" });
+  await assert.rejects(dumpAll(chromaDriver, { ...options, database: "misspelt" }, directory), {
+    hint: /^Correct `tenant` and `database`/,
+  });
   assert.equal((await dumpAll(chromaDriver, { ...options, optional: true }, directory)).facts.absent, true);
   await server.stop();
   await assert.rejects(dumpAll(chromaDriver, options, directory), { code: "source-missing" });

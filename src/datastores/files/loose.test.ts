@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { appendFileSync, readFileSync, renameSync, rmSync, statSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { checkAll, dumpAll, makeContext, quiet, readEntry, restoreAll } from "../../../test/support/datastore.ts";
+import { checkAll, dumpAll, each, makeContext, quiet, readEntry, restoreAll } from "../../../test/support/datastore.ts";
 import { makeRoot, runShell } from "../../../test/support/trees.ts";
 import { waitUntil } from "../../../test/support/wait-until.ts";
 import { compareContents } from "../../base/contents.ts";
@@ -181,4 +181,16 @@ test("a target directory that has become a link is refused, whatever lies behind
   await assert.rejects(restoreAll(filesDatastore, options, base, entries), { code: "target-unsafe" });
   assert.equal(runShell("ls -A elsewhere/deep", base), "");
   assert.equal(readFileSync(join(place, "y"), "utf8"), "y\n");
+});
+
+test("A6 a chosen file that is there now and not in the backup is found missing, and refused", async (t) => {
+  const { base, root: place } = makeRoot(t, "echo one > a.conf");
+  const options = { include: [join(place, "*.conf")] };
+  const { entries } = await dumpAll(filesDatastore, options, base);
+  writeFileSync(join(place, "b.conf"), "later");
+  await using datastore = await filesDatastore.configure(options).open(makeContext(base));
+  await using session = await datastore.openRestore({ kind: "original" }, { absent: false, parts: ["a.conf", "b.conf"] }, quiet);
+  await session.inspect(quiet);
+  assert.deepEqual(await session.findUnmet?.(each(entries), quiet), ["b.conf"]);
+  await assert.rejects(session.stage(each(entries), quiet), { code: "unknown-name", message: /matches b\.conf/ });
 });

@@ -47,7 +47,14 @@ const treeOptions = z.strictObject({
   ...shared,
 });
 
-export const filesOptions = z.union([looseOptions, treeOptions]);
+export const filesOptions = z.union([looseOptions, treeOptions], {
+  error: ({ input }) =>
+    isBoth(input) ? "it has `root` and `include`, which exclude each other: a directory as one tree, or single files" : undefined,
+});
+
+function isBoth(input: unknown): boolean {
+  return typeof input === "object" && input !== null && "root" in input && "include" in input;
+}
 
 export type LooseOptions = z.output<typeof looseOptions>;
 export type TreeOptions = z.output<typeof treeOptions>;

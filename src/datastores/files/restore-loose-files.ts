@@ -89,10 +89,16 @@ export class LooseRestore implements RestoreSession {
     return Promise.resolve({ files: sizes.length, bytes: sizes.reduce((total, size) => total + size, 0) });
   }
 
+  async findUnmet(entries: AsyncIterable<StoredEntry>, _signal: AbortSignal): Promise<readonly string[]> {
+    const names: string[] = [];
+    for await (const { name } of entries) names.push(name);
+    return this.#selection?.listUnmet(names) ?? [];
+  }
+
   async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
     try {
       for await (const entry of entries) if (this.#selection?.has(entry.name) ?? true) await this.#stageFile(entry, signal);
-      const unmet = this.#selection?.listUnmet() ?? [];
+      const unmet = this.#selection?.listUnmet(this.#files.map(({ name }) => name)) ?? [];
       if (unmet.length > 0 && this.#beyond === "keep") throw createUnmetError(unmet, this.#target.base);
       for (const { path } of this.#areas.values()) await syncTree(path, signal);
     } catch (error) {

@@ -5,7 +5,7 @@ import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { RestoreOptions, RestoreSession, SavedMember, StoredEntry, SwapStep, TargetFacts } from "../contract.ts";
 import { explainSpace } from "../trees/explain-fault.ts";
-import { createUnmetError, filterTree, findMembers } from "../trees/filter-tree.ts";
+import { createUnmetError, filterTree, findMembers, type FoundMembers } from "../trees/filter-tree.ts";
 import { findUsers } from "../trees/find-users.ts";
 import { listMountPoints } from "../trees/mounts.ts";
 import type { PathSelection } from "../../base/path-selection.ts";
@@ -70,12 +70,17 @@ export class PathsRestore implements RestoreSession {
     };
   }
 
+  async findUnmet(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<readonly string[]> {
+    for await (const entry of entries) return this.#listUnmet(await findMembers(entry, this.#selection, signal));
+    return this.#selection.patterns;
+  }
+
   async stage(entries: AsyncIterable<StoredEntry>, signal: AbortSignal): Promise<Contents> {
     this.#checkRoot();
     for await (const entry of entries) {
       if (entry.form !== "tree") throw new HoldfastError("backup-damaged", `Cannot restore "${entry.name}": one tree was expected`);
       const found = await findMembers(entry, this.#selection, signal);
-      const unmet = this.#selection.listUnmet();
+      const unmet = this.#listUnmet(found);
       if (unmet.length > 0 && this.#beyond === "keep") throw createUnmetError(unmet, entry.name.replace(/\.tar$/, ""));
       if (found.wanted.size === 0 && found.directories.size === 0) continue;
       this.#hasAny = true;
@@ -95,6 +100,10 @@ export class PathsRestore implements RestoreSession {
       if (compareContents(this.#expected, this.#contents).length === 0) this.#prune();
     }
     return this.#contents;
+  }
+
+  #listUnmet({ chosen, directories }: FoundMembers): readonly string[] {
+    return this.#selection.listUnmet([...chosen, ...directories].map((path) => Buffer.from(path, "latin1")));
   }
 
   expectedOfParts(): Contents {

@@ -1,5 +1,6 @@
 import { lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { findClosest } from "../../base/closest-name.ts";
 import { describeBytes } from "../../base/describe-amount.ts";
 import { HoldfastError, readErrno } from "../../base/errors.ts";
 import type { Note } from "../../base/note.ts";
@@ -23,7 +24,7 @@ import type { Neo4jOptions } from "./options.ts";
 import { openNeo4jRestore } from "./restore.ts";
 import { requireNoLinks } from "./require-no-links.ts";
 import { listPlaces, listStoreDirectories, storeParts } from "./store-places.ts";
-import { findHome, readToolVersion, requireHome } from "./tools.ts";
+import { findHome, readToolVersion, requireHome, requireJava } from "./tools.ts";
 
 const wholeTree = { exclude: [], oneFileSystem: true };
 
@@ -46,6 +47,7 @@ export class Neo4jDatastore implements Datastore {
     const sizes = await Promise.all(listPlaces(data, this.#options).map((path) => surveyTree(path, wholeTree, signal)));
     const bytes = sizes.reduce((sum, { tarBytes }) => sum + tarBytes, 0);
     const home = this.#options.prove === "graph" ? this.#findHome() : undefined;
+    if (home !== undefined) requireJava(this.#options, this.#what);
     const tools = home === undefined ? "its files only" : `Neo4j ${readToolVersion(home)} here`;
     const device = sizes[0]?.device;
     return {
@@ -67,7 +69,7 @@ export class Neo4jDatastore implements Datastore {
       this.#copy = "absent";
       return;
     }
-    this.#findHome(); // a missing tool is told before the downtime's work, not after it
+    if (this.#findHome() !== undefined) requireJava(this.#options, this.#what); // a missing tool is told before the downtime's work, not after it
     const path = join(this.#context.stagingDir, "copy");
     this.#copy = { path, data };
     const what = this.#what;
@@ -175,8 +177,11 @@ export class Neo4jDatastore implements Datastore {
       if (!(error instanceof HoldfastError) || error.code !== "source-missing") throw error;
       if (optional) return undefined;
       const where = describeDirectory(this.#options.data);
-      throw new HoldfastError("source-missing", `${this.#what}: there is no database "${database}" in ${where}: ${error.message}`, {
-        hint: "Correct `data` and `database`; set `optional: true` where its absence is normal.",
+      const others = await listDatabases(this.#options.data, signal);
+      const closest = findClosest(database, others);
+      const why = others.length === 0 ? `: ${error.message}` : `, but ${others.join(", ")}`;
+      throw new HoldfastError("source-missing", `${this.#what}: there is no database "${database}" in ${where}${why}`, {
+        hint: `${closest === undefined ? "" : `Did you mean "${closest}"? `}Correct \`data\` and \`database\`; set \`optional: true\` where its absence is normal.`,
         cause: error,
       });
     }
@@ -192,5 +197,16 @@ export class Neo4jDatastore implements Datastore {
     } catch (error) {
       throw explainSourceFault(error, data);
     }
+  }
+}
+
+/** The databases that a data directory has; none where there is no such directory. */
+async function listDatabases(data: Neo4jOptions["data"], signal: AbortSignal): Promise<readonly string[]> {
+  try {
+    const entries = await readdir(join((await findDirectory(data, signal)).path, "databases"), { withFileTypes: true });
+    return entries.flatMap((entry) => (entry.isDirectory() && entry.name !== "system" ? [entry.name] : [])).toSorted();
+  } catch {
+    signal.throwIfAborted();
+    return [];
   }
 }

@@ -1,5 +1,6 @@
 import { HoldfastError } from "../../base/errors.ts";
 import { explainSpace } from "../trees/explain-fault.ts";
+import { javaHint } from "./tools.ts";
 
 interface Meaning {
   readonly sign: RegExp;
@@ -59,7 +60,7 @@ export function explainToolError(thrown: unknown, what: string): Error {
   if (!(full instanceof HoldfastError)) return full;
   if (full.code === "tool-missing" && /(^|\/)java /.test(full.message))
     return new HoldfastError("tool-missing", `${what}: ${full.message}`, {
-      hint: "Install Java 17 or newer (Debian: openjdk-17-jre-headless), or set `java`.",
+      hint: javaHint,
       cause: thrown,
     });
   if (full.code !== "tool-failed") return full;

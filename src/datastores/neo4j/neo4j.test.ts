@@ -152,9 +152,14 @@ test("missing and wrong parts are errors that name the remedy", async () => {
   mkdirSync(empty);
   const fails = (more: Readonly<Record<string, unknown>>, expected: object): Promise<void> =>
     assert.rejects(dumpAll(neo4jDriver, server.options(more), directory), expected);
-  await fails({ database: "other" }, { code: "source-missing", message: /other/ });
+  await fails({ database: "other" }, { code: "source-missing", message: /no database "other" in .*, but neo4j/ });
+  await fails({ database: "noe4j" }, { code: "source-missing", hint: /Did you mean "neo4j"\?/ });
   await fails({ home: empty }, { code: "tool-missing", hint: /`home`/ });
-  await fails({ java: join(empty, "java") }, { code: "tool-missing", hint: /Java 17/ });
+  const noJava = { java: join(empty, "java17") };
+  await fails(noJava, { code: "tool-missing", hint: /Java 17/ });
+  const context = { name: "graph", stagingDir: directory, progress: () => undefined };
+  await using datastore = await neo4jDriver.configure(server.options(noJava)).open(context);
+  await assert.rejects(datastore.probe(quiet), { code: "tool-missing", message: /empty\/java17 is not installed/, hint: /Java 17/ });
   const old = join(directory, "old-java");
   writeFileSync(
     old,

@@ -1,4 +1,4 @@
-import { readdirSync, realpathSync } from "node:fs";
+import { accessSync, constants, readdirSync, realpathSync, statSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
@@ -23,6 +23,23 @@ export function requireHome(options: Pick<Neo4jOptions, "home">): string {
   throw new HoldfastError("tool-missing", "no Neo4j is installed on this machine", {
     hint: "Install Neo4j of the server's version (it need not run) and set `home`; or use `method: archive` with `prove: files`, which proves the files only.",
   });
+}
+
+/** Whether it is there; its version shows when it runs. A word with a slash is no name to look for in PATH. */
+export function requireJava({ java }: Pick<Neo4jOptions, "java">, what: string): void {
+  if (java.includes("/") ? isExecutable(java) : findProgram(java) !== undefined) return;
+  throw new HoldfastError("tool-missing", `${what}: ${java} is not installed`, { hint: javaHint });
+}
+
+export const javaHint = "Install Java 17 or newer (Debian: openjdk-17-jre-headless), or set `java`.";
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }
 
 function findByPath(): readonly string[] {

@@ -6,6 +6,7 @@ import { describeCause, HoldfastError } from "../../base/errors.ts";
 import { resolveIdentity, type Identity } from "../../base/identity.ts";
 import { createAbortError, openProgram, runProgram, type RunningProgram } from "../../base/subprocess.ts";
 import { openForSearch } from "./restore-spool.ts";
+import { describeDuration } from "../../base/parse-duration.ts";
 
 const initMs = 5 * 60_000;
 const startMs = 5 * 60_000;
@@ -134,7 +135,7 @@ async function startServer(
   } catch (error) {
     await stopServer(server);
     if (signal.aborted) throw createAbortError(signal, "The start of a scratch server was stopped");
-    const message = limit.aborted ? `it was not ready within ${startMs} ms` : describeCause(error);
+    const message = limit.aborted ? `it was not ready within ${describeDuration(startMs)}` : describeCause(error);
     throw new HoldfastError(limit.aborted ? "timeout" : "tool-failed", `Cannot start a scratch PostgreSQL server: ${message}`, {
       cause: error,
     });

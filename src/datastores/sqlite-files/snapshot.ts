@@ -7,6 +7,7 @@ import { copyPages, type CopyPace } from "./copy-pages.ts";
 import { openDatabase, readNumber, readText } from "./open-database.ts";
 import { pollLock } from "./poll-lock.ts";
 import { openWriteback } from "./writeback.ts";
+import { describeDuration } from "../../base/parse-duration.ts";
 
 /** What is copied, to a file that must not exist, and for how long others may be held up. */
 export interface CopyRequest {
@@ -78,10 +79,14 @@ async function copyBounded(
   const pagesPerStep = Math.max(1, Math.floor(held.pagesPerMs * (request.maxHoldMs / 2)));
   const stepped = await copyPages(source, request.copy, { deadlineAt, maxHoldMs: undefined, pagesPerStep, maxRestarts }, report);
   if (stepped.outcome === "copied") return { method: "stepped", holdMs: stepped.longestStepMs, restarts: stepped.restarts };
-  throw new HoldfastError("source-locked", `it is written to too often to be copied with writers waiting at most ${request.maxHoldMs} ms`, {
-    hint: "Raise maxHoldMs (and the application's busy timeout), or switch the database to WAL mode, where nobody waits.",
-    details: { restarts: stepped.restarts, forecastMs: Math.round(held.forecastMs) },
-  });
+  throw new HoldfastError(
+    "source-locked",
+    `it is written to too often to be copied with writers waiting at most ${describeDuration(request.maxHoldMs)}`,
+    {
+      hint: "Raise maxHoldMs (and the application's busy timeout), or switch the database to WAL mode, where nobody waits.",
+      details: { restarts: stepped.restarts, forecastMs: Math.round(held.forecastMs) },
+    },
+  );
 }
 
 async function copyHeld(source: Database.Database, request: CopyRequest, pace: CopyPace, report: Report) {

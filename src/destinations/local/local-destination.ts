@@ -50,6 +50,11 @@ class LocalDestination implements Destination {
     return await probePlace(this.#place, signal);
   }
 
+  async identify(signal: AbortSignal): Promise<string> {
+    assertNotAborted(signal);
+    return (await requireMarker(this.#place)).id;
+  }
+
   async openPublication(folder: string, name: string, shape: PublicationShape, id: string, signal: AbortSignal): Promise<Publication> {
     assertNotAborted(signal);
     const key = folder === "" ? name : `${folder}/${name}`;

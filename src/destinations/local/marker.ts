@@ -31,7 +31,7 @@ export async function readMarker(place: Place): Promise<Marker | "damaged" | und
 }
 
 /** @throws destination-missing, destination-unmarked, destination-foreign */
-export async function requireMarker(place: Place): Promise<void> {
+export async function requireMarker(place: Place): Promise<Marker> {
   const marker = await readMarker(place);
   const { name } = place.settings;
   if (marker === undefined) {
@@ -44,17 +44,17 @@ export async function requireMarker(place: Place): Promise<void> {
       },
     );
   }
-  assertOurs(place, marker);
+  return assertOurs(place, marker);
 }
 
-function assertOurs(place: Place, marker: Marker | "damaged"): void {
+function assertOurs(place: Place, marker: Marker | "damaged"): Marker {
   const { name } = place.settings;
   if (marker === "damaged") {
     throw new HoldfastError("destination-foreign", `The marker of ${place.describe()} cannot be read`, {
       hint: `Look at ${join(place.root, markerName)}; to write a new one: holdfast destination adopt ${name}`,
     });
   }
-  if (marker.name === name) return;
+  if (marker.name === name) return marker;
   throw new HoldfastError("destination-foreign", `The directory of ${place.describe()} belongs to a destination named "${marker.name}"`, {
     hint: `Use another directory, or name the destination "${marker.name}" in the config.`,
     details: { directory: place.root, name: marker.name },

@@ -44,7 +44,8 @@ function listCommands(config: Config): readonly Command[] {
 
 function checkCommand(what: string, { command, cwd }: Command["hook"]): readonly Finding[] {
   const [program = ""] = command;
-  if (cwd !== undefined && !isDirectory(cwd)) return [fail(what, `its working directory ${cwd} is not there`)];
+  if (cwd !== undefined && !isDirectory(cwd))
+    return [fail(what, `its working directory ${cwd} is not there`, "Make it, or correct the config.")];
   const path = program.includes("/") ? join(program.startsWith("/") ? "/" : (cwd ?? "/"), program) : findProgram(program);
   if (path === undefined) return [fail(what, `the program ${program} is not found`, "Give its absolute path.")];
   try {

@@ -4,7 +4,7 @@ import type { ProbeFacts } from "../../datastores/contract.ts";
 import { findDatastoreDriver } from "../../datastores/registry.ts";
 import { isAllowedToMiss } from "../open-source.ts";
 import { openStagingDirectory } from "../staging.ts";
-import { type Finding, fail, ok, warn } from "./finding.ts";
+import { type Finding, ok, warn } from "./finding.ts";
 import { findingOfError } from "./finding-of-error.ts";
 
 export interface CheckedSources {
@@ -47,28 +47,32 @@ interface CheckedSource {
 async function checkSource(config: Config, datastore: DatastoreConfig, stagingDir: string, signal: AbortSignal): Promise<CheckedSource> {
   const { name, kind, options, optional } = datastore;
   const what = `source ${name}`;
+  const onMissing = findOnMissing(config, datastore);
+  const absence = optional ? "ok" : onMissing === "absent" ? "warn" : "fail";
   try {
     await using staging = await openStagingDirectory(stagingDir, `${name}-check`);
     const configured = findDatastoreDriver(kind).configure(options);
     await using opened = await configured.open({ name, stagingDir: staging.path, progress: () => undefined });
     const facts = await opened.probe(signal);
     const notes = facts.notes.map(({ level, message }) => describeNote(what, level, message));
-    return { findings: [describeSource(what, facts, optional), ...notes], facts };
+    return { findings: [describeSource(what, facts, absence), ...notes], facts };
   } catch (error) {
     signal.throwIfAborted();
-    const isSkipped = error instanceof HoldfastError && isAllowedToMiss(error, findOnMissing(config, datastore));
+    const isSkipped = error instanceof HoldfastError && isAllowedToMiss(error, onMissing);
     return { findings: [findingOfError(isSkipped ? "warn" : "fail", what, error)], facts: undefined };
   }
 }
 
-/** `skip` when no job fails for its absence. */
-function findOnMissing({ jobs }: Config, { name, onMissing }: DatastoreConfig): "fail" | "skip" {
+/** `skip` when no job fails for its absence; `absent` when no job has it: a place that is only restored to need not be there yet. */
+function findOnMissing({ jobs }: Config, { name, onMissing }: DatastoreConfig): "fail" | "skip" | "absent" {
   const users = [...jobs.values()].filter(({ datastores }) => datastores.includes(name));
-  return onMissing ?? (users.length > 0 && users.every((job) => job.onMissing === "skip") ? "skip" : "fail");
+  if (users.length === 0) return "absent";
+  return onMissing ?? (users.every((job) => job.onMissing === "skip") ? "skip" : "fail");
 }
 
-function describeSource(what: string, { absent, summary, estimatedBytes }: ProbeFacts, optional: boolean): Finding {
-  if (absent) return optional ? ok(what, `${summary} (optional)`) : fail(what, summary, "Say `optional: true` if it may be missing.");
+function describeSource(what: string, { absent, summary, estimatedBytes }: ProbeFacts, absence: Finding["level"]): Finding {
+  if (absent && absence === "ok") return ok(what, `${summary} (optional)`);
+  if (absent) return { level: absence, what, detail: summary, hint: "Say `optional: true` if it may be missing." };
   return estimatedBytes === 0 ? warn(what, `${summary}: it is empty`) : ok(what, summary);
 }
 

@@ -6,7 +6,7 @@ import type { CatalogBackup } from "../../catalog/contract.ts";
 import { openCatalog } from "../../catalog/open-catalog.ts";
 import type { Config, Settings } from "../../config/config.ts";
 import { acquireLocks } from "../../queue/locks.ts";
-import { createBackupKey, describeDestination, findDestination } from "../find-config.ts";
+import { assertNamed, createBackupKey, describeDestination, findDestination } from "../find-config.ts";
 import { findBackups } from "../sync-destination.ts";
 import { openDestination, type BackupAddress } from "../verify.ts";
 
@@ -55,6 +55,7 @@ export async function findBackup(
     ...(job === undefined ? {} : { job }),
     ...(only === undefined ? {} : { destination: only }),
   };
+  if (failures.length === 0) assertNamed(config, scope, (of) => catalog.backups.find({ ...of, limit: 1 }).length > 0);
   const backup = catalog.backups.resolve(text, scope);
   const { destination, folder, manifestKey } = backup;
   return { backup, address: { destination: describeDestination(config, destination), folder, key: manifestKey, lone: false } };

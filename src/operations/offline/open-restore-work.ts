@@ -24,7 +24,7 @@ export interface RestoreWork extends AsyncDisposable {
  * directory none can start meanwhile: it would take the journal of this restore for that of a crash. Beside a running daemon the
  * journal stands apart.
  * @param find `findOptions` of the datastores as the config has them, for those that lie on servers; `findHooks` of its jobs
- * @throws busy when another offline restore is going on
+ * @throws busy when another offline restore is going on; state-unwritable
  */
 export async function openRestoreWork(
   settings: Settings,
@@ -37,10 +37,11 @@ export async function openRestoreWork(
     await makeDirectory(settings.stateDir, 0o711);
     await makeDirectory(settings.runtimeDir, 0o755);
   });
-  const alone = await lockState(settings.stateDir, signal);
+  const alone = await withPermissionExplained(settings, () => lockState(settings.stateDir, signal));
   if (alone !== undefined) resources.use(alone);
   const key = { id: `offline-restores:${settings.stateDir}`, paths: [] };
-  resources.use(await acquireLocks({ directory: join(settings.runtimeDir, "locks"), keys: [key], holder: "an offline restore" }, signal));
+  const locks = { directory: join(settings.runtimeDir, "locks"), keys: [key], holder: "an offline restore" };
+  resources.use(await withPermissionExplained(settings, () => acquireLocks(locks, signal)));
   const apart = offlineJournalDir(settings.stateDir);
   const usual = restoreJournalDir(settings.stateDir);
   const finished = [
@@ -72,7 +73,7 @@ async function withPermissionExplained<Result>({ stateDir, runtimeDir }: Setting
   } catch (error) {
     if (!["EACCES", "EPERM", "EROFS"].includes(readErrno(error) ?? "")) throw error;
     throw new HoldfastError(
-      "refused",
+      "state-unwritable",
       `A restore needs ${stateDir} and ${runtimeDir} for its journal and its locks: ${describeCause(error)}`,
       {
         cause: error,

@@ -1,5 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { join } from "node:path";
+import { findClosest } from "../../base/closest-name.ts";
 import { HoldfastError } from "../../base/errors.ts";
 import type { CatalogBackup } from "../../catalog/contract.ts";
 import { openCatalog } from "../../catalog/open-catalog.ts";
@@ -36,17 +37,26 @@ export interface OfflineScope {
   readonly job?: string;
 }
 
-/** Reads what is at a path, whole: an error is never an empty view. */
+/** Reads what is at a path, whole: an error is never an empty view. @throws unknown-name for a job of which nothing is there */
 export async function openView({ path, job, host, scratchDir }: OfflineScope, signal: AbortSignal): Promise<OfflineView> {
   const place = await placeOfPath(path, scratchDir);
   if (place.kind === "backup") return { place, host, scratchDir, found: [await readOne(place, signal)], unreadable: [] };
   await using destination = await openDestination(place.destination);
   const { backups, unreadable } = await findBackups(destination, "", signal);
+  if (job !== undefined && backups.length > 0) assertJob(job, place.path, new Set(backups.map((backup) => backup.job)));
   const found = backups
     .filter((backup) => job === undefined || backup.job === job)
     .toSorted((one, other) => other.createdAtMs - one.createdAtMs || other.sequence - one.sequence)
     .map((backup) => addressFound(backup, place));
   return { place, host, scratchDir, found, unreadable };
+}
+
+function assertJob(job: string, path: string, known: ReadonlySet<string>): void {
+  if (known.has(job)) return;
+  const closest = findClosest(job, known);
+  throw new HoldfastError("unknown-name", `There is no backup of job "${job}" below ${path}`, {
+    hint: `${closest === undefined ? "" : `Did you mean "${closest}"? `}There are backups of ${[...known].join(", ")}.`,
+  });
 }
 
 function addressFound(backup: CatalogBackup, place: PathPlace & { readonly kind: "directory" }): OfflineBackup {

@@ -101,8 +101,10 @@ async function explainMissing(path: string): Promise<HoldfastError> {
     });
   }
   const closest = findClosest(basename(path), names);
-  return new HoldfastError("backup-not-found", `There is no ${basename(path)} in ${folder}`, {
-    hint: `${closest === undefined ? "" : `Did you mean "${closest}"? `}\`holdfast list --offline ${folder}\` shows what is there.`,
+  const elsewhere =
+    folder === "/" ? "Is the disk mounted, and the path right?" : `\`holdfast list --offline ${folder}\` shows what is there.`;
+  return new HoldfastError("backup-not-found", `There is no ${folder === "/" ? path : `${basename(path)} in ${folder}`}`, {
+    hint: `${closest === undefined ? "" : `Did you mean "${closest}"? `}${elsewhere}`,
   });
 }
 

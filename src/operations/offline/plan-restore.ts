@@ -1,10 +1,13 @@
 import { existsSync } from "node:fs";
 import { mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import type { BackupReader } from "../../archive/backup-reader.ts";
 import type { Manifest } from "../../archive/manifest.ts";
 import { describeCause } from "../../base/errors.ts";
+import type { Note } from "../../base/note.ts";
 import type { Check, Config, Hook } from "../../config/config.ts";
 import type { RestoreOptions, TargetFacts } from "../../datastores/contract.ts";
+import { lookUpParts } from "../look-up-parts.ts";
 import { forecastRestore, type SpaceNeed } from "../forecast-restore.ts";
 import { countPresent, type InspectedTarget } from "../inspect-targets.ts";
 import type { PassedOver } from "../passed-over.ts";
@@ -25,6 +28,8 @@ export interface PlannedMember {
   readonly problem?: string;
   /** What is there now, under the names of the manifest; null where it was not counted. */
   readonly counts: InspectedTarget["counts"];
+  /** What the backup has not of the parts. */
+  readonly notes: readonly Note[];
 }
 
 /** What a restore would do; nothing was touched to make it. */
@@ -60,7 +65,8 @@ interface PlanRequest {
 /** Looks at every target as it is now. */
 export async function planOfflineRestore(chosen: OfflineBackup, request: PlanRequest, signal: AbortSignal): Promise<OfflinePlan> {
   await using destination = await openDestination(chosen.address.destination);
-  const { manifest } = await openAddressed(destination, chosen.address, signal);
+  const backup = await openAddressed(destination, chosen.address, signal);
+  const { manifest } = backup;
   const members: PlannedMember[] = [];
   const targets = chooseTargets(manifest, request.config, request.only);
   assertParts(
@@ -68,7 +74,7 @@ export async function planOfflineRestore(chosen: OfflineBackup, request: PlanReq
     request.parts,
   );
   const restoring = describeRestoring(listParts(request.parts), manifest.class);
-  for (const target of targets) members.push(await inspectTarget(target, request, restoring, signal));
+  for (const target of targets) members.push(await inspectTarget(target, { backup, stagingDir: request.stagingDir, restoring }, signal));
   const replaced = targets.map(({ member: { datastore }, options }) => ({ datastore, options }));
   const hooks = request.config?.jobs.get(manifest.job)?.restore;
   return {
@@ -111,8 +117,11 @@ async function forecast(
 
 async function inspectTarget(
   target: OfflineTarget,
-  { stagingDir }: PlanRequest,
-  restoring: Pick<RestoreOptions, "parts" | "beyond">,
+  {
+    backup,
+    stagingDir,
+    restoring,
+  }: { readonly backup: BackupReader; readonly stagingDir: string; readonly restoring: Pick<RestoreOptions, "parts" | "beyond"> },
   signal: AbortSignal,
 ): Promise<PlannedMember> {
   const { member, configured } = target;
@@ -123,9 +132,10 @@ async function inspectTarget(
     await using opened = await configured.open({ name: member.datastore, stagingDir: own, progress: () => undefined });
     await using session = await opened.openRestore({ kind: "original" }, { absent: member.status === "absent", ...restoring }, signal);
     const facts = await session.inspect(signal);
-    return { target, facts, counts: facts.present && restoring.parts === undefined ? await countPresent(session, signal) : null };
+    const counts = facts.present && restoring.parts === undefined ? await countPresent(session, signal) : null;
+    return { target, facts, counts, notes: await lookUpParts(session, { backup, member }, restoring, signal) };
   } catch (error) {
     signal.throwIfAborted();
-    return { target, problem: describeCause(error), counts: null };
+    return { target, problem: describeCause(error), counts: null, notes: [] };
   }
 }

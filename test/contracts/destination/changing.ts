@@ -69,6 +69,7 @@ export function describeMarker(fixture: DestinationFixture): void {
       destination.recover(() => false, never),
       unmarked,
     );
+    await assert.rejects(destination.identify(never), unmarked);
     assert.deepEqual(await place.listEverything(), before);
     assert.equal(await readText(destination, "jobs/b1/b1"), "kept");
     assert.equal((await listKeys(destination)).length, 2);
@@ -83,9 +84,16 @@ export function describeMarker(fixture: DestinationFixture): void {
     await using place = await fixture.openPlace();
     await place.vanish();
     await using destination = await place.open(name);
+    await assert.rejects(destination.identify(never), hasCode("destination-missing"));
     await destination.initialize("init", never);
+    const id = await destination.identify(never);
     await destination.initialize("init", never);
     await destination.initialize("adopt", never);
+    assert.equal(await destination.identify(never), id);
+    await using elsewhere = await fixture.openPlace();
+    await using namesake = await elsewhere.open(name);
+    await namesake.initialize("init", never);
+    assert.notEqual(await namesake.identify(never), id);
     await publish(destination, "directory", "b1", "x");
   });
 
@@ -108,6 +116,7 @@ export function describeMarker(fixture: DestinationFixture): void {
     await assert.rejects(other.initialize("adopt", never), foreign);
     await assert.rejects(other.openPublication("jobs", "b2", "directory", createId(2), never), foreign);
     await assert.rejects(other.remove("jobs/b1", never), foreign);
+    await assert.rejects(other.identify(never), foreign);
     await assert.rejects(
       other.recover(() => false, never),
       foreign,

@@ -1,0 +1,76 @@
+import { describeCause, HoldfastError } from "../base/errors.ts";
+import type { Config } from "../config/config.ts";
+import type { Core } from "./core.ts";
+import { describeDestination } from "./find-config.ts";
+import { noticeIdentity } from "./notice-identity.ts";
+import { openDestination } from "./verify.ts";
+
+const lookEveryMs = 30_000;
+
+/** Looks now and then whether the places of backups are there: `status` must tell of one that has gone before a run needs it. */
+export class DestinationWatch {
+  readonly #core: Core;
+  /** A place on a dead mount may never answer; it is not asked again meanwhile. */
+  readonly #asked = new Set<string>();
+  readonly #stopping = new AbortController();
+  #lookedAtMs = -Infinity;
+
+  constructor(core: Core) {
+    this.#core = core;
+  }
+
+  /** Begins a look when it is time, and does not wait for it. */
+  look(): void {
+    const nowMs = this.#core.clock.monotonic();
+    if (nowMs - this.#lookedAtMs >= lookEveryMs) this.lookNow();
+  }
+
+  lookNow(): void {
+    const { config, clock, destinationProblems } = this.#core;
+    this.#lookedAtMs = clock.monotonic();
+    const needed = listNeeded(config);
+    for (const name of destinationProblems.keys()) if (!needed.has(name)) destinationProblems.delete(name);
+    for (const name of needed)
+      if (this.#asked.has(name)) this.#tell(name, `The destination "${name}" does not answer`);
+      else void this.#lookAt(name);
+  }
+
+  async #lookAt(name: string): Promise<void> {
+    this.#asked.add(name);
+    try {
+      await using destination = await openDestination(describeDestination(this.#core.config, name));
+      const id = await destination.identify(this.#stopping.signal);
+      if (this.#stopping.signal.aborted) return;
+      noticeIdentity(this.#core, name, id);
+      this.#tell(name, undefined);
+    } catch (error) {
+      const hint = error instanceof HoldfastError && error.hint !== undefined ? `. ${error.hint}` : "";
+      this.#tell(name, `${describeCause(error)}${hint}`);
+    } finally {
+      this.#asked.delete(name);
+    }
+  }
+
+  #tell(name: string, problem: string | undefined): void {
+    const { config, destinationProblems: problems, log } = this.#core;
+    // It may have been asked long ago.
+    if (this.#stopping.signal.aborted || !config.destinations.has(name) || problems.get(name) === problem) return;
+    if (problem === undefined) {
+      problems.delete(name);
+      log.info(`The destination "${name}" can be used again`);
+    } else {
+      problems.set(name, problem);
+      log.warn(problem);
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#stopping.abort(new HoldfastError("interrupted", "The daemon is being stopped"));
+  }
+}
+
+/** An unplugged disk that need not be there is no problem. */
+function listNeeded({ jobs, destinations }: Config): ReadonlySet<string> {
+  const used = [...jobs.values()].filter(({ enabled }) => enabled).flatMap(({ destination, copies }) => [destination, ...copies]);
+  return new Set(used.filter((name) => destinations.get(name)?.required === true));
+}
