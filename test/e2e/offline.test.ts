@@ -121,7 +121,7 @@ test("L7 a job that is not there, and a directory of nothing but pre-restore bac
     succeed(await place.holdfast(["restore", place.nameOf("file"), "--offline", place.copy, "--save-to", saved, "--yes"]));
   const { status, stdout, stderr } = await place.holdfast(["list", "--offline", saved]);
   assert.deepEqual([status, stdout], [0, ""]);
-  assert.match(stderr, /only 2 backups here that were made before restores: --pre-restore lists them/);
+  assert.match(stderr, /What is here was made before restores \(2\): --pre-restore lists it/);
   assert.equal(
     succeed(await place.holdfast(["list", "--offline", saved, "--pre-restore"]))
       .trim()

@@ -20,8 +20,8 @@ export async function listOffline(context: VerbContext, options: OfflineListOpti
   if (backups.length === 0 && found.length > 0)
     terminal.tell(
       wanted === "backup"
-        ? `There are only ${found.length} backups here that were made before restores: --pre-restore lists them.`
-        : `None of the ${found.length} backups here was made before a restore: without --pre-restore they are listed.`,
+        ? `What is here was made before restores (${found.length}): --pre-restore lists it.`
+        : `Nothing here was made before a restore: without --pre-restore what is here is listed (${found.length}).`,
     );
   for (const { key, reason } of unreadable) terminal.tell(`damaged: ${key}: ${reason}`);
   return unreadable.length === 0 ? 0 : 6;

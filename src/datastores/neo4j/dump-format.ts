@@ -28,14 +28,15 @@ export async function readDump(source: AsyncIterable<Uint8Array>, name: string):
   const magic = head.subarray(0, 4).toString("latin1");
   if (magic !== "DZV1" && magic !== "DGV1") throw damaged("it does not begin as a dump of Neo4j does");
   let failure: Error | undefined;
+  // Of whoever reads the backup, and not of the format; what the decompressor complains of comes in at a yield.
+  const read = async (): Promise<IteratorResult<Uint8Array, unknown>> =>
+    await pieces.next().catch((error: unknown) => {
+      failure = error instanceof Error ? error : new Error(String(error));
+      throw failure;
+    });
   async function* body(): AsyncGenerator<Uint8Array, void, undefined> {
-    try {
-      yield head.subarray(4);
-      for (let next = await pieces.next(); next.done !== true; next = await pieces.next()) yield next.value;
-    } catch (error) {
-      failure = error instanceof Error ? error : new Error(String(error)); // of whoever reads the backup, and not of the format
-      throw error;
-    }
+    yield head.subarray(4);
+    for (let next = await read(); next.done !== true; next = await read()) yield next.value;
   }
   const plain = magic === "DZV1" ? createZstdDecompress() : createGunzip();
   pipeline(Readable.from(body()), plain, () => undefined);

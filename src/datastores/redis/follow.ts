@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { HoldfastError } from "../../base/errors.ts";
+import { describeDuration } from "../../base/parse-duration.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { RedisConnection } from "./redis-connection.ts";
 import type { Following } from "./live-target.ts";
@@ -62,7 +63,7 @@ async function waitForSync(
       });
     }
     if (passedMs > timeoutMs)
-      throw new HoldfastError("timeout", `the server at ${target.where} did not load the data within ${timeoutMs} ms`, {
+      throw new HoldfastError("timeout", `the server at ${target.where} did not load the data within ${describeDuration(timeoutMs)}`, {
         hint: "Raise syncTimeout.",
       });
     await wait(signal);

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { setTimeout as pause } from "node:timers/promises";
 import { findFreePort } from "../../base/find-free-port.ts";
 import { HoldfastError } from "../../base/errors.ts";
+import { describeDuration } from "../../base/parse-duration.ts";
 import { findProgram } from "../../base/find-program.ts";
 import { Secret } from "../../base/secret.ts";
 import { createAbortError, openProgram, type RunningProgram } from "../../base/subprocess.ts";
@@ -188,5 +189,5 @@ async function connectWhenLoaded(server: StartedServer, endpoint: Endpoint, sign
   } finally {
     give.abort();
   }
-  throw new HoldfastError("timeout", `a private ${server.program} did not load the data within ${loadMs} ms`);
+  throw new HoldfastError("timeout", `a private ${server.program} did not load the data within ${describeDuration(loadMs)}`);
 }

@@ -1,5 +1,6 @@
 import { fileURLToPath } from "node:url";
 import { describeCause, HoldfastError, reviveError } from "../../base/errors.ts";
+import { describeDuration } from "../../base/parse-duration.ts";
 import { openCompanion, type Companion } from "../../base/outside-companion.ts";
 import { createAbortError } from "../../base/subprocess.ts";
 import type { Hook } from "../../config/config.ts";
@@ -161,7 +162,7 @@ const takeOverMs = 10 * 60_000;
 function createExceededError({ what, limitMs }: HoldOrder): HoldfastError {
   return new HoldfastError(
     "hold-exceeded",
-    `${what} for longer than ${limitMs} ms: it was let go on, and what was copied meanwhile is not used`,
+    `${what} for longer than ${describeDuration(limitMs)}: it was let go on, and what was copied meanwhile is not used`,
     {
       hint: "Allow more (`maxDowntime` of its service, `maxFreeze` of the job), or copy less, to a faster disk, or in another way.",
     },

@@ -1,5 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { describeCause, HoldfastError, reportError } from "../../base/errors.ts";
+import { describeDuration } from "../../base/parse-duration.ts";
 import { runHook } from "../run-hook.ts";
 import type { TaskPorts } from "../setup.ts";
 import { askSettled, type Standing } from "./ask-state.ts";
@@ -215,7 +216,7 @@ function isCutOff(error: unknown): boolean {
 }
 
 function createOverError({ what, limitMs }: HoldOrder): HoldfastError {
-  return new HoldfastError("hold-exceeded", `${what}: that alone took longer than ${limitMs} ms`, {
+  return new HoldfastError("hold-exceeded", `${what}: that alone took longer than ${describeDuration(limitMs)}`, {
     hint: "Allow more: `maxDowntime` of its service, `maxFreeze` of the job.",
   });
 }
