@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { test, type TestContext } from "node:test";
 import type { Status } from "../../src/operations/read-status.ts";
-import { createInstallation, type Installation } from "../support/daemon.ts";
+import { openHeldWorld, type HeldWorld } from "../support/held-world.ts";
 import { findGuards } from "../support/find-guards.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
@@ -23,38 +22,8 @@ jobs:
 `;
 };
 
-interface World extends Installation {
-  path(name: string): string;
-  /** What was stopped and started since it was asked last. */
-  takeOrder(): string;
-}
-
-async function prepare(t: TestContext): Promise<World> {
-  const installation = await createInstallation({
-    config: (dir) => {
-      for (const name of ["graph", "plugins"]) {
-        mkdirSync(join(dir, name));
-        writeFileSync(join(dir, name, "data"), "old");
-      }
-      writeFileSync(join(dir, "up"), "");
-      return createConfig(dir);
-    },
-    init: ["local"],
-  });
-  t.after(() => installation[Symbol.asyncDispose]());
-  await installation.start();
-  const { status, stderr } = await installation.holdfast(["backup", "graph"]);
-  assert.equal(status, 0, stderr);
-  const path = (name: string): string => join(installation.dir, name);
-  const takeOrder = (): string => {
-    const order = readFileSync(path("order"), "utf8").trim().split("\n").join(", ");
-    writeFileSync(path("order"), "");
-    return order;
-  };
-  takeOrder();
-  writeFileSync(path("graph/data"), "new");
-  return { ...installation, path, takeOrder };
-}
+const prepare = (t: TestContext): Promise<HeldWorld> =>
+  openHeldWorld(t, { config: createConfig, job: "graph", datastores: ["graph", "plugins"], changed: ["graph"] });
 
 const restoreArgs = ["restore", "latest", "--job", "graph", "--yes"];
 

@@ -1,8 +1,7 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { existsSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { test, type TestContext } from "node:test";
-import { createInstallation, type Installation, type RunningDaemon } from "../support/daemon.ts";
+import { openHeldWorld, type HeldWorld } from "../support/held-world.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 /** An application on a server with a directory: each notes that it is stopped or started. */
@@ -30,40 +29,8 @@ jobs:
       check: { shell: "echo ask >> ${dir}/order; test -e ${dir}/up", retryFor: 0s }
 `;
 
-interface World extends Installation {
-  readonly daemon: RunningDaemon;
-  path(name: string): string;
-  /** What was stopped and started since it was asked last. */
-  takeOrder(): string;
-}
-
-async function prepare(t: TestContext): Promise<World> {
-  const installation = await createInstallation({
-    config: (dir) => {
-      for (const name of ["graph", "notes"]) {
-        mkdirSync(join(dir, name));
-        writeFileSync(join(dir, name, "data"), "old");
-      }
-      writeFileSync(join(dir, "up"), "");
-      writeFileSync(join(dir, "order"), "");
-      return createConfig(dir);
-    },
-    init: ["local"],
-  });
-  t.after(() => installation[Symbol.asyncDispose]());
-  const daemon = await installation.start();
-  const { status, stderr } = await installation.holdfast(["backup", "nightly"]);
-  assert.equal(status, 0, stderr);
-  const path = (name: string): string => join(installation.dir, name);
-  const takeOrder = (): string => {
-    const order = readFileSync(path("order"), "utf8").trim().split("\n").join(", ");
-    writeFileSync(path("order"), "");
-    return order;
-  };
-  takeOrder();
-  for (const name of ["graph", "notes"]) writeFileSync(path(`${name}/data`), "new");
-  return { ...installation, daemon, path, takeOrder };
-}
+const prepare = (t: TestContext): Promise<HeldWorld> =>
+  openHeldWorld(t, { config: createConfig, job: "nightly", datastores: ["graph", "notes"], changed: ["graph", "notes"] });
 
 const restoreArgs = ["restore", "latest", "--job", "nightly"];
 const inOrder = "stop app, stop server, start server, start app, ask";
