@@ -7,8 +7,7 @@ import type { PostgresServer } from "../test/support/postgres.ts";
 import { mib, sum, type Case, type Phases } from "./compare.ts";
 
 const backedUp = ({ took }: Phases): number => sum(took, ["connecting", "saving", "dumping", "storing", "publishing"]);
-const comparableOfRestore = ({ took }: Phases): number =>
-  sum(took, ["staging", "loading", "swapping", "replacing", "removing what was put aside"]);
+const restored = ({ took }: Phases): number => sum(took, ["staging", "loading", "swapping", "replacing", "removing what was put aside"]);
 
 /** Fills the database `bench`: about 1.1 GiB of rows with an index, and some bytes that do not pack. */
 export function fillPostgres(server: PostgresServer, scale: number): void {
@@ -52,7 +51,7 @@ export function createPostgresCases(directory: string, server: PostgresServer): 
     present: `${tools}; psql -qXc 'create database again template bench strategy file_copy' -c checkpoint postgres`,
     settle: `${tools}; psql -qXc 'drop database if exists again' -c checkpoint postgres 2>/dev/null`,
     comparable: backedUp,
-    comparableOfRestore,
+    restored,
   });
   return [
     one(
@@ -127,11 +126,10 @@ export async function createRedisCase(directory: string, redis: BenchRedis): Pro
     name: `Redis ${mib(used)}, zstd:3`,
     job: "redis",
     datastore: { name: "bench", kind: "redis", options: { socket: redis.socket, method: "replication" } },
-    restored: { name: "bench", kind: "redis", options: { socket: redis.socket } },
     rawBackup: `rm -rf ${target}; mkdir ${target}; ${backup}; sync ${target}/d`,
     hashedBackup: `rm -rf ${target}; mkdir ${target}; ${addHashes(backup)}; sync ${target}/d`,
     rawRestore: `${cli} set since:the:backup 1 >/dev/null; rm -rf ${scratch}; mkdir ${scratch}; zstd -q -d -c ${target}/d | head -c -40 >${scratch}/dump.rdb; redis-server --port 16399 --bind 127.0.0.1 --dir ${scratch} --save '' --repl-diskless-sync-delay 0 >/dev/null & until redis-cli -p 16399 ping 2>/dev/null | grep -q PONG; do sleep .02; done; ${cli} replicaof 127.0.0.1 16399 >/dev/null; until ${cli} info replication | grep -q master_link_status:up; do sleep .02; done; ${cli} replicaof no one >/dev/null; redis-cli -p 16399 shutdown nosave; wait`,
     comparable: backedUp,
-    comparableOfRestore,
+    restored,
   };
 }

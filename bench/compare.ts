@@ -49,18 +49,10 @@ async function runShell(script: string): Promise<number> {
 
 export const sum = (took: Phases["took"], names: readonly string[]): number => names.reduce((total, name) => total + (took[name] ?? 0), 0);
 
-interface Datastore {
-  readonly name: string;
-  readonly kind: string;
-  readonly options: unknown;
-}
-
 export interface Case {
   readonly name: string;
   readonly job: string;
-  readonly datastore: Datastore;
-  /** The same as restores have it, where that is another way. */
-  readonly restored?: Datastore;
+  readonly datastore: { readonly name: string; readonly kind: string; readonly options: unknown };
   readonly rawBackup: string;
   /** The same with the hashes that Holdfast takes, of the plain and of the stored bytes, by OpenSSL. */
   readonly hashedBackup?: string;
@@ -73,7 +65,7 @@ export interface Case {
   readonly settle?: string;
   /** Time of what the raw side does too: of a backup, of a restore. */
   comparable(phases: Phases): number;
-  comparableOfRestore(phases: Phases): number;
+  restored(phases: Phases): number;
 }
 
 export interface Compared {
@@ -139,10 +131,9 @@ export async function compare(place: BenchPlace, one: Case, rounds: number): Pro
     };
     rawRestores.push(await restoreBy(one.rawRestore));
     if (one.hashedRestore !== undefined) hashedRestores.push(await restoreBy(one.hashedRestore));
-    const datastore = one.restored ?? one.datastore;
-    const restore = await runOperation("restore", place.save(place.createRestore(one.job, backup.result.manifestKey ?? "", datastore)));
-    restores.push(one.comparableOfRestore(restore));
-    compared.push(restore.endMs - one.comparableOfRestore(restore));
+    const restore = await runOperation("restore", place.save(place.createRestore(one.job, backup.result.manifestKey ?? "", one.datastore)));
+    restores.push(one.restored(restore));
+    compared.push(restore.endMs - one.restored(restore));
     whole.push(restore);
     peak = Math.max(peak, restore.peakBytes);
   }

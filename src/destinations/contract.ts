@@ -57,8 +57,8 @@ export interface Destination extends AsyncDisposable {
   readonly kind: string;
   probe(signal: AbortSignal): Promise<DestinationFacts>;
   /**
-   * What its marker says it is, the same for as long as the marker is there. Costs little and writes nothing.
-   * @throws destination-missing, destination-unmarked, destination-foreign
+   * What its marker says it is, the same for as long as the marker is there. Costs little, writes nothing, and keeps no thread where the
+   * place does not answer. @throws destination-missing, destination-unmarked, destination-foreign
    */
   identify(signal: AbortSignal): Promise<string>;
   /**

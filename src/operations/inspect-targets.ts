@@ -1,4 +1,6 @@
 import { join } from "node:path";
+import type { BackupReader } from "../archive/backup-reader.ts";
+import type { ManifestMember } from "../archive/manifest.ts";
 import type { Note } from "../base/note.ts";
 import { reportError, type ErrorReport } from "../base/errors.ts";
 import type { RestoreOptions, RestoreSession, TargetFacts } from "../datastores/contract.ts";
@@ -81,9 +83,13 @@ async function lookUp(
   }: { readonly datastore: string; readonly session: RestoreSession } & Pick<InspectionSetup["targets"][number], "restoring">,
   signal: AbortSignal,
 ): Promise<readonly Note[]> {
-  await using destination = await openDestination(address.destination);
-  const backup = await openAddressed(destination, address, signal);
-  return await lookUpParts(session, { backup, member: backup.findMember(datastore) }, restoring, signal);
+  await using resources = new AsyncDisposableStack();
+  const open = async (): Promise<{ readonly backup: BackupReader; readonly member: ManifestMember }> => {
+    const destination = resources.use(await openDestination(address.destination));
+    const backup = await openAddressed(destination, address, signal);
+    return { backup, member: backup.findMember(datastore) };
+  };
+  return await lookUpParts(session, open, restoring, signal);
 }
 
 /** Counting is a service: what cannot be counted in time is unknown, and no trouble. */

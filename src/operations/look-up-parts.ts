@@ -11,13 +11,14 @@ const lookUpMs = 10_000;
 /** What the plan of a restore says of parts that the backup does not have, for which the restore would be refused. */
 export async function lookUpParts(
   session: RestoreSession,
-  { backup, member }: { readonly backup: BackupReader; readonly member: ManifestMember },
+  open: () => Promise<{ readonly backup: BackupReader; readonly member: ManifestMember }>,
   { parts, beyond }: Pick<RestoreOptions, "parts" | "beyond">,
   signal: AbortSignal,
 ): Promise<readonly Note[]> {
   if (parts === undefined || beyond !== "keep" || session.findUnmet === undefined) return [];
   const limit = AbortSignal.timeout(lookUpMs);
   try {
+    const { backup, member } = await open();
     const unmet = await session.findUnmet(backup.readMember(member), AbortSignal.any([signal, limit]));
     if (unmet.length === 0) return [];
     const message = `The backup has nothing that matches ${unmet.join(", ")}: the restore is refused`;

@@ -5,12 +5,13 @@ import { describeDestination } from "./find-config.ts";
 import { noticeIdentity } from "./notice-identity.ts";
 import { openDestination } from "./verify.ts";
 
-const lookEveryMs = 30_000;
+/** Rarely: each look keeps a share mounted that is unmounted when nobody uses it. */
+const lookEveryMs = 10 * 60_000;
 
 /** Looks now and then whether the places of backups are there: `status` must tell of one that has gone before a run needs it. */
 export class DestinationWatch {
   readonly #core: Core;
-  /** A place on a dead mount may never answer; it is not asked again meanwhile. */
+  /** Places that are being asked: one that never answers is not asked twice. */
   readonly #asked = new Set<string>();
   readonly #stopping = new AbortController();
   #lookedAtMs = -Infinity;
@@ -30,31 +31,38 @@ export class DestinationWatch {
     this.#lookedAtMs = clock.monotonic();
     const needed = listNeeded(config);
     for (const name of destinationProblems.keys()) if (!needed.has(name)) destinationProblems.delete(name);
-    for (const name of needed)
-      if (this.#asked.has(name)) this.#tell(name, `The destination "${name}" does not answer`);
-      else void this.#lookAt(name);
+    for (const name of needed) void this.#lookAt(name);
   }
 
   async #lookAt(name: string): Promise<void> {
-    this.#asked.add(name);
+    const setup = describeDestination(this.#core.config, name);
+    // After a reload a name may mean another place.
+    const place = JSON.stringify(setup);
+    if (this.#asked.has(place)) return;
+    this.#asked.add(place);
     try {
-      await using destination = await openDestination(describeDestination(this.#core.config, name));
+      await using destination = await openDestination(setup);
       const id = await destination.identify(this.#stopping.signal);
-      if (this.#stopping.signal.aborted) return;
+      if (!this.#means(name, place)) return;
       noticeIdentity(this.#core, name, id);
       this.#tell(name, undefined);
     } catch (error) {
       const hint = error instanceof HoldfastError && error.hint !== undefined ? `. ${error.hint}` : "";
-      this.#tell(name, `${describeCause(error)}${hint}`);
+      if (this.#means(name, place)) this.#tell(name, `${describeCause(error)}${hint}`);
     } finally {
-      this.#asked.delete(name);
+      this.#asked.delete(place);
     }
   }
 
+  /** It may have been asked long ago. */
+  #means(name: string, place: string): boolean {
+    const { config } = this.#core;
+    return !this.#stopping.signal.aborted && config.destinations.has(name) && JSON.stringify(describeDestination(config, name)) === place;
+  }
+
   #tell(name: string, problem: string | undefined): void {
-    const { config, destinationProblems: problems, log } = this.#core;
-    // It may have been asked long ago.
-    if (this.#stopping.signal.aborted || !config.destinations.has(name) || problems.get(name) === problem) return;
+    const { destinationProblems: problems, log } = this.#core;
+    if (problems.get(name) === problem) return;
     if (problem === undefined) {
       problems.delete(name);
       log.info(`The destination "${name}" can be used again`);

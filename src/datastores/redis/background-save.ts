@@ -146,11 +146,7 @@ async function waitForChildren(connection: RedisConnection, limitMs: number, sig
   }
 }
 
-/**
- * Opens the server's file, which must not be older than that, nor of other data than the server says that it has.
- * @throws source-changed, source-unreadable
- */
-export async function openFresh(path: string, former: string | undefined, askedAtSeconds: number, info: Info): Promise<SavedRdb> {
+async function openFresh(path: string, former: string | undefined, askedAtSeconds: number, info: Info): Promise<SavedRdb> {
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error: unknown) => {
     throw new HoldfastError(
       "source-unreadable",

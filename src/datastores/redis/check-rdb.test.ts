@@ -28,13 +28,13 @@ test("F14 a piece that cannot be written is told, the last one too, and one that
   const directory = makeTestDirectory(t);
   for (const pieceBytes of [bytes.length, 65_536, 1_000_003]) {
     const path = join(directory, `${pieceBytes}.rdb`);
-    assert.equal((await writeAndScan(makeEntry(bytes, pieceBytes).open(quiet), path)).bytes, bytes.length);
+    assert.equal((await writeAndScan(makeEntry(bytes, pieceBytes), path, quiet)).bytes, bytes.length);
     assert.deepEqual(readFileSync(path), bytes);
   }
   execFileSync("mount", ["-t", "tmpfs", "-o", "size=2m,mode=0700", "none", directory]);
   try {
     for (const pieceBytes of [bytes.length, 65_536, 1_000_003]) {
-      const writing = writeAndScan(makeEntry(bytes, pieceBytes).open(quiet), join(directory, `${pieceBytes}.rdb`));
+      const writing = writeAndScan(makeEntry(bytes, pieceBytes), join(directory, `${pieceBytes}.rdb`), quiet);
       await assert.rejects(writing, { code: "ENOSPC" });
     }
   } finally {

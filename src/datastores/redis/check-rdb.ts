@@ -25,7 +25,7 @@ export async function checkStoredRdb(
     let scan: RdbScan | undefined;
     for await (const entry of entries) {
       requireSingleRdb(entry, scan);
-      scan = await writeAndScan(entry.open(signal), path);
+      scan = await writeAndScan(entry, path, signal);
     }
     if (scan === undefined) throw new HoldfastError("backup-incomplete", "the backup has no RDB");
     return { contents: describeScan(scan), notes: [...describeDoubts(scan), ...(await runServerCheck(path, scan, signal))] };
@@ -45,16 +45,17 @@ export function requireSingleRdb(entry: StoredEntry, earlier: unknown): void {
 }
 
 /**
- * Writes an RDB into a new file and scans it on the way, each piece while it is written. The file is whole when this returns, but need not be on
- * the disk: `syncFile`.
+ * Writes a stored entry into a new file and scans it on the way, each piece while it is written. The file is whole when this returns, but need
+ * not be on the disk: `syncFile`.
  */
 export async function writeAndScan(
-  chunks: AsyncIterable<Uint8Array>,
+  entry: StoredEntry,
   path: string,
+  signal: AbortSignal,
   report: (bytes: number) => void = () => undefined,
 ): Promise<RdbScan> {
   await using file = await open(path, "wx", 0o600);
-  return await scanRdb(writeThrough(chunks, file, report), Date.now());
+  return await scanRdb(writeThrough(entry.open(signal), file, report), Date.now());
 }
 
 async function* writeThrough(
@@ -82,7 +83,7 @@ async function* writeThrough(
 
 /** What was written to a file survives a power cut when this returns. */
 export async function syncFile(path: string): Promise<void> {
-  await using file = await open(path, "r");
+  await using file = await open(path, "r+");
   await file.sync();
 }
 

@@ -52,8 +52,7 @@ export class DirectoryRestore implements RestoreSession {
       for await (const entry of entries) {
         requireSingleRdb(entry, this.#scan);
         this.#path = join(this.#target.path, basename(entry.name));
-        const report = (bytes: number): void => this.#context.progress({ phase: "staging", bytes });
-        this.#scan = await writeAndScan(entry.open(signal), this.#path, report);
+        this.#scan = await writeAndScan(entry, this.#path, signal, (bytes) => this.#context.progress({ phase: "staging", bytes }));
         if (this.#target.kind !== "scratch") await syncFile(this.#path);
       }
       if (this.#scan !== undefined) return describeScan(this.#scan);

@@ -30,7 +30,6 @@ import { describeFilled, describeKeyspace, describeScan } from "./rdb-contents.t
 import { replaceFiles } from "./replace-files.ts";
 import { openFeed, refuseOlder, replaceLive, type Feed } from "./replace-live.ts";
 import { requireSaved } from "./same-server.ts";
-import { markSaves, type SaveMark } from "./current-save.ts";
 import { saveAside } from "./save-aside.ts";
 import type { RdbScan } from "./scan-rdb.ts";
 import { readInfo } from "./server-facts.ts";
@@ -59,8 +58,6 @@ export class OriginalRestore implements RestoreSession {
   /** As the server has told them, when it ran. */
   #aof: AofSettings | undefined;
   #replaced: ServerFiles | undefined;
-  /** Before what is there was saved. */
-  #mark: SaveMark | undefined;
   #swapping = false;
 
   constructor(options: RedisOptions, { absent, application, record, asideDir }: RestoreOptions, context: DriverContext) {
@@ -105,7 +102,6 @@ export class OriginalRestore implements RestoreSession {
     return this.#explained(signal, async () => {
       await using connection = await openTarget(this.#options, this.#endpoint, signal);
       const target = connection === undefined ? undefined : await this.#readTarget(connection);
-      this.#mark = connection === undefined ? undefined : await markSaves(connection);
       this.#aof = connection === undefined ? undefined : await readAofSettings(connection);
       const parent = await this.#chooseParent(connection);
       const presentBytes = Number(target?.info.get("used_memory_dataset") ?? 0);
@@ -117,8 +113,7 @@ export class OriginalRestore implements RestoreSession {
       for await (const entry of entries) {
         requireSingleRdb(entry, this.#scan);
         await reserve(entry.bytes);
-        const report = (bytes: number): void => this.#context.progress({ phase: "staging", bytes });
-        this.#scan = await writeAndScan(entry.open(signal), this.#rdb, report);
+        this.#scan = await writeAndScan(entry, this.#rdb, signal, (bytes) => this.#context.progress({ phase: "staging", bytes }));
       }
       if (this.#scan === undefined && !this.#absent) throw new HoldfastError("backup-incomplete", "the backup has no RDB");
       if (connection !== undefined && target !== undefined) await this.#prepare(connection, target, signal);
@@ -212,7 +207,7 @@ export class OriginalRestore implements RestoreSession {
     this.#context.progress({ phase: "putting the present data aside" });
     // From the moment of the copy to the replacement no write is answered: it would be in neither.
     await using pause = await openWritePause(connection);
-    await saveAside({ options: this.#options, endpoint: this.#endpoint, mark: this.#mark }, connection, aside, signal);
+    await saveAside(this.#options, this.#endpoint, connection, aside, signal);
     const target = await this.#readTarget(connection);
     this.#context.progress({ phase: "replacing" });
     await replaceLive(this.#options, connection, { target, feed, aside, pause }, record, signal);

@@ -17,6 +17,7 @@ import { localOptions } from "./options.ts";
 import { lookUp, Place } from "./place.ts";
 import { probePlace } from "./probe.ts";
 import { openLocalPublication } from "./publication.ts";
+import { awaitAnswer } from "./await-answer.ts";
 import { recoverPlace } from "./recover.ts";
 import { describeObject, listNames, walkVisible } from "./walk.ts";
 
@@ -52,6 +53,7 @@ class LocalDestination implements Destination {
 
   async identify(signal: AbortSignal): Promise<string> {
     assertNotAborted(signal);
+    await awaitAnswer(this.#place, signal);
     return (await requireMarker(this.#place)).id;
   }
 

@@ -43,7 +43,8 @@ export async function openView({ path, job, host, scratchDir }: OfflineScope, si
   if (place.kind === "backup") return { place, host, scratchDir, found: [await readOne(place, signal)], unreadable: [] };
   await using destination = await openDestination(place.destination);
   const { backups, unreadable } = await findBackups(destination, "", signal);
-  if (job !== undefined && backups.length > 0) assertJob(job, place.path, new Set(backups.map((backup) => backup.job)));
+  if (job !== undefined && backups.length > 0 && unreadable.length === 0)
+    assertJob(job, place.path, new Set(backups.map((backup) => backup.job)));
   const found = backups
     .filter((backup) => job === undefined || backup.job === job)
     .toSorted((one, other) => other.createdAtMs - one.createdAtMs || other.sequence - one.sequence)

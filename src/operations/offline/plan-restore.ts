@@ -133,7 +133,7 @@ async function inspectTarget(
     await using session = await opened.openRestore({ kind: "original" }, { absent: member.status === "absent", ...restoring }, signal);
     const facts = await session.inspect(signal);
     const counts = facts.present && restoring.parts === undefined ? await countPresent(session, signal) : null;
-    return { target, facts, counts, notes: await lookUpParts(session, { backup, member }, restoring, signal) };
+    return { target, facts, counts, notes: await lookUpParts(session, () => Promise.resolve({ backup, member }), restoring, signal) };
   } catch (error) {
     signal.throwIfAborted();
     return { target, problem: describeCause(error), counts: null, notes: [] };
