@@ -4,6 +4,7 @@ import { test, type TestContext } from "node:test";
 import type { Status } from "../../src/operations/read-status.ts";
 import { openHeldWorld, type HeldWorld } from "../support/held-world.ts";
 import { findGuards } from "../support/find-guards.ts";
+import { hasEnded } from "../support/processes.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 /** Two datastores of one server, each with a job of its own. `break`: the next stop leaves a server that does not start, the one after mends it. */
@@ -57,7 +58,7 @@ test("a server that does not start after a backup, and is restored: its guard do
   writeFileSync(world.path("hold-stop"), "");
   const restore = world.holdfast(restoreArgs);
   await waitUntil("the restore has stopped it", () => readFileSync(world.path("order"), "utf8").includes("stop"));
-  await waitUntil("the guard is gone", () => !findGuards(holds).includes(guard));
+  await waitUntil("the guard is gone", () => hasEnded(guard));
   assert.ok(!existsSync(world.path("up")));
   rmSync(world.path("hold-stop"));
   const { status, stderr } = await restore;

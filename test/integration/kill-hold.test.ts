@@ -10,6 +10,7 @@ import type { Status } from "../../src/operations/read-status.ts";
 import { createInstallation } from "../support/daemon.ts";
 import { findGuards } from "../support/find-guards.ts";
 import { makeHeldService, type HeldService } from "../support/held-service.ts";
+import { hasEnded } from "../support/processes.ts";
 import { waitUntil } from "../support/wait-until.ts";
 
 const previous = process.env["HOLDFAST_HOOKS"];
@@ -57,8 +58,8 @@ async function killGuard(service: HeldService): Promise<void> {
   const [guard] = findGuards(service.holds);
   assert.ok(guard !== undefined);
   process.kill(guard, "SIGKILL");
-  // The worker may have its lock already.
-  await waitUntil("the guard is gone", () => !findGuards(service.holds).includes(guard));
+  // Its lock is free when the last of its threads has ended, and not before.
+  await waitUntil("the guard is gone", () => hasEnded(guard));
 }
 
 /** The life of a hold, as far as somebody outside can tell its points apart; each is waited for and then held on to by a gate. */
@@ -186,8 +187,7 @@ test("the daemon's next start lets go what stands still; what it cannot let go i
   const holder = startHolder(t, service);
   await waitUntil("it is held", () => holder.said.includes("held"));
   holder.child.kill("SIGSTOP");
-  for (const guard of findGuards(holds)) process.kill(guard, "SIGKILL");
-  await waitUntil("the guard is gone", () => findGuards(holds).length === 0);
+  await killGuard(service);
   await kill(holder);
   service.set("fail-start", "there");
   await installation.start();
