@@ -1,4 +1,4 @@
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, statSync } from "node:fs";
 import { delimiter, join } from "node:path";
 
 /** The path of a program by PATH, or undefined. Looked up each time: a tool may be installed while we run. */
@@ -7,12 +7,15 @@ export function findProgram(name: string): string | undefined {
   return directories
     .filter((directory) => directory !== "")
     .map((directory) => join(directory, name))
-    .find((path) => {
-      try {
-        accessSync(path, constants.X_OK);
-        return true;
-      } catch {
-        return false;
-      }
-    });
+    .find(isExecutable);
+}
+
+/** Whether a file is there that we may run; a directory, which we may enter, is none. */
+export function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }

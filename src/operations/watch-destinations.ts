@@ -7,6 +7,8 @@ import { openDestination } from "./verify.ts";
 
 /** Rarely: each look keeps a share mounted that is unmounted when nobody uses it. */
 const lookEveryMs = 10 * 60_000;
+/** While one is away: who has brought it back must not read for long that it is gone. */
+const lookAgainMs = 15_000;
 
 /** Looks now and then whether the places of backups are there: `status` must tell of one that has gone before a run needs it. */
 export class DestinationWatch {
@@ -22,8 +24,9 @@ export class DestinationWatch {
 
   /** Begins a look when it is time, and does not wait for it. */
   look(): void {
-    const nowMs = this.#core.clock.monotonic();
-    if (nowMs - this.#lookedAtMs >= lookEveryMs) this.lookNow();
+    const { clock, destinationProblems } = this.#core;
+    const everyMs = destinationProblems.size === 0 ? lookEveryMs : lookAgainMs;
+    if (clock.monotonic() - this.#lookedAtMs >= everyMs) this.lookNow();
   }
 
   lookNow(): void {

@@ -1,8 +1,8 @@
-import { accessSync, constants, readdirSync, realpathSync, statSync } from "node:fs";
+import { readdirSync, realpathSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { HoldfastError } from "../../base/errors.ts";
-import { findProgram } from "../../base/find-program.ts";
+import { findProgram, isExecutable } from "../../base/find-program.ts";
 import type { Neo4jOptions } from "./options.ts";
 
 /** Where packages and containers of Neo4j put it. */
@@ -32,15 +32,6 @@ export function requireJava({ java }: Pick<Neo4jOptions, "java">, what: string):
 }
 
 export const javaHint = "Install Java 17 or newer (Debian: openjdk-17-jre-headless), or set `java`.";
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return statSync(path).isFile();
-  } catch {
-    return false;
-  }
-}
 
 function findByPath(): readonly string[] {
   const program = findProgram("neo4j-admin");
